@@ -1,0 +1,1 @@
+"""The floor that every part of Mission Control stands on: values, no I/O."""

@@ -1,0 +1,60 @@
+"""What is derived from the install key: mission ids of the REST door, claim secrets, signing keys. Nothing is stored.
+
+The install key is one Secret or setting, the same in every Commander, never in the ledger. Each use derives its
+own key from it (RFC 5869 in spirit: HMAC-SHA256 with a label), so that one use says nothing about another.
+"""
+
+import hashlib
+import hmac
+import uuid
+
+from mission_contracts.mission import Epoch, Instance, MissionId
+
+MIN_INSTALL_KEY_BYTES = 32
+
+
+class InstallKey:
+    """At least 32 bytes of secret; it prints as nothing but its name."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) < MIN_INSTALL_KEY_BYTES:
+            raise ValueError(
+                f"the install key has {len(key)} bytes, it needs {MIN_INSTALL_KEY_BYTES} or more: "
+                "make one with `openssl rand -hex 32`"
+            )
+        self._key = key
+
+    def __repr__(self) -> str:
+        return "InstallKey(…)"
+
+    def derive(self, label: str) -> bytes:
+        """Give the 32-byte key for one use."""
+        return hmac.digest(self._key, b"mission-control/" + label.encode(), hashlib.sha256)
+
+
+class MissionIds:
+    """Ids of the REST door: the same subject and idempotency key give the same mission, in every era."""
+
+    def __init__(self, key: InstallKey) -> None:
+        self._key = key.derive("mission-id")
+
+    def of(self, subject: str, idempotency_key: str) -> MissionId:
+        text = f"{len(subject)}:{subject}{idempotency_key}".encode()
+        digest = hmac.digest(self._key, text, hashlib.sha256)
+        return MissionId(str(uuid.UUID(bytes=digest[:16], version=5)))
+
+
+class ClaimSecrets:
+    """The claim's secret: whoever knows it was told RUN for this epoch, as this instance."""
+
+    def __init__(self, key: InstallKey) -> None:
+        self._key = key.derive("claim")
+
+    def of(self, mission_id: MissionId, epoch: Epoch, instance: Instance) -> str:
+        text = f"{mission_id} {epoch} {instance}".encode()
+        return hmac.digest(self._key, text, hashlib.sha256).hex()[:32]
+
+    def fits(self, secret: str, mission_id: MissionId, epoch: Epoch, instance: Instance) -> bool:
+        return hmac.compare_digest(secret.encode(), self.of(mission_id, epoch, instance).encode())

@@ -1,0 +1,127 @@
+"""What a mission can be, and how it may move: one enumeration, one transition table, for every part."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final, NewType
+
+MissionId = NewType("MissionId", str)
+"""A UUID in text: the uid of a Mission object, or derived from subject and idempotency key at the REST door."""
+
+Instance = NewType("Instance", str)
+"""One soldier process while it lives; a restart is another instance."""
+
+Epoch = NewType("Epoch", int)
+"""The fencing number of one hand-out: era · 10⁶ + n, so that it never repeats, not even after a wipe."""
+
+Sequence = NewType("Sequence", int)
+"""Counts the recorded changes of one mission, on the same scale as epochs; it never falls."""
+
+Era = NewType("Era", int)
+"""The ledger's lifetime, in Unix minutes at its creation."""
+
+NUMBERS_PER_ERA: Final = 1_000_000
+
+
+def next_number(last: int, era: Era) -> int:
+    """Give the number after `last` that is also beyond every number of earlier eras."""
+    return max(last, era * NUMBERS_PER_ERA) + 1
+
+
+class MissionState(StrEnum):
+    """Where a mission stands. The REST spelling; `camel` gives the one of the custom resource."""
+
+    QUEUED = "QUEUED"
+    IN_PROGRESS = "IN_PROGRESS"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def camel(self) -> str:
+        """The state as `.status.state` spells it."""
+        return self.value.title().replace("_", "")
+
+    @property
+    def is_final(self) -> bool:
+        return not TRANSITIONS[self]
+
+    @classmethod
+    def from_camel(cls, text: str) -> "MissionState":
+        """Read the custom resource's spelling; ValueError for any other text."""
+        return _BY_CAMEL[text] if text in _BY_CAMEL else cls(text)
+
+
+TRANSITIONS: Final[Mapping[MissionState, frozenset[MissionState]]] = {
+    MissionState.QUEUED: frozenset({MissionState.IN_PROGRESS, MissionState.FAILED, MissionState.CANCELLED}),
+    # Queued again: a retry waits, a lease ended, or its soldier gave it back.
+    MissionState.IN_PROGRESS: frozenset(
+        {MissionState.COMPLETED, MissionState.FAILED, MissionState.QUEUED, MissionState.CANCELLED}
+    ),
+    MissionState.COMPLETED: frozenset(),
+    MissionState.FAILED: frozenset(),
+    MissionState.CANCELLED: frozenset(),
+}
+
+_BY_CAMEL: Final = {state.camel: state for state in MissionState}
+
+
+class Priority(StrEnum):
+    """High missions travel in a queue of their own and overtake Normal ones."""
+
+    NORMAL = "Normal"
+    HIGH = "High"
+
+
+class RunPolicy(StrEnum):
+    """Whether a new object of the same name runs again (`PerObject`) or not (`Once`)."""
+
+    PER_OBJECT = "PerObject"
+    ONCE = "Once"
+
+
+class Reason(StrEnum):
+    """Why a mission is where it is: stable words for conditions, columns, metrics and filters."""
+
+    # While it waits.
+    WAITING_FOR_SOLDIER = "WaitingForSoldier"
+    NO_POOL = "NoPool"
+    NO_HANDLER = "NoHandler"
+    POOL_SCALING_UP = "PoolScalingUp"
+    POOL_AT_MAX = "PoolAtMax"
+    RETRY_BACKOFF = "RetryBackoff"
+    SCHEDULED = "Scheduled"
+    LANE_BUSY = "LaneBusy"
+    LANE_GAP = "LaneGap"
+    RATE_LIMITED = "RateLimited"
+    BREAKER_OPEN = "BreakerOpen"
+    SUSPENDED = "Suspended"
+    LEASE_LOST = "LeaseLost"
+    RELEASED = "Released"
+    COMMANDER_UNREACHABLE = "CommanderUnreachable"
+    # While it runs.
+    RUNNING = "Running"
+    CANCEL_REQUESTED = "CancelRequested"
+    # When it is final.
+    COMPLETED = "Completed"
+    GAVE_UP = "GaveUp"
+    ATTEMPTS_EXHAUSTED = "AttemptsExhausted"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    LANE_PASSED = "LanePassed"
+    REFUSED = "Refused"
+    STATUS_REFUSED = "StatusRefused"
+    CANCELLED = "Cancelled"
+    DELETED = "Deleted"
+    # Accepted=True.
+    ACCEPTED = "Accepted"
+
+
+class Failure(StrEnum):
+    """What ended an attempt; the mission's history and the retry decision speak of these."""
+
+    ERROR = "Error"  # the handler raised something it did not announce
+    TIMED_OUT = "TimedOut"  # the attempt outlived timeoutSeconds
+    RETRY_LATER = "RetryLater"  # the handler asked for time; costs no attempt, up to a bound
+    GIVE_UP = "GiveUp"  # the handler said never again
+    BAD_PAYLOAD = "BadPayload"  # the payload does not fit the handler's type; never again
+    PROCESS_DIED = "ProcessDied"  # the whole process went away
+    CANCELLED = "Cancelled"  # the handler stopped because it was told to

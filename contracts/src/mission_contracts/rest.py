@@ -1,0 +1,212 @@
+"""The Commander's client side over HTTP: what one submits, and what one is shown. JSON in snake_case.
+
+    POST /missions                 Submission            → 202 MissionView     (header Idempotency-Key)
+    POST /missions/batch           BatchRequest          → 200 BatchAnswer     (an answer per item)
+    POST /missions/lookup          LookupRequest         → 200 LookupAnswer
+    POST /missions/acknowledged    AcknowledgedRequest   → 204                 (operator)
+    GET  /missions                 ?namespace&state&type&pool&limit&cursor → 200 MissionPage
+    GET  /missions/{id}            ?wait=30s             → 200 MissionView     (wait: until final, or 30 s)
+    PATCH /missions/{id}           MissionChange         → 200 MissionView
+    POST /missions/{id}/cancel     CancelRequest or empty → 200 MissionView
+    GET  /events                   ?namespace&door       → SSE; event `mission` with a MissionView, `reset`
+    PUT  /pools/{namespace}/{name} PoolDeclaration       → 200 PoolView        (operator)
+    DELETE /pools/{namespace}/{name}                     → 204                 (operator)
+    GET  /pools                                          → 200 {"pools": [PoolView]}
+    POST /token                    TokenRequest          → 200 TokenAnswer
+
+Every refusal is a `Problem` (problem+json). Batches, lookups and acknowledgements take at most 1,000 items.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import msgspec
+from pydantic import Field
+
+from mission_contracts.envelope import Door
+from mission_contracts.errors import Problem
+from mission_contracts.mission import MissionId, MissionState
+from mission_contracts.names import DNS_LABEL_PATTERN, OBJECT_NAME_PATTERN
+from mission_contracts.spec import MissionSpec, Model
+
+MAX_BATCH: Final = 1_000
+IDEMPOTENCY_KEY_HEADER: Final = "Idempotency-Key"
+REQUEST_ID_HEADER: Final = "Request-Id"
+LEDGER_HEADER: Final = "Ledger"
+MAX_WAIT_SECONDS: Final = 60.0
+
+
+class Floor(Model):
+    """What a Mission object already shows; the ledger's numbers start above it, also after a wipe."""
+
+    state: MissionState
+    epoch: Annotated[int, Field(ge=0)] = 0
+    sequence: Annotated[int, Field(ge=0)] = 0
+    attempt: Annotated[int, Field(ge=0)] = 0
+
+
+class Submission(MissionSpec):
+    """A mission's spec and where it belongs; the last four fields are the operator's alone."""
+
+    namespace: Annotated[str, Field(pattern=DNS_LABEL_PATTERN)] | None = Field(
+        default=None, description="The namespace it belongs to. Default: the installation's own."
+    )
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
+        default=None,
+        description="In a batch: as the Idempotency-Key header of a single submission. "
+        "The same key by the same subject gives the same mission.",
+    )
+    mission_id: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        default=None, description="Operator only: the Mission object's uid."
+    )
+    name: Annotated[str, Field(pattern=OBJECT_NAME_PATTERN)] | None = Field(
+        default=None, description="Operator only: the Mission object's name."
+    )
+    door: Door = Field(default=Door.REST, description="Operator only: which door the mission came in by.")
+    floor: Floor | None = Field(default=None, description="Operator only: what the object's status shows.")
+
+
+class MissionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A mission as it is shown at every door. Equal `sequence` means equal view."""
+
+    mission_id: MissionId
+    namespace: str
+    type: str
+    pool: str
+    state: MissionState
+    reason: str
+    sequence: int
+    door: Door = Door.REST
+    name: str = ""
+    message: str = ""
+    attempt: int = 0
+    epoch: int = 0
+    progress: float | None = None
+    soldier: str = ""
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    duration_seconds: float | None = None
+    due_at: datetime | None = None
+    """When it is looked at again, while it waits for a time."""
+    result: msgspec.Raw | None = None
+    trace_id: str = ""
+    retry_of: MissionId | None = None
+    dead_letter: bool = False
+
+
+class BatchItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to one item: its mission, or why it was refused."""
+
+    status: int
+    mission: MissionView | None = None
+    problem: Problem | None = None
+
+
+class BatchAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """In the order of the request."""
+
+    results: tuple[BatchItem, ...]
+
+
+class LookupRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Ids to look up."""
+
+    ids: tuple[MissionId, ...]
+
+
+class LookupAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """In the order of the request; null where nothing is known."""
+
+    missions: tuple[MissionView | None, ...]
+
+
+class AcknowledgedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Missions whose objects show the final state, or are gone: their records may be purged."""
+
+    ids: tuple[MissionId, ...]
+
+
+class MissionChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What may change in a living mission."""
+
+    suspend: bool | None = None
+
+
+class CancelRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Why it is cancelled."""
+
+    deleted: bool = False
+    """The Mission object is gone."""
+    message: Annotated[str, msgspec.Meta(max_length=256)] = ""
+
+
+class MissionPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Newest first; `cursor` asks for the next page, absent on the last."""
+
+    missions: tuple[MissionView, ...]
+    cursor: str | None = None
+
+
+class PoolDeclaration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What the operator says of a pool; its queues exist when the answer arrives."""
+
+    paused: bool = False
+    replicas: int | None = None
+    """How many soldiers are wanted now."""
+    max_replicas: int | None = None
+    retire: tuple[str, ...] = ()
+    """Pods whose soldiers shall take nothing more."""
+
+
+class SoldierView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One living soldier."""
+
+    instance: str
+    pod: str = ""
+    slots: int
+    busy: int
+    taking: bool
+
+
+class PoolView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A pool's numbers, from the ledger."""
+
+    namespace: str
+    name: str
+    paused: bool
+    queued: int
+    """Missions that could run now and wait for a soldier."""
+    waiting: int
+    """Missions that wait for a time or for something else."""
+    in_flight: int
+    soldiers: tuple[SoldierView, ...] = ()
+    types: tuple[str, ...] = ()
+    oldest_queued_seconds: float | None = None
+    due_within_minute: int = 0
+
+
+class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """OAuth 2.0 client credentials, as JSON."""
+
+    client_id: str
+    client_secret: str
+    grant_type: str = "client_credentials"
+
+
+class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A short-lived access token."""
+
+    access_token: str
+    expires_in: float
+    token_type: str = "Bearer"  # noqa: S105
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """ok and degraded answer 200, down answers 503."""
+
+    status: str
+    parts: dict[str, str]
+    durability: str
+    """`strong` when every accepted write is on disk first, `weak` otherwise."""
+    detail: dict[str, Any] = {}

@@ -1,0 +1,173 @@
+"""What soldiers and the Commander say to each other over HTTP: registration, claims, heartbeats.
+
+    POST /soldiers                        Registration   → Registered
+    POST /soldiers/{instance}/claims      ClaimRequest   → ClaimAnswers
+    POST /soldiers/{instance}/heartbeat   Heartbeat      → HeartbeatAnswer
+
+All bodies are JSON; errors are problem+json. An instance that the Commander does not know (it never registered,
+or the ledger was wiped) gets 404 with code `UnknownSoldier`, and registers again.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from mission_contracts.envelope import Envelope
+from mission_contracts.mission import Epoch, Era, Instance, MissionId, Reason
+
+
+class TypeInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A mission type that a soldier handles."""
+
+    name: str
+    schema: dict[str, Any] | None = None
+    """JSON Schema of the payload, where the handler declares one."""
+
+
+class Registration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A soldier introduces itself, once per start and whenever the Commander forgot it."""
+
+    instance: Instance
+    namespace: str
+    pool: str
+    types: tuple[TypeInfo, ...]
+    concurrency: int
+    version: str = ""
+    pod: str = ""
+
+
+class Registered(msgspec.Struct, frozen=True, kw_only=True):
+    """The times that soldier and Commander must agree on; the Commander's settings win."""
+
+    heartbeat_seconds: float
+    lease_seconds: float
+    era: Era
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """May this instance run this epoch?"""
+
+    mission_id: MissionId
+    epoch: Epoch
+    era: Era
+    accepted_at: float
+    has_handler: bool = True
+    order: bytes | None = None
+    """The whole order's bytes (base64 in JSON), only when the answer to the last claim was TELL."""
+
+
+class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """At most 256 claims."""
+
+    claims: tuple[Claim, ...]
+
+
+class Verdict(StrEnum):
+    """What to do with a claimed order."""
+
+    RUN = "RUN"
+    DROP = "DROP"  # acknowledge and forget it
+    WAIT = "WAIT"  # the ledger cannot answer now: keep the delivery, ask again
+    TELL = "TELL"  # the ledger does not know this mission: ask again with the order itself
+
+
+class DropReason(StrEnum):
+    """Why an order is of no use any more."""
+
+    FINAL = "final"
+    STALE = "stale"  # a later epoch was handed out
+    SPENT = "spent"  # this epoch was claimed before
+    HELD = "held"  # the mission waits: suspended, or due later
+    CANCELLED = "cancelled"
+    PAST_DEADLINE = "past deadline"
+    NO_HANDLER = "no handler"
+    PURGED = "purged"
+
+
+class ClaimAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The verdict on one claim; the fields below it are set with RUN (or `wait_ms` with WAIT)."""
+
+    verdict: Verdict
+    drop: DropReason | None = None
+    wait_ms: int = 0
+    secret: str = ""
+    """Authorises the reports on this epoch by this instance."""
+    attempt: int = 0
+    """This execution's number, from 1."""
+    timeout_seconds: float = 0
+    """How long it may run: the attempt's timeout, or what is left of the deadline if that is less."""
+    solo: bool = False
+    """A suspect of killing its process: run it alone, in a child process."""
+
+
+class ClaimAnswers(msgspec.Struct, frozen=True, kw_only=True):
+    """In the order of the claims."""
+
+    answers: tuple[ClaimAnswer, ...]
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A claim that an instance has: running, or reported and not yet known to be applied."""
+
+    mission_id: MissionId
+    epoch: Epoch
+    secret: str
+    reported: bool = False
+    envelope: Envelope | None = None
+    """Only when the last answer listed this mission as `unknown`."""
+
+
+class Unclaimed(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that waits in the soldier for its claim or for a free slot."""
+
+    mission_id: MissionId
+    epoch: Epoch
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an instance has in its hands, every `heartbeat_seconds`; it keeps the leases of all it lists."""
+
+    beat: int
+    """Counts this instance's beats, from 1."""
+    after: float
+    """The `now` of the last answer it saw (0 for none): this beat began after that moment."""
+    era: Era
+    held: tuple[Hold, ...]
+    unclaimed: tuple[Unclaimed, ...]
+    slots: int
+    """How many missions it can run at once."""
+    taking: bool
+    """False once it takes nothing more: it retires or leaves."""
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """A (mission, epoch) in an answer."""
+
+    mission_id: MissionId
+    epoch: Epoch
+
+
+class HeartbeatAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the Commander knows of the things in the instance's hands."""
+
+    now: float
+    """The Commander's clock, Unix seconds."""
+    era: Era
+    cancels: tuple[Held, ...] = ()
+    """Stop these: the mission shall be cancelled; report how it ended."""
+    drops: tuple[Held, ...] = ()
+    """These claims are dead (expired, final, of an older epoch): stop at once, report nothing."""
+    applied: tuple[Held, ...] = ()
+    """The reports on these are in the ledger: stop listing them."""
+    unknown: tuple[MissionId, ...] = ()
+    """The ledger lacks these: list them with their envelopes in the next beat."""
+    take_nothing: bool = False
+    """Retire: take no more orders, finish what runs, then say idle."""
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Why something was refused, with the reason that goes into a condition."""
+
+    reason: Reason
+    message: str

@@ -1,0 +1,132 @@
+"""What one can ask for: one model, read in camelCase from a Mission object and in snake_case over REST."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Self
+
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from mission_contracts.mission import Priority, RunPolicy
+from mission_contracts.names import DNS_LABEL_PATTERN, TYPE_PATTERN
+
+MAX_PAYLOAD_BYTES: Final = 256 * 1024
+MAX_RESULT_BYTES: Final = 16 * 1024
+DAY_SECONDS: Final = 86_400
+YEAR_SECONDS: Final = 366 * DAY_SECONDS
+
+
+class Model(BaseModel):
+    """A frozen value that knows both spellings of its fields and refuses unknown ones."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, frozen=True, extra="forbid"
+    )
+
+
+class RetryPolicy(Model):
+    """How often a mission is tried, and how long it waits between two attempts."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=3, description="How many attempts a mission has before it fails. Default 3, from 1 to 100."
+    )
+    initial_delay_seconds: Annotated[float, Field(ge=0, le=DAY_SECONDS)] = Field(
+        default=1,
+        description="Longest wait before the second attempt, in seconds. Default 1, from 0 to 86400. "
+        "Waits are drawn at random between 0 and this bound, so that retries do not arrive together.",
+    )
+    multiplier: Annotated[float, Field(ge=1, le=10)] = Field(
+        default=2, description="The bound grows by this factor with each attempt. Default 2, from 1 to 10."
+    )
+    max_delay_seconds: Annotated[float, Field(ge=0, le=DAY_SECONDS)] = Field(
+        default=300, description="The bound never exceeds this many seconds. Default 300, from 0 to 86400."
+    )
+
+
+class Callback(Model):
+    """Whom to tell when the mission is final."""
+
+    url: Annotated[AnyHttpUrl, Field(description="An http or https address that gets the final status.")]
+
+
+class MissionSpec(Model):
+    """The work asked for. All of it is immutable but suspend, cancel and ttlSecondsAfterFinished."""
+
+    type: Annotated[
+        str,
+        Field(
+            pattern=TYPE_PATTERN,
+            description="Which handler runs the mission, by the name it was registered under. "
+            "Letters, digits and -_./, at most 128 characters. "
+            "A type that no soldier of the pool handles waits with reason NoHandler.",
+        ),
+    ]
+    payload: Annotated[
+        dict[str, Any],
+        Field(
+            description="The handler's input: any JSON object, at most 256 KiB. Required, {} when there is nothing to say.",
+        ),
+    ]
+    pool: Annotated[str, Field(pattern=DNS_LABEL_PATTERN, max_length=63)] = Field(
+        default="default",
+        description="The SoldierPool of the same namespace whose soldiers run it: a DNS label, at most 63 characters. "
+        "Default: default. A pool that does not exist yet is waited for with reason NoPool.",
+    )
+    start_after: datetime | None = Field(
+        default=None, description="The earliest moment to start, in RFC 3339. Default: at once."
+    )
+    timeout_seconds: Annotated[float, Field(gt=0, le=30 * DAY_SECONDS)] = Field(
+        default=3600,
+        description="How long one attempt may run, in seconds. Default 3600, at most 2592000 (30 days). "
+        "An attempt that takes longer is stopped and counts as failed.",
+    )
+    deadline_seconds: Annotated[float, Field(gt=0, le=YEAR_SECONDS)] = Field(
+        default=DAY_SECONDS,
+        description="How long the mission may take in all, from its acceptance, in seconds: waiting, attempts and retries. "
+        "Default 86400 (a day), at most 31622400. Then it fails with reason DeadlineExceeded.",
+    )
+    retry: RetryPolicy = Field(
+        default_factory=RetryPolicy,
+        description="How often it is tried, and how long it waits between attempts.",
+    )
+    priority: Priority = Field(
+        default=Priority.NORMAL,
+        description="High overtakes Normal in the same pool. Default: Normal.",
+    )
+    ordering_key: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
+        default=None,
+        description="Missions of one pool with the same key run one at a time, in order. "
+        "At most 253 characters. Default: no order.",
+    )
+    sequence_number: Annotated[int, Field(ge=1, le=2**53)] | None = Field(
+        default=None,
+        description="The mission's place in its ordering key's lane, from 1. Needs orderingKey. "
+        "Default: the order of arrival. One key uses numbers for all of its missions, or for none.",
+    )
+    suspend: bool = Field(
+        default=False,
+        description="true keeps a mission that has not started from starting; false lets it go on. Default: false.",
+    )
+    cancel: bool = Field(
+        default=False,
+        description="true cancels the mission: at once while it waits, as soon as its handler stops while it runs. "
+        "It cannot be taken back. Default: false.",
+    )
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=YEAR_SECONDS)] | None = Field(
+        default=None,
+        description="Delete the object this many seconds after it finished. Default: keep it. At most 31622400.",
+    )
+    run_policy: RunPolicy = Field(
+        default=RunPolicy.PER_OBJECT,
+        description="PerObject: each object is work of its own, also one with an earlier object's name. "
+        "Once: an object of this name in this namespace runs once, also when it is deleted and applied again. "
+        "Default: PerObject.",
+    )
+    callback: Callback | None = Field(
+        default=None, description="Whom to tell when the mission is final. Default: nobody."
+    )
+
+    @model_validator(mode="after")
+    def _number_needs_a_lane(self) -> Self:
+        if self.sequence_number is not None and self.ordering_key is None:
+            raise ValueError("sequenceNumber needs orderingKey: give the lane it counts in, or leave it out")
+        return self

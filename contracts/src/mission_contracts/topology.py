@@ -1,0 +1,78 @@
+"""The broker's exchanges and queues as values: declared by some, consumed by others, drawn by the docs."""
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+from mission_contracts.mission import Priority
+
+ORDERS_DELIVERY_LIMIT: Final = 50
+"""A net, not a counter: the attempt number that makes a dead letter is the ledger's own."""
+
+KEEP_DELIVERY_LIMIT: Final = 1_000_000
+"""RabbitMQ 4 drops after 20 returns by default and understands no "never" on every version."""
+
+CONSUMER_TIMEOUT_MS: Final = 400 * 86_400 * 1000
+"""Beyond any mission: a delivery is held as long as its handler runs."""
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """Where messages are published."""
+
+    name: str
+    kind: Literal["direct", "fanout"] = "direct"
+
+
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """Where messages wait. Durable and replicated (`quorum`), unless it is one process's own (`transient`)."""
+
+    name: str
+    bound_to: Exchange
+    key: str
+    delivery_limit: int = KEEP_DELIVERY_LIMIT
+    dead_letters_to: "Queue | None" = None
+    single_active_consumer: bool = False
+    transient: bool = False
+
+    def arguments(self) -> dict[str, Any]:
+        """The queue's declaration arguments; frozen for its lifetime, so they carry nothing tunable."""
+        if self.transient:
+            return {}
+        arguments: dict[str, Any] = {
+            "x-queue-type": "quorum",
+            "x-delivery-limit": self.delivery_limit,
+            "x-consumer-timeout": CONSUMER_TIMEOUT_MS,
+        }
+        if self.single_active_consumer:
+            arguments["x-single-active-consumer"] = True
+        if self.dead_letters_to is not None:
+            arguments |= {
+                "x-dead-letter-exchange": self.dead_letters_to.bound_to.name,
+                "x-dead-letter-routing-key": self.dead_letters_to.key,
+                "x-dead-letter-strategy": "at-least-once",
+                "x-overflow": "reject-publish",  # at-least-once dead lettering asks for it
+            }
+        return arguments
+
+
+MISSIONS: Final = Exchange("missions")
+REPORTS: Final = Exchange("missions.reports")
+CONTROL: Final = Exchange("missions.control", "fanout")
+
+DEAD: Final = Queue(name="missions.dead", bound_to=MISSIONS, key="missions.dead")
+REJECTED: Final = Queue(name="missions.rejected", bound_to=MISSIONS, key="missions.rejected")
+STATUS: Final = Queue(name="missions.status", bound_to=REPORTS, key="missions.status", single_active_consumer=True)
+
+FIXED_QUEUES: Final = (DEAD, REJECTED, STATUS)
+
+
+def orders_of(namespace: str, pool: str, priority: Priority = Priority.NORMAL) -> Queue:
+    """The queue that one pool's soldiers take orders of one priority from."""
+    suffix = ".high" if priority is Priority.HIGH else ""
+    name = f"missions.orders.{namespace}.{pool}{suffix}"
+    return Queue(name=name, bound_to=MISSIONS, key=name, delivery_limit=ORDERS_DELIVERY_LIMIT, dead_letters_to=DEAD)
+
+
+def queues_of(namespace: str, pool: str) -> tuple[Queue, Queue]:
+    """Both queues of a pool: High first, as soldiers serve them."""
+    return orders_of(namespace, pool, Priority.HIGH), orders_of(namespace, pool)
