@@ -1,0 +1,204 @@
+"""What the Commander's services ask of the ledger. Redis and the in-memory twin pass one conformance suite.
+
+Decisions are pure and made in the Commander (domain/); the ledger only compares and writes. A commit carries the
+sequence that each decision was based on, and changes nothing of a mission that has moved since. So one generic
+script serves every transition, and several Commanders may decide at once: the loser decides anew.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from mission_commander.domain.record import Mission
+from mission_contracts import mission as m
+from mission_contracts.soldiering import Heartbeat, Registration
+
+
+class LedgerAwayError(Exception):
+    """The ledger cannot be reached now, or did not answer in time; the write may or may not have happened."""
+
+
+class EraChangedError(Exception):
+    """The ledger's era is not the one this Commander works in: it was wiped or rolled back. Nothing was written."""
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A mission and its payload, JSON text, as it was submitted."""
+
+    mission: Mission
+    payload: bytes
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One mission's next record.
+
+    `expected` is the sequence of the record that the decision was made on, 0 where there was none (then `payload`
+    is given, and written once). `hands_out` puts (id, epoch) into the outbox in the same step.
+    """
+
+    mission: Mission
+    expected: m.Sequence
+    payload: bytes | None = None
+    hands_out: bool = False
+
+
+EventId = str
+"""`<milliseconds>-<n>`, growing: a Redis stream id."""
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """The change is durable, and was announced under this event id."""
+
+    event: EventId
+
+
+class Conflict(msgspec.Struct, frozen=True):
+    """Nothing was written: the ledger holds this record (None: it has none) instead of the expected one."""
+
+    current: Mission | None
+
+
+class OutboxEntry(msgspec.Struct, frozen=True):
+    """A hand-out that no broker has confirmed yet."""
+
+    mission_id: m.MissionId
+    epoch: m.Epoch
+
+
+class Event(msgspec.Struct, frozen=True):
+    """A committed change, as every Commander hears of it."""
+
+    id: EventId
+    mission: Mission
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True):
+    """An instance's last heartbeat: its number, and what it had in its hands."""
+
+    beat: int
+    after: float
+    held: tuple[tuple[m.MissionId, m.Epoch], ...]
+    unclaimed: tuple[tuple[m.MissionId, m.Epoch], ...]
+    slots: int
+    taking: bool
+
+    @classmethod
+    def of(cls, heartbeat: Heartbeat) -> "Beat":
+        """Keep what the reaper needs; secrets stay behind."""
+        return cls(
+            beat=heartbeat.beat,
+            after=heartbeat.after,
+            held=tuple((hold.mission_id, hold.epoch) for hold in heartbeat.held),
+            unclaimed=tuple((one.mission_id, one.epoch) for one in heartbeat.unclaimed),
+            slots=heartbeat.slots,
+            taking=heartbeat.taking,
+        )
+
+
+class PoolRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A declared pool."""
+
+    namespace: str
+    name: str
+    paused: bool = False
+    replicas: int | None = None
+    max_replicas: int | None = None
+    retire: tuple[str, ...] = ()
+
+
+class Durability(msgspec.Struct, frozen=True):
+    """Whether every accepted write is on disk first; `why_weak` is one sentence when it is not."""
+
+    is_strong: bool
+    why_weak: str = ""
+
+
+class Ledger(Protocol):
+    """Every method raises LedgerAwayError when the store cannot be reached; writes raise EraChangedError too."""
+
+    async def durability(self) -> Durability: ...
+
+    async def era(self) -> m.Era | None:
+        """The era in force; None when the ledger is empty, as at its first start or after a wipe."""
+        ...
+
+    async def begin_era(self, era: m.Era) -> m.Era:
+        """Start an era if none is in force; give the one in force (another Commander may have been first)."""
+        ...
+
+    async def commit(self, era: m.Era, changes: Sequence[Change]) -> Sequence[Committed | Conflict]:
+        """Apply each change if its expectation holds; one answer each, in order; one script, one fsync for all.
+
+        A mission appears at most once in a commit. Each applied change is announced in the event stream; a final
+        one leaves the live set. Raises EraChangedError, and writes nothing at all, when the era differs.
+        """
+        ...
+
+    async def fetch(self, ids: Sequence[m.MissionId]) -> Sequence[Stored | None]:
+        """Read missions, in order; None where the ledger has none."""
+        ...
+
+    async def payloads(self, ids: Sequence[m.MissionId]) -> Sequence[bytes | None]:
+        """Read payloads only."""
+        ...
+
+    def live(self) -> AsyncIterator[Sequence[Stored]]:
+        """All missions that are not final, in batches of at most 500."""
+        ...
+
+    async def list_ids(
+        self, namespace: str, *, before: tuple[float, m.MissionId] | None, limit: int
+    ) -> Sequence[m.MissionId]:
+        """Missions of a namespace, newest acceptance first (ties by id, descending), strictly after `before`."""
+        ...
+
+    async def outbox(self, limit: int) -> Sequence[OutboxEntry]:
+        """Hand-outs that are not confirmed, oldest first."""
+        ...
+
+    async def confirmed(self, entries: Sequence[OutboxEntry]) -> None:
+        """Take these out of the outbox."""
+        ...
+
+    async def last_event(self) -> EventId:
+        """The newest event's id; `0-0` when there is none."""
+        ...
+
+    async def events(self, after: EventId, *, wait_seconds: float, limit: int = 1000) -> Sequence[Event] | None:
+        """What was announced after an id: at once if there is some, else wait; empty when the time is over.
+
+        None when `after` is older than what the stream still holds: the reader must start anew from `live()`.
+        """
+        ...
+
+    async def purge(self, before: float, limit: int) -> int:
+        """Remove records of final missions that finished before a time and need no acknowledgement or have it;
+        leave a tombstone; give how many."""
+        ...
+
+    async def is_purged(self, mission_id: m.MissionId) -> bool:
+        """Tell whether a tombstone stands for it."""
+        ...
+
+    async def dead_letters(self, limit: int) -> Sequence[m.MissionId]:
+        """Missions that gave up, newest first."""
+        ...
+
+    async def save_pool(self, pool: PoolRecord) -> None: ...
+
+    async def delete_pool(self, namespace: str, name: str) -> None: ...
+
+    async def pools(self) -> Sequence[PoolRecord]: ...
+
+    async def save_soldier(self, registration: Registration) -> None: ...
+
+    async def save_beat(self, instance: m.Instance, beat: Beat) -> bool:
+        """Keep an instance's newest beat; False when the instance is not registered."""
+        ...
+
+    async def soldiers(self) -> Mapping[m.Instance, tuple[Registration, Beat | None]]:
+        """All registered instances with their newest beats."""
+        ...
+
+    async def remove_soldier(self, instance: m.Instance) -> None: ...
