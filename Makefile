@@ -1,0 +1,85 @@
+# Everything a developer and CI run. `make` alone lists it.
+# `operator/` is a project and never a package, so the standard library's `operator` is safe with this folder on the path.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+MEMBERS := contracts broker operator commander soldier missionctl
+STAMP := $(VENV)/.ready
+
+.PHONY: help
+help: ## List what can be done here
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: setup
+setup: $(STAMP) ## Make the virtual environment from the hashed lock
+
+$(STAMP): requirements/dev.txt $(MEMBERS:%=%/pyproject.toml) tools/setup.sh
+	@bash tools/setup.sh $(VENV) $(MEMBERS)
+	@touch $@
+
+.PHONY: lock
+lock: ## Lock again what requirements/dev.in and the members ask for
+	@bash tools/lock.sh $(MEMBERS)
+
+.PHONY: check
+check: setup verify ## Lint, formatting, types, layers, generated files
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+.PHONY: format
+format: setup ## Format, and mend what the linter can mend
+	$(VENV)/bin/ruff check --fix-only
+	$(VENV)/bin/ruff format
+
+.PHONY: generate
+generate: setup ## Write the generated files (CRDs and the like) anew
+	$(PYTHON) -m tools.generate
+
+.PHONY: verify
+verify: setup ## Fail if a generated file is not what `make generate` writes
+	$(PYTHON) -m tools.generate --check
+
+.PHONY: servers
+servers: setup ## Install or build RabbitMQ, Redis and the API server where they are missing
+	@$(PYTHON) -m tools.stack prepare
+
+.PHONY: up
+up: setup ## Run the three real servers until Ctrl-C, and print their addresses
+	@$(PYTHON) -m tools.stack up
+
+.PHONY: test
+test: ## Everything: setup, check, test-unit, test-real, with times and what could not run
+	@bash tools/test.sh setup check unit servers real
+
+.PHONY: test-unit
+test-unit: setup ## Tests that need no server
+	@$(PYTHON) -m tools.test_run unit
+
+.PHONY: test-real
+test-real: setup ## Tests against real RabbitMQ, Redis and API server
+	@$(PYTHON) -m tools.test_run servers real
+
+.PHONY: test-long
+test-long: setup ## Tests that take too long for every change
+	@$(PYTHON) -m tools.test_run servers long
+
+.PHONY: demo
+demo: setup ## Watch missions go through a real API server (KEEP=1 leaves it up)
+	@KEEP="$(KEEP)" $(PYTHON) -m tools.demo
+
+.PHONY: bench
+bench: setup ## Measure missions per second and latency, next to the bare limits
+	@$(PYTHON) -m benchmarks
+
+.PHONY: clean
+clean: ## Remove the virtual environment, states and caches of this checkout
+	rm -rf $(VENV) .state .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

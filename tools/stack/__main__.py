@@ -1,0 +1,109 @@
+"""`python -m tools.stack up`: the real servers in the foreground; `prepare`: install or build what they need."""
+
+import argparse
+import contextlib
+import os
+import secrets
+import shlex
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tools import stack
+from tools.stack import binaries, packages
+
+KINDS = ("redis", "rabbitmq", "kube")
+ROOT = Path(__file__).parents[2]
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except stack.StackError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tools.stack", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    up = commands.add_parser("up", help="start servers, print their addresses, stay until interrupted")
+    up.set_defaults(run=_up)
+    up.add_argument("--state", type=Path, help="state folder; wiped at start, kept at the end [new, removed]")
+    prepare = commands.add_parser("prepare", help="install or build what the servers need")
+    prepare.set_defaults(run=_prepare)
+    for command in (up, prepare):
+        command.add_argument("--only", type=_kinds, default=KINDS, help="some of: redis,rabbitmq,kube")
+    return parser
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    chosen = tuple(text.split(","))
+    unknown = set(chosen) - set(KINDS)
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is not one of {', '.join(KINDS)}")
+    return chosen
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    if {"redis", "rabbitmq"} & set(options.only):
+        packages.ensure()
+    if "kube" in options.only:
+        binaries.ensure()
+
+
+def _up(options: argparse.Namespace) -> None:
+    _prepare(options)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        _state(options.state) as state,
+        contextlib.ExitStack() as servers,
+    ):
+        for kind in options.only:
+            _print_exports(_start(kind, state, servers))
+        print(f"# Logs and data are in {state}. Ctrl-C stops what was started here.", flush=True)
+        _wait_for_the_end()
+
+
+@contextlib.contextmanager
+def _state(wanted: Path | None) -> Iterator[Path]:
+    state = wanted or ROOT / ".state" / f"up-{secrets.token_hex(3)}"
+    try:
+        yield state
+    finally:
+        if wanted is None:
+            shutil.rmtree(state, ignore_errors=True)
+
+
+def _start(kind: str, state: Path, servers: contextlib.ExitStack) -> Mapping[str, str]:
+    starters: dict[str, Callable[[], Mapping[str, str]]] = {
+        "redis": lambda: {"REDIS_URL": servers.enter_context(stack.redis_server(state)).url},
+        "rabbitmq": lambda: {"RABBITMQ_URL": servers.enter_context(stack.rabbitmq_server(state)).url},
+        "kube": lambda: servers.enter_context(stack.api_server(state)).environment(),
+    }
+    began = time.monotonic()
+    variables = starters[kind]()
+    print(f"# {kind}: ready after {time.monotonic() - began:.1f} s", flush=True)
+    return variables
+
+
+def _print_exports(variables: Mapping[str, str]) -> None:
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}", flush=True)
+
+
+def _wait_for_the_end() -> None:
+    """Until a signal, or until whoever started us is gone."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(0.5)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,217 @@
+"""Where kube-apiserver, etcd and kubectl come from: found, else built with Go, once per machine.
+
+No release archive is downloaded: the modules are pinned with their hashes in `go/`, and Go's own settings decide
+where modules come from.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.stack.errors import StackError
+
+KUBERNETES = "v1.34.4"
+SOURCES = Path(__file__).parent / "go"
+PROGRESS_SECONDS = 10.0
+OLDEST_GO = (1, 24)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How one program is built."""
+
+    name: str
+    module: str
+    package: str
+    minutes: str
+    ldflags: str = "-s -w"
+
+
+_VERSIONED = f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES}"
+"""Without it clients see v0.0.0."""
+
+RECIPES = (
+    Recipe(name="etcd", module="etcd", package=".", minutes="under a minute"),
+    Recipe(
+        name="kube-apiserver",
+        module="kube",
+        package="k8s.io/kubernetes/cmd/kube-apiserver",
+        minutes="about three minutes on two cores",
+        ldflags=_VERSIONED,
+    ),
+    Recipe(
+        name="kubectl",
+        module="kube",
+        package="k8s.io/kubernetes/cmd/kubectl",
+        minutes="under a minute",
+        ldflags=_VERSIONED,
+    ),
+)
+ON_PATH_TOO = frozenset({"kubectl"})
+"""Any kubectl will do; servers of another version would not be what the tests were written against."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binaries:
+    """What an API server needs, and what people look at it with."""
+
+    kube_apiserver: Path
+    etcd: Path
+    kubectl: Path
+
+
+def find(name: str, environment: Mapping[str, str] | None = None) -> Path | None:
+    """Look where such a program may be already."""
+    environment = os.environ if environment is None else environment
+    places = (folder / name for folder in _folders(environment))
+    found = next((place for place in places if os.access(place, os.X_OK)), None)
+    if found or name not in ON_PATH_TOO:
+        return found
+    on_path = shutil.which(name, path=environment.get("PATH"))
+    return Path(on_path) if on_path else None
+
+
+def cache_folder(environment: Mapping[str, str]) -> Path:
+    """Where what we build is kept, for every checkout of this user."""
+    home = environment.get("HOME") or str(Path.home())
+    return Path(environment.get("XDG_CACHE_HOME") or Path(home, ".cache")) / "mission-control" / "bin"
+
+
+def missing() -> tuple[str, ...]:
+    """Name the programs that would have to be built."""
+    return tuple(recipe.name for recipe in RECIPES if find(recipe.name) is None)
+
+
+def why_not() -> str | None:
+    """Say why an API server cannot be had here, or None when it can (perhaps after a build)."""
+    lacking = missing()
+    if not lacking or _usable_go():
+        return None
+    return (
+        f"{', '.join(lacking)} not found and no Go {_dotted(OLDEST_GO)} or newer to build them with, so no API server "
+        "can run here: install Go, or set KUBEBUILDER_ASSETS to a folder that has them (setup-envtest makes one)."
+    )
+
+
+def ensure() -> Binaries:
+    """Find all three, building what is missing; minutes the first time, nothing after that."""
+    for name in missing():
+        _build_once(name)
+    return Binaries(kube_apiserver=_required("kube-apiserver"), etcd=_required("etcd"), kubectl=_required("kubectl"))
+
+
+def found() -> Binaries:
+    """All three, or the sentence that says how to get them; builds nothing."""
+    lacking = missing()
+    if lacking:
+        unbuilt = f"{', '.join(lacking)} not built yet, so no API server can start"
+        raise StackError(why_not() or f"{unbuilt}: run `make servers` first (minutes, once).")
+    return ensure()
+
+
+def _folders(environment: Mapping[str, str]) -> Iterable[Path]:
+    assets = environment.get("KUBEBUILDER_ASSETS")
+    if assets:
+        yield Path(assets)
+    yield cache_folder(environment)
+
+
+def _required(name: str) -> Path:
+    path = find(name)
+    if path is None:
+        raise StackError(f"{name} was there a moment ago and is gone: run `make servers` to build it again.")
+    return path
+
+
+def _usable_go() -> str | None:
+    go = shutil.which("go")
+    return go if go and _go_version(go) >= OLDEST_GO else None
+
+
+def _go_version(go: str) -> tuple[int, ...]:
+    """Parse `go1.26.8`; what cannot be read counts as too old."""
+    told = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
+    numbers = told.strip().removeprefix("go").split(".")[:2]
+    return tuple(int(number) for number in numbers if number.isdigit())
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(str(number) for number in version)
+
+
+def _build_once(name: str) -> None:
+    """Build under a lock: of two runs that need the same program one builds, the other waits and finds it."""
+    reason = why_not()
+    if reason:
+        raise StackError(reason)
+    folder = cache_folder(os.environ)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _only_one_builder(folder):
+        if find(name) is None:
+            _build(_recipe(name), folder)
+
+
+def _recipe(name: str) -> Recipe:
+    return next(recipe for recipe in RECIPES if recipe.name == name)
+
+
+@contextlib.contextmanager
+def _only_one_builder(folder: Path) -> Iterator[None]:
+    with (folder / "build.lock").open("w") as lock:
+        with _progress("waiting for another build on this machine"):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build(recipe: Recipe, folder: Path) -> None:
+    unfinished = folder / f"{recipe.name}.{os.getpid()}.unfinished"
+    print(f"Building {recipe.name} with Go: {recipe.minutes}, once on this machine.", flush=True)
+    try:
+        with _progress(f"building {recipe.name}"):
+            _go_build(recipe, unfinished)
+        unfinished.rename(folder / recipe.name)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _go_build(recipe: Recipe, target: Path) -> None:
+    command = ["go", "build", "-mod=readonly", "-trimpath", "-ldflags", recipe.ldflags, "-o", str(target)]
+    done = subprocess.run(
+        [*command, recipe.package],
+        cwd=SOURCES / recipe.module,
+        env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise StackError(
+            f"{recipe.name} could not be built, so no API server can start; Go said:\n{done.stderr[-2000:]}"
+        )
+
+
+@contextlib.contextmanager
+def _progress(what: str) -> Iterator[None]:
+    """Print a line now and then: a compiler that says nothing for minutes looks like a hang."""
+    done = threading.Event()
+    reporter = threading.Thread(target=_report, args=(what, done), daemon=True)
+    reporter.start()
+    try:
+        yield
+    finally:
+        done.set()
+        reporter.join()
+
+
+def _report(what: str, done: threading.Event) -> None:
+    began = time.monotonic()
+    while not done.wait(PROGRESS_SECONDS):
+        print(f"  {what}: {time.monotonic() - began:.0f} s", flush=True)

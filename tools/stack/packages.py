@@ -1,0 +1,106 @@
+"""Where RabbitMQ and Redis come from: installed already, else through apt as root, else containers."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.stack import containers
+from tools.stack.errors import StackError
+
+RABBITMQ_FOLDERS = (
+    Path("/usr/lib/rabbitmq/bin"),
+    Path("/opt/homebrew/opt/rabbitmq/sbin"),
+    Path("/usr/local/opt/rabbitmq/sbin"),
+)
+"""Not the `rabbitmq-server` of PATH: Debian's is a wrapper that insists on the system's user and folders."""
+
+POLICY = Path("/usr/sbin/policy-rc.d")
+
+
+@dataclass(frozen=True)
+class RabbitBinaries:
+    server: Path
+    epmd: Path
+
+
+def redis_binary() -> Path | None:
+    found = shutil.which("redis-server")
+    return Path(found) if found else None
+
+
+def rabbitmq_binaries() -> RabbitBinaries | None:
+    server = next((folder / "rabbitmq-server" for folder in RABBITMQ_FOLDERS if folder.is_dir()), None)
+    epmd = shutil.which("epmd")
+    return RabbitBinaries(server, Path(epmd)) if server and epmd else None
+
+
+def missing() -> tuple[str, ...]:
+    """Name the Debian packages that are not installed here."""
+    wanted = {"rabbitmq-server": rabbitmq_binaries(), "redis-server": redis_binary()}
+    return tuple(name for name, found in wanted.items() if found is None)
+
+
+def why_not() -> str | None:
+    """Say why RabbitMQ or Redis cannot be started as things are, or None when they can."""
+    lacking = missing()
+    if not lacking or containers.docker_answers():
+        return None
+    return (
+        f"{' and '.join(lacking)} not installed and no Docker daemon answers, so the real servers cannot run here: "
+        "install the packages (as root, `make servers` does it with apt-get) or start Docker."
+    )
+
+
+def ensure() -> None:
+    """Install what is missing where that is possible; afterwards the servers can start, or we say why not."""
+    lacking = missing()
+    if lacking and _may_install():
+        install(lacking)
+    reason = why_not()
+    if reason:
+        raise StackError(reason)
+
+
+def install(names: tuple[str, ...]) -> None:
+    """Install Debian packages without letting them start a system service."""
+    print(f"Installing {', '.join(names)} with apt-get.", flush=True)
+    with _services_stay_off():
+        _apt_get("update")
+        _apt_get("install", "--yes", "--no-install-recommends", *names)
+
+
+def _may_install() -> bool:
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def _apt_get(*arguments: str) -> None:
+    command = ["apt-get", "-q", *arguments]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+    )
+    if done.returncode:
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        raise StackError(f"`{' '.join(command)}` failed ({''.join(last)}): run it by hand to see why, then retry.")
+
+
+@contextlib.contextmanager
+def _services_stay_off() -> Iterator[None]:
+    """Debian's switch for that is a script; one that is there already says what its owner wants."""
+    if POLICY.exists():
+        yield
+        return
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink()

@@ -1,0 +1,153 @@
+"""RabbitMQ as an Erlang node of its own: own name, own ports, own epmd, own cookie, own data.
+
+Nothing of an installed system service is read, used or stopped.
+"""
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.stack import containers, packages, probes
+from tools.stack.folder import own_folder
+from tools.stack.ports import LOOPBACK, free_port
+from tools.stack.process import Launch, Process
+from tools.stack.server import Server
+
+USER = "mission"
+ONE_YEAR_MILLISECONDS = 365 * 24 * 3600 * 1000
+ERLANG_OPTIONS = (
+    # Erlang's schedulers spin while they wait, which a machine with two cores feels.
+    *("+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"),
+    *("-kernel", "inet_dist_use_interface", "{127,0,0,1}"),
+    "-noinput",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """Everything that sets one Erlang node apart from any other on this machine."""
+
+    folder: Path
+    port: int
+    distribution_port: int
+    epmd_port: int
+    password: str
+
+    @property
+    def name(self) -> str:
+        return f"mission-{self.port}@localhost"
+
+    @property
+    def url(self) -> str:
+        return f"amqp://{USER}:{self.password}@{LOOPBACK}:{self.port}/"
+
+
+class RabbitServer(Server):
+    """A running RabbitMQ; `url` is its AMQP address, user and password included."""
+
+    def __init__(self, processes: list[Process], node: Node) -> None:
+        super().__init__(processes)
+        self.node = node
+
+    @property
+    def port(self) -> int:
+        return self.node.port
+
+    @property
+    def url(self) -> str:
+        return self.node.url
+
+
+@contextlib.contextmanager
+def rabbitmq_server(state: Path) -> Iterator[RabbitServer]:
+    """Run a RabbitMQ of our own in `<state>/rabbitmq`, on a free port, until the block ends."""
+    with own_folder(state, "rabbitmq") as folder:
+        node = _new_node(folder)
+        server = RabbitServer([Process(launch) for launch in _launches(node)], node)
+        with server.running():
+            yield server
+
+
+def _new_node(folder: Path) -> Node:
+    return Node(
+        folder=folder,
+        port=free_port(),
+        distribution_port=free_port(),
+        epmd_port=free_port(),
+        password=secrets.token_hex(12),
+    )
+
+
+def _launches(node: Node) -> list[Launch]:
+    binaries = packages.rabbitmq_binaries()
+    if binaries is None:
+        return [containers.rabbitmq(node.folder, node.port, user=USER, password=node.password)]
+    _write_settings(node)
+    return [_epmd(node, binaries.epmd), _broker(node, binaries.server)]
+
+
+def _epmd(node: Node, binary: Path) -> Launch:
+    """Started by us in the foreground, because the one that Erlang starts is a daemon nobody ends."""
+    return Launch(
+        name="epmd (Erlang's port mapper)",
+        command=(str(binary), "-port", str(node.epmd_port), "-address", LOOPBACK),
+        is_ready=lambda: probes.accepts(node.epmd_port),
+        log=node.folder / "epmd.log",
+    )
+
+
+def _broker(node: Node, binary: Path) -> Launch:
+    return Launch(
+        name="RabbitMQ",
+        command=(str(binary),),
+        environment=_environment(node),
+        is_ready=lambda: probes.rabbitmq_answers(node.port),
+        log=node.folder / "rabbitmq.log",
+        patience_seconds=120,
+    )
+
+
+def _write_settings(node: Node) -> None:
+    (node.folder / "conf.d").mkdir()
+    (node.folder / "rabbitmq.conf").write_text(_settings(node))
+    (node.folder / "advanced.config").write_text("[].\n")
+    (node.folder / "enabled_plugins").write_text("[].\n")
+    (node.folder / "rabbitmq-env.conf").write_text("")
+
+
+def _settings(node: Node) -> str:
+    return f"""\
+listeners.tcp.1 = {LOOPBACK}:{node.port}
+default_user = {USER}
+default_pass = {node.password}
+consumer_timeout = {ONE_YEAR_MILLISECONDS}
+disk_free_limit.absolute = 50MB
+log.console = true
+log.console.level = info
+log.connection.level = warning
+"""
+
+
+def _environment(node: Node) -> dict[str, str]:
+    folder = node.folder
+    return {
+        "HOME": str(folder),  # the cookie is made here
+        "ERL_EPMD_PORT": str(node.epmd_port),
+        "ERL_EPMD_ADDRESS": LOOPBACK,
+        "RABBITMQ_NODENAME": node.name,
+        "RABBITMQ_DIST_PORT": str(node.distribution_port),
+        "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+        "RABBITMQ_LOG_BASE": str(folder / "log"),
+        "RABBITMQ_LOGS": "-",
+        "RABBITMQ_PID_FILE": str(folder / "pid"),
+        "RABBITMQ_CONF_ENV_FILE": str(folder / "rabbitmq-env.conf"),
+        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+        "RABBITMQ_CONFIG_FILES": str(folder / "conf.d"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
+        "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "generated"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": " ".join(ERLANG_OPTIONS),
+        "RABBITMQ_ALLOW_INPUT": "1",  # the script becomes the server, so that its death is the server's
+    }

@@ -1,0 +1,60 @@
+"""Redis as the design wants it: an acknowledged write is on the disk, and nothing is ever evicted."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.stack import containers, packages, probes
+from tools.stack.folder import own_folder
+from tools.stack.ports import LOOPBACK, free_port
+from tools.stack.process import Launch, Process
+from tools.stack.server import Server
+
+DATABASES = 512
+"""Enough that every test can have one of its own."""
+
+
+class RedisServer(Server):
+    """A running Redis; `url` names its database 0."""
+
+    def __init__(self, process: Process, port: int) -> None:
+        super().__init__([process])
+        self.port = port
+
+    @property
+    def url(self) -> str:
+        return self.database(0)
+
+    def database(self, index: int) -> str:
+        """Return the URL of one of its databases."""
+        return f"redis://{LOOPBACK}:{self.port}/{index}"
+
+
+@contextlib.contextmanager
+def redis_server(state: Path) -> Iterator[RedisServer]:
+    """Run a Redis of our own in `<state>/redis`, on a free port, until the block ends."""
+    with own_folder(state, "redis") as folder:
+        port = free_port()
+        server = RedisServer(Process(_launch(folder, port)), port)
+        with server.running():
+            yield server
+
+
+def _launch(folder: Path, port: int) -> Launch:
+    binary = packages.redis_binary()
+    if binary is None:
+        return containers.redis(folder, port, _settings())
+    return Launch(
+        name="Redis",
+        command=(str(binary), "--port", str(port), "--bind", LOOPBACK, "--dir", str(folder), *_settings()),
+        is_ready=lambda: probes.redis_answers(port),
+        log=folder / "redis.log",
+    )
+
+
+def _settings() -> tuple[str, ...]:
+    return (
+        *("--appendonly", "yes", "--appendfsync", "always"),
+        *("--maxmemory-policy", "noeviction", "--save", ""),
+        *("--databases", str(DATABASES), "--daemonize", "no"),
+    )
