@@ -1,0 +1,61 @@
+"""What both ledgers must agree on, decided once: which indexes hold a record, and which commits make no sense."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from mission_commander.domain.record import Mission
+from mission_commander.ports import Change, EventId
+from mission_contracts.envelope import Door
+from mission_contracts.mission import MissionId
+
+NO_EVENT: EventId = "0-0"
+LIVE_BATCH = 500
+
+
+class Indexes(msgspec.Struct, frozen=True):
+    """Where a record can be found. A final mission is never live again, so each entry is written once or twice."""
+
+    is_live: bool
+    purgeable_since: float | None
+    """When it finished, once nobody needs the record any more."""
+    dead_since: float | None
+    """When it gave up, while it is a dead letter."""
+
+
+def indexes_of(mission: Mission) -> Indexes:
+    """Derive a record's indexes from nothing but the record."""
+    if not mission.is_final:
+        return Indexes(is_live=True, purgeable_since=None, dead_since=None)
+    finished_at = mission.envelope.accepted_at if mission.finished_at is None else mission.finished_at
+    return Indexes(
+        is_live=False,
+        purgeable_since=None if needs_acknowledgement(mission) else finished_at,
+        dead_since=finished_at if mission.dead_letter else None,
+    )
+
+
+def needs_acknowledgement(mission: Mission) -> bool:
+    """Tell whether a Mission object may still show an earlier state, and so needs the record."""
+    return mission.envelope.door is Door.CLUSTER and not mission.acknowledged
+
+
+def check(changes: Sequence[Change]) -> None:
+    """Refuse a commit that no correct caller makes: its answers could not be trusted."""
+    seen: set[MissionId] = set()
+    for change in changes:
+        mission = change.mission
+        if mission.id in seen:
+            raise ValueError(f"mission {mission.id} is in one commit twice: put its second change in the next commit")
+        if mission.sequence <= change.expected:
+            raise ValueError(
+                f"mission {mission.id} goes from sequence {change.expected} to {mission.sequence}: "
+                "a change must raise it, or nobody could tell the two records apart"
+            )
+        seen.add(mission.id)
+
+
+def order_of(event: EventId) -> tuple[int, int]:
+    """Give what event ids are ordered by; ValueError for a text that is none."""
+    milliseconds, _, number = event.partition("-")
+    return int(milliseconds), int(number or 0)

@@ -1,0 +1,277 @@
+"""The ledger for tests and `missionctl dev`: dictionaries that keep every promise of the port but durability."""
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import islice
+
+from mission_commander.adapters.ledger_rules import LIVE_BATCH, check, indexes_of
+from mission_commander.adapters.memory_ranking import Ranking
+from mission_commander.adapters.memory_stream import EventStream
+from mission_commander.domain.record import Mission
+from mission_commander.ports import (
+    Beat,
+    Change,
+    Committed,
+    Conflict,
+    Durability,
+    EraChangedError,
+    Event,
+    EventId,
+    LedgerAwayError,
+    OutboxEntry,
+    PoolRecord,
+    Stored,
+)
+from mission_contracts import mission as m
+from mission_contracts.clock import Clock, SystemClock
+from mission_contracts.soldiering import Registration
+
+EVENTS_KEPT = 100_000
+TOMBSTONE_SECONDS = 7 * 86_400.0
+
+
+class MemoryData:
+    """Everything a ledger remembers; a copy of it is a backup."""
+
+    def __init__(self, events_kept: int) -> None:
+        self.era: m.Era | None = None
+        self.records: dict[m.MissionId, Mission] = {}
+        self.payloads: dict[m.MissionId, bytes] = {}
+        self.live: dict[m.MissionId, None] = {}
+        self.listings: dict[str, Ranking] = {}
+        self.purgeable = Ranking()
+        self.dead = Ranking()
+        self.outbox: dict[OutboxEntry, None] = {}
+        self.stream = EventStream(events_kept)
+        self.tombstones: dict[m.MissionId, float] = {}
+        self.pools: dict[tuple[str, str], PoolRecord] = {}
+        self.registrations: dict[m.Instance, Registration] = {}
+        self.beats: dict[m.Instance, Beat] = {}
+
+    def stored(self, mission_id: m.MissionId) -> Stored | None:
+        mission = self.records.get(mission_id)
+        return None if mission is None else Stored(mission, self.payloads.get(mission_id, b""))
+
+    def write(self, change: Change) -> None:
+        mission = change.mission
+        if mission.id not in self.records:
+            listing = self.listings.setdefault(mission.envelope.namespace, Ranking())
+            listing.put(mission.id, mission.envelope.accepted_at)
+        self.records[mission.id] = mission
+        if change.payload is not None:
+            self.payloads.setdefault(mission.id, change.payload)
+        if change.hands_out:
+            self.outbox.setdefault(OutboxEntry(mission.id, mission.epoch))
+        self._index(mission)
+
+    def remove(self, mission_id: m.MissionId) -> None:
+        mission = self.records.pop(mission_id)
+        self.payloads.pop(mission_id, None)
+        self.listings[mission.envelope.namespace].drop(mission_id)
+        self.purgeable.drop(mission_id)
+        self.dead.drop(mission_id)
+
+    def _index(self, mission: Mission) -> None:
+        indexes = indexes_of(mission)
+        if indexes.is_live:
+            self.live.setdefault(mission.id)
+            return
+        self.live.pop(mission.id, None)
+        for ranking, since in ((self.purgeable, indexes.purgeable_since), (self.dead, indexes.dead_since)):
+            if since is None:
+                ranking.drop(mission.id)
+            else:
+                ranking.put(mission.id, since)
+
+
+class MemoryStore:
+    """The store that one or several ledgers (Commanders) of a process share, with the accidents a store can have."""
+
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        *,
+        events_kept: int = EVENTS_KEPT,
+        tombstone_seconds: float = TOMBSTONE_SECONDS,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self.tombstone_seconds = tombstone_seconds
+        self._events_kept = events_kept
+        self.data = MemoryData(events_kept)
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def wipe(self) -> None:
+        """Lose everything, as FLUSHALL does."""
+        self.data = MemoryData(self._events_kept)
+
+    def backup(self) -> MemoryData:
+        return copy.deepcopy(self.data)
+
+    def roll_back(self, backup: MemoryData) -> None:
+        """Go back to an earlier moment, as a failover to a stale replica does."""
+        self.data = copy.deepcopy(backup)
+
+    def wake_readers(self) -> None:
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    async def something_happens(self, timeout_seconds: float) -> None:
+        """Return at the next `wake_readers`, or when the time is over."""
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiting)
+        try:
+            await asyncio.wait((waiting,), timeout=timeout_seconds)
+        finally:
+            self._waiting.discard(waiting)
+
+
+class MemoryLedger:
+    """One Commander's way to a `MemoryStore`; `cut` and `mend` take it away and bring it back."""
+
+    def __init__(self, store: MemoryStore | None = None) -> None:
+        self.store = store or MemoryStore()
+        self._is_cut = False
+
+    # Accidents.
+
+    def cut(self) -> None:
+        """From now on every method raises LedgerAwayError, also those that wait."""
+        self._is_cut = True
+        self.store.wake_readers()
+
+    def mend(self) -> None:
+        self._is_cut = False
+
+    def wipe(self) -> None:
+        """Lose everything, as FLUSHALL does."""
+        self.store.wipe()
+
+    # The port.
+
+    async def durability(self) -> Durability:
+        self._reach()
+        return Durability(
+            is_strong=False,
+            why_weak="the ledger is in this process's memory, so its end loses every mission: use Redis to keep them",
+        )
+
+    async def era(self) -> m.Era | None:
+        return self._reach().era
+
+    async def begin_era(self, era: m.Era) -> m.Era:
+        data = self._reach()
+        if data.era is None:
+            data.era = era
+        return data.era
+
+    async def commit(self, era: m.Era, changes: Sequence[Change]) -> Sequence[Committed | Conflict]:
+        check(changes)
+        data = self._reach()
+        if data.era != era:
+            raise EraChangedError(f"the ledger is in era {data.era}, not {era}: nothing was written; restore first")
+        now_ms = int(self.store.clock.now() * 1000)
+        answers = [_apply(data, change, now_ms) for change in changes]
+        self.store.wake_readers()
+        return answers
+
+    async def fetch(self, ids: Sequence[m.MissionId]) -> Sequence[Stored | None]:
+        data = self._reach()
+        return [data.stored(mission_id) for mission_id in ids]
+
+    async def payloads(self, ids: Sequence[m.MissionId]) -> Sequence[bytes | None]:
+        data = self._reach()
+        return [data.payloads.get(mission_id) for mission_id in ids]
+
+    async def live(self) -> AsyncIterator[Sequence[Stored]]:
+        ids = iter(tuple(self._reach().live))
+        while batch := tuple(islice(ids, LIVE_BATCH)):
+            found = [one for one in await self.fetch(batch) if one is not None and not one.mission.is_final]
+            if found:
+                yield found
+
+    async def list_ids(
+        self, namespace: str, *, before: tuple[float, m.MissionId] | None, limit: int
+    ) -> Sequence[m.MissionId]:
+        listing = self._reach().listings.get(namespace)
+        return [] if listing is None else listing.newest(limit, before=before)
+
+    async def outbox(self, limit: int) -> Sequence[OutboxEntry]:
+        return list(islice(self._reach().outbox, limit))
+
+    async def confirmed(self, entries: Sequence[OutboxEntry]) -> None:
+        data = self._reach()
+        for entry in entries:
+            data.outbox.pop(entry, None)
+
+    async def last_event(self) -> EventId:
+        return self._reach().stream.last
+
+    async def events(self, after: EventId, *, wait_seconds: float, limit: int = 1000) -> Sequence[Event] | None:
+        # Waiting is real, also for a ledger whose clock a test turns by hand.
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait_seconds
+        while (found := self._reach().stream.after(after, limit)) == [] and (left := until - loop.time()) > 0:
+            await self.store.something_happens(left)
+        return found
+
+    async def purge(self, before: float, limit: int) -> int:
+        data = self._reach()
+        doomed = data.purgeable.below(before, limit)
+        now = self.store.clock.now()
+        data.tombstones = {one: end for one, end in data.tombstones.items() if end > now}
+        for mission_id in doomed:
+            data.remove(mission_id)
+            data.tombstones[mission_id] = now + self.store.tombstone_seconds
+        return len(doomed)
+
+    async def is_purged(self, mission_id: m.MissionId) -> bool:
+        return self._reach().tombstones.get(mission_id, 0) > self.store.clock.now()
+
+    async def dead_letters(self, limit: int) -> Sequence[m.MissionId]:
+        return self._reach().dead.newest(limit)
+
+    async def save_pool(self, pool: PoolRecord) -> None:
+        self._reach().pools[pool.namespace, pool.name] = pool
+
+    async def delete_pool(self, namespace: str, name: str) -> None:
+        self._reach().pools.pop((namespace, name), None)
+
+    async def pools(self) -> Sequence[PoolRecord]:
+        pools = self._reach().pools
+        return [pools[key] for key in sorted(pools)]
+
+    async def save_soldier(self, registration: Registration) -> None:
+        self._reach().registrations[registration.instance] = registration
+
+    async def save_beat(self, instance: m.Instance, beat: Beat) -> bool:
+        data = self._reach()
+        if instance not in data.registrations:
+            return False
+        newest = data.beats.get(instance)
+        if newest is None or newest.beat <= beat.beat:
+            data.beats[instance] = beat
+        return True
+
+    async def soldiers(self) -> Mapping[m.Instance, tuple[Registration, Beat | None]]:
+        data = self._reach()
+        return {instance: (one, data.beats.get(instance)) for instance, one in data.registrations.items()}
+
+    async def remove_soldier(self, instance: m.Instance) -> None:
+        data = self._reach()
+        data.registrations.pop(instance, None)
+        data.beats.pop(instance, None)
+
+    def _reach(self) -> MemoryData:
+        if self._is_cut:
+            raise LedgerAwayError("the ledger is cut off: try again when it is back")
+        return self.store.data
+
+
+def _apply(data: MemoryData, change: Change, now_ms: int) -> Committed | Conflict:
+    current = data.records.get(change.mission.id)
+    if change.expected != (0 if current is None else current.sequence):
+        return Conflict(current)
+    data.write(change)
+    return Committed(data.stream.add(change.mission, now_ms))

@@ -1,0 +1,42 @@
+"""The bounded event stream of the in-memory ledger, with the ids and the forgetfulness of a Redis stream."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from mission_commander.adapters.ledger_rules import NO_EVENT, order_of
+from mission_commander.domain.record import Mission
+from mission_commander.ports import Event, EventId
+
+
+class EventStream:
+    """Keeps the newest events; a reader who is further behind than that is told so."""
+
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
+        self._events: list[Event] = []
+        self._forgotten = NO_EVENT
+        """The newest event that the stream no longer holds."""
+
+    @property
+    def last(self) -> EventId:
+        return self._events[-1].id if self._events else self._forgotten
+
+    def add(self, mission: Mission, now_ms: int) -> EventId:
+        last_ms, last_number = order_of(self.last)
+        # A clock that steps back must not make an id that readers have passed.
+        event = f"{now_ms}-0" if now_ms > last_ms else f"{last_ms}-{last_number + 1}"
+        self._events.append(Event(event, mission))
+        # Forgetting in large steps keeps an addition cheap.
+        if len(self._events) >= 2 * self._keep:
+            self._forget(len(self._events) - self._keep)
+        return event
+
+    def after(self, event: EventId, limit: int) -> Sequence[Event] | None:
+        """What follows an event; None when the stream does not hold what came right after it, or never had it."""
+        start = bisect_right(self._events, order_of(event), key=lambda held: order_of(held.id))
+        before = self._events[start - 1].id if start else self._forgotten
+        return self._events[start : start + limit] if before == event else None
+
+    def _forget(self, count: int) -> None:
+        self._forgotten = self._events[count - 1].id
+        del self._events[:count]
