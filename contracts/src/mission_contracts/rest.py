@@ -95,6 +95,12 @@ class MissionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     dead_letter: bool = False
 
 
+class BatchRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """At most 1,000 missions, each a `Submission` in JSON: read one by one, so that a bad one refuses only itself."""
+
+    missions: tuple[msgspec.Raw, ...]
+
+
 class BatchItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to one item: its mission, or why it was refused."""
 
