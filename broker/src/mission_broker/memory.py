@@ -20,12 +20,12 @@ log = logging.getLogger(__name__)
 class MemoryDelivery:
     """A message in a consumer's hands."""
 
-    __slots__ = ("_channel", "_stored", "redelivered")
+    __slots__ = ("_channel", "_returns", "_stored")
 
     def __init__(self, channel: "_Channel", stored: Stored) -> None:
         self._channel = channel
         self._stored = stored
-        self.redelivered = stored.returns > 0
+        self._returns = stored.returns
 
     @property
     def body(self) -> bytes:
@@ -33,10 +33,13 @@ class MemoryDelivery:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        stored = self._stored
-        if not stored.returns:
-            return MappingProxyType(stored.headers)
-        return {**stored.headers, "x-delivery-count": str(stored.returns)}
+        if not self._returns:
+            return MappingProxyType(self._stored.headers)
+        return {**self._stored.headers, "x-delivery-count": str(self._returns)}
+
+    @property
+    def redelivered(self) -> bool:
+        return self._returns > 0
 
     @property
     def is_alive(self) -> bool:
