@@ -1,6 +1,7 @@
 """Names as the cluster and the broker accept them, checked the same at both doors."""
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 DNS_LABEL_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
@@ -11,6 +12,24 @@ OBJECT_NAME_PATTERN: Final = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
 
 TYPE_PATTERN: Final = r"^[a-zA-Z0-9]([-a-zA-Z0-9_./]{0,126}[a-zA-Z0-9])?$"
 """A mission type: letters, digits and `-_./`, at most 128 characters."""
+
+MODULE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*(:[A-Za-z_][A-Za-z0-9_]*)?$"
+"""A Python module, and perhaps a name in it: `shop.missions:soldier`."""
+
+ENVIRONMENT_NAME_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
+"""An environment variable's name."""
+
+SENTENCES: Final[Mapping[str, str]] = {
+    DNS_LABEL_PATTERN: "must be a DNS label: lower-case letters, digits and -, at most 63 characters, "
+    "a letter or digit at both ends",
+    OBJECT_NAME_PATTERN: "must be an object's name: lower-case letters, digits, - and ., at most 253 characters, "
+    "a letter or digit at both ends",
+    TYPE_PATTERN: "must be a mission type: letters, digits and -_./, at most 128 characters, "
+    "a letter or digit at both ends",
+    MODULE_PATTERN: "must be a Python module, such as shop.missions, or a name in one, such as shop.missions:soldier",
+    ENVIRONMENT_NAME_PATTERN: "must be a variable's name: letters, digits and _, not beginning with a digit",
+}
+"""What each pattern means, for whoever broke it."""
 
 _DNS_LABEL: Final = re.compile(DNS_LABEL_PATTERN)
 

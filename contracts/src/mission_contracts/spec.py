@@ -1,9 +1,9 @@
 """What one can ask for: one model, read in camelCase from a Mission object and in snake_case over REST."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Self
 
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, HttpUrl, model_validator
 from pydantic.alias_generators import to_camel
 
 from mission_contracts.mission import Priority, RunPolicy
@@ -45,7 +45,13 @@ class RetryPolicy(Model):
 class Callback(Model):
     """Whom to tell when the mission is final."""
 
-    url: Annotated[AnyHttpUrl, Field(description="An http or https address that gets the final status.")]
+    url: Annotated[
+        HttpUrl,
+        Field(
+            description="An http or https address that the final status is sent to, by POST. "
+            "At most 2083 characters. The mission's outcome does not depend on the answer."
+        ),
+    ]
 
 
 class MissionSpec(Model):
@@ -55,6 +61,7 @@ class MissionSpec(Model):
         str,
         Field(
             pattern=TYPE_PATTERN,
+            max_length=128,
             description="Which handler runs the mission, by the name it was registered under. "
             "Letters, digits and -_./, at most 128 characters. "
             "A type that no soldier of the pool handles waits with reason NoHandler.",
@@ -63,7 +70,8 @@ class MissionSpec(Model):
     payload: Annotated[
         dict[str, Any],
         Field(
-            description="The handler's input: any JSON object, at most 256 KiB. Required, {} when there is nothing to say.",
+            description="The handler's input: any JSON object, at most 256 KiB. "
+            "Required: {} when there is nothing to say. Larger input belongs in a store, with a reference here.",
         ),
     ]
     pool: Annotated[str, Field(pattern=DNS_LABEL_PATTERN, max_length=63)] = Field(
@@ -71,8 +79,10 @@ class MissionSpec(Model):
         description="The SoldierPool of the same namespace whose soldiers run it: a DNS label, at most 63 characters. "
         "Default: default. A pool that does not exist yet is waited for with reason NoPool.",
     )
-    start_after: datetime | None = Field(
-        default=None, description="The earliest moment to start, in RFC 3339. Default: at once."
+    start_after: AwareDatetime | None = Field(
+        default=None,
+        description="The earliest moment to start, in RFC 3339 with its zone, such as 2030-01-31T08:00:00Z. "
+        "Default: at once. It waits with reason Scheduled. A moment beyond the deadline is refused.",
     )
     timeout_seconds: Annotated[float, Field(gt=0, le=30 * DAY_SECONDS)] = Field(
         default=3600,
@@ -81,7 +91,7 @@ class MissionSpec(Model):
     )
     deadline_seconds: Annotated[float, Field(gt=0, le=YEAR_SECONDS)] = Field(
         default=DAY_SECONDS,
-        description="How long the mission may take in all, from its acceptance, in seconds: waiting, attempts and retries. "
+        description="How long the mission may take in all, in seconds from its acceptance: waiting, attempts, retries. "
         "Default 86400 (a day), at most 31622400. Then it fails with reason DeadlineExceeded.",
     )
     retry: RetryPolicy = Field(
@@ -130,3 +140,24 @@ class MissionSpec(Model):
         if self.sequence_number is not None and self.ordering_key is None:
             raise ValueError("sequenceNumber needs orderingKey: give the lane it counts in, or leave it out")
         return self
+
+
+def refusal(spec: MissionSpec, now: float) -> str | None:
+    """Say why a mission that is well-formed cannot be accepted at this moment (Unix seconds); None when it can."""
+    if spec.start_after is None:
+        return None
+    deadline = now + spec.deadline_seconds
+    if spec.start_after.timestamp() < deadline:
+        return None
+    return (
+        f"startAfter {_utc_text(spec.start_after)} lies beyond the deadline {_utc_text(_utc(deadline))}, "
+        "so the mission could never start: name an earlier startAfter, or raise deadlineSeconds"
+    )
+
+
+def _utc(moment: float) -> datetime:
+    return datetime.fromtimestamp(moment, UTC)
+
+
+def _utc_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,68 @@
+"""What the CRD's own rules cannot hold, because a payload's fields are unknown to its schema."""
+
+from typing import Final
+
+from mission_contracts.resources import GROUP, MISSION, VERSION
+from mission_contracts.spec import MAX_PAYLOAD_BYTES
+from tools.generate.structural import Schema
+
+NAME: Final = f"payloads.{MISSION.full_name}"
+
+# CEL has no JSON encoder, but formatting a value writes JSON with a space after each comma. Without those spaces the
+# text is as long as the JSON that the Commander counts, or shorter by the spaces that the payload's own texts have
+# after commas, so nothing is refused here that the Commander would take. (Numbers beyond 10²¹ are written out in full.)
+PAYLOAD_BYTES: Final = "bytes('%s'.format([object.spec.payload]).replace(', ', ',')).size()"
+
+
+def manifests() -> tuple[Schema, Schema]:
+    """Give the policy and its binding."""
+    return _policy(), _binding()
+
+
+def _policy() -> Schema:
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": NAME, "labels": {"app.kubernetes.io/part-of": "mission-control"}},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {
+                "resourceRules": [
+                    {
+                        "apiGroups": [GROUP],
+                        "apiVersions": [VERSION],
+                        "resources": [MISSION.plural],
+                        "operations": ["CREATE", "UPDATE"],
+                    }
+                ]
+            },
+            "validations": [_unchanged(), _bounded()],
+        },
+    }
+
+
+def _unchanged() -> Schema:
+    return {
+        "expression": "oldObject == null || object.spec.payload == oldObject.spec.payload",
+        "reason": "Invalid",
+        "message": "spec.payload cannot change once the object exists: make a new Mission with another name, "
+        "or delete this one first (which cancels it)",
+    }
+
+
+def _bounded() -> Schema:
+    return {
+        "expression": f"oldObject != null || {PAYLOAD_BYTES} <= {MAX_PAYLOAD_BYTES}",
+        "reason": "Invalid",
+        "messageExpression": f"'spec.payload has ' + string({PAYLOAD_BYTES}) + ' bytes as JSON, "
+        f"at most {MAX_PAYLOAD_BYTES} are allowed: store the data elsewhere and give a reference to it'",
+    }
+
+
+def _binding() -> Schema:
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": NAME, "labels": {"app.kubernetes.io/part-of": "mission-control"}},
+        "spec": {"policyName": NAME, "validationActions": ["Deny"]},
+    }

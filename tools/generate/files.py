@@ -1,0 +1,39 @@
+"""Which files are generated, and their exact text."""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import yaml
+
+from mission_contracts.resources import MISSION, SOLDIER_POOL
+from tools.generate import admission, crds, reference
+
+COMMAND: Final = "python -m tools.generate"
+NOTICE: Final = f"Generated from contracts/src/mission_contracts/resources by `{COMMAND}`: do not edit."
+RESOURCES: Final = (MISSION, SOLDIER_POOL)
+WIDTH: Final = 110
+
+
+def generated() -> Mapping[PurePosixPath, str]:
+    """Every generated file's text, by its path from the repository's root."""
+    files = {
+        PurePosixPath(f"manifests/crds/{resource.full_name}.yaml"): _manifest(crds.definition(resource))
+        for resource in RESOURCES
+    }
+    files[PurePosixPath("manifests/base/admission-policy.yaml")] = _manifest(*admission.manifests())
+    files[PurePosixPath("docs/reference/resources.md")] = f"<!-- {NOTICE} -->\n{reference.page(RESOURCES)}"
+    return files
+
+
+def _manifest(*documents: dict[str, Any]) -> str:
+    # Each document is dumped alone: across documents the dumper would write shared values as anchors.
+    texts = [yaml.dump(document, Dumper=_Plain, sort_keys=False, width=WIDTH) for document in documents]
+    return f"# {NOTICE}\n" + "---\n".join(texts)
+
+
+class _Plain(yaml.SafeDumper):
+    """Without anchors, whose sharing is an accident of how the schema was built."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the base class's signature
+        return True
