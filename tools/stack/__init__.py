@@ -1,13 +1,14 @@
 """The real servers that a developer or a test needs, on one machine, started and stopped by us alone."""
 
 from tools.stack.errors import StackError
-from tools.stack.kube import ApiServer, api_server
+from tools.stack.kube import ApiServer, KubeAccess, api_server
 from tools.stack.rabbitmq import RabbitServer, rabbitmq_server
 from tools.stack.redis import RedisServer, redis_server
 from tools.stack.server import Server
 
 __all__ = [
     "ApiServer",
+    "KubeAccess",
     "RabbitServer",
     "RedisServer",
     "Server",

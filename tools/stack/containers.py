@@ -19,8 +19,13 @@ def docker_answers() -> bool:
     return _docker("info") == 0
 
 
+def name(server: str, port: int) -> str:
+    """Name a container of ours; its volume is called the same."""
+    return f"mission-control-{server}-{port}"
+
+
 def redis(folder: Path, port: int, settings: tuple[str, ...]) -> Launch:
-    container = f"mission-control-redis-{port}"
+    container = name("redis", port)
     volume = ("-v", f"{container}:/data")
     return Launch(
         name=f"Redis (container {container})",
@@ -34,7 +39,7 @@ def redis(folder: Path, port: int, settings: tuple[str, ...]) -> Launch:
 
 
 def rabbitmq(folder: Path, port: int, *, user: str, password: str) -> Launch:
-    container = f"mission-control-rabbitmq-{port}"
+    container = name("rabbitmq", port)
     login = ("-e", f"RABBITMQ_DEFAULT_USER={user}", "-e", f"RABBITMQ_DEFAULT_PASS={password}")
     # RabbitMQ finds its data by its host's name, so a restart must have the same one.
     volume = ("-v", f"{container}:/var/lib/rabbitmq", "--hostname", "mission")

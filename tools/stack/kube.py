@@ -4,8 +4,10 @@ No controller manager and no kubelet run here: Deployments make no pods, owned o
 deleted namespace stays in Terminating (so tests use a new name each time).
 """
 
+import base64
 import contextlib
 import json
+import os
 import secrets
 import subprocess
 from collections.abc import Iterator
@@ -45,13 +47,42 @@ class Cluster:
         return f"http://{LOOPBACK}:{self.etcd_port}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class KubeAccess:
+    """How to speak to some API server, ours or one that the user named."""
+
+    kubeconfig: Path
+    kubectl_binary: Path
+    cache: Path
+    """Where kubectl may remember what it discovered; never in the user's home."""
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that point kubectl and client libraries there."""
+        return {"KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": str(self.cache)}
+
+    def kubectl(self, *arguments: str, stdin: str = "") -> str:
+        """Run kubectl, and return what it prints."""
+        done = subprocess.run(
+            [str(self.kubectl_binary), *arguments],
+            input=stdin,
+            env={**os.environ, **self.environment()},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        if done.returncode:
+            raise StackError(f"`kubectl {' '.join(arguments)}` failed: {done.stderr.strip()}")
+        return done.stdout
+
+
 class ApiServer(Server):
     """A running API server; its kubeconfig names an administrator."""
 
     def __init__(self, processes: list[Process], cluster: Cluster, kubectl: Path) -> None:
         super().__init__(processes)
         self.cluster = cluster
-        self.kubectl_binary = kubectl
+        self.access = KubeAccess(kubeconfig=cluster.kubeconfig, kubectl_binary=kubectl, cache=cluster.folder / "cache")
 
     @property
     def url(self) -> str:
@@ -63,34 +94,22 @@ class ApiServer(Server):
         return self.cluster.token
 
     @property
-    def kubeconfig(self) -> Path:
-        """A file of ours; the user's own is never read nor written."""
-        return self.cluster.kubeconfig
-
-    @property
     def certificate(self) -> Path:
         """The authority that clients trust."""
         return self.cluster.folder / "serving.crt"
 
+    @property
+    def kubeconfig(self) -> Path:
+        """A file of ours; the user's own is never read nor written."""
+        return self.access.kubeconfig
+
     def environment(self) -> dict[str, str]:
-        """Return the variables that point kubectl and client libraries here, caches included."""
-        return {"KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": str(self.cluster.folder / "cache")}
+        """Return the variables that point kubectl and client libraries here."""
+        return self.access.environment()
 
     def kubectl(self, *arguments: str, stdin: str = "") -> str:
         """Run kubectl as the administrator, and return what it prints."""
-        return kubectl(self.kubectl_binary, self.kubeconfig, *arguments, stdin=stdin)
-
-
-def kubectl(binary: Path, kubeconfig: Path, *arguments: str, stdin: str = "") -> str:
-    """Run kubectl against this kubeconfig, and return what it prints."""
-    cache = kubeconfig.parent / "cache"
-    options = ("--kubeconfig", str(kubeconfig), "--cache-dir", str(cache))
-    done = subprocess.run(
-        [str(binary), *options, *arguments], input=stdin, capture_output=True, text=True, check=False, timeout=60
-    )
-    if done.returncode:
-        raise StackError(f"`kubectl {' '.join(arguments)}` failed: {done.stderr.strip()}")
-    return done.stdout
+        return self.access.kubectl(*arguments, stdin=stdin)
 
 
 @contextlib.contextmanager
@@ -98,14 +117,14 @@ def api_server(state: Path) -> Iterator[ApiServer]:
     """Run etcd and kube-apiserver of our own in `<state>/kube`, on free ports, until the block ends."""
     found = binaries.found()
     with own_folder(state, "kube") as folder:
-        cluster = _new_cluster(folder)
-        launches = _launches(found, cluster, certificates.write(folder))
-        server = ApiServer([Process(launch) for launch in launches], cluster, found.kubectl)
-        with server.running():
+        files = certificates.write(folder)
+        cluster = _new_cluster(folder, files)
+        processes = [Process(launch) for launch in _launches(found, cluster, files)]
+        with ApiServer(processes, cluster, found.kubectl).running() as server:
             yield server
 
 
-def _new_cluster(folder: Path) -> Cluster:
+def _new_cluster(folder: Path, files: Certificates) -> Cluster:
     cluster = Cluster(
         folder=folder,
         port=free_port(),
@@ -114,7 +133,7 @@ def _new_cluster(folder: Path) -> Cluster:
         token=secrets.token_hex(16),
     )
     _write_private(folder / "tokens.csv", f"{cluster.token},admin,admin,system:masters\n")
-    _write_private(cluster.kubeconfig, json.dumps(_kubeconfig(cluster), indent=2))
+    _write_private(cluster.kubeconfig, json.dumps(_kubeconfig(cluster, files), indent=2))
     return cluster
 
 
@@ -123,21 +142,14 @@ def _write_private(path: Path, content: str) -> None:
     path.write_text(content)
 
 
-def _kubeconfig(cluster: Cluster) -> dict[str, object]:
-    """JSON is YAML; the certificate stays in its file beside this one."""
+def _kubeconfig(cluster: Cluster, files: Certificates) -> dict[str, object]:
+    """One file with everything in it (JSON is YAML), so that it can be copied elsewhere."""
     name = "mission-control-stack"
+    authority = base64.b64encode(files.serving.read_bytes()).decode()
     return {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [
-            {
-                "name": name,
-                "cluster": {
-                    "server": cluster.url,
-                    "certificate-authority": str(cluster.folder / "serving.crt"),
-                },
-            }
-        ],
+        "clusters": [{"name": name, "cluster": {"server": cluster.url, "certificate-authority-data": authority}}],
         "users": [{"name": name, "user": {"token": cluster.token}}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}],
         "current-context": name,
