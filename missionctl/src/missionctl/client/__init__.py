@@ -1,0 +1,73 @@
+"""The typed client of Mission Control: `MissionControl` with asyncio, `MissionControlSync` without; one surface."""
+
+from mission_contracts.envelope import Door
+from mission_contracts.mission import MissionId, MissionState, Priority, Reason
+from mission_contracts.rest import (
+    BatchItem,
+    Health,
+    MissionPage,
+    MissionView,
+    PoolDeclaration,
+    PoolView,
+    SoldierView,
+    Submission,
+)
+from mission_contracts.spec import Callback, RetryPolicy
+from missionctl.client._asynchronous import MissionControl
+from missionctl.client._blocking import MissionControlSync
+from missionctl.client._operations import Event, MissionChanged, Reset
+from missionctl.client._readers import result_of
+from missionctl.client._requests import Filter
+from missionctl.client._retries import Retries
+from missionctl.client._tokens import ClientSecret
+from missionctl.client.errors import (
+    ConflictError,
+    InvalidError,
+    MissionControlError,
+    NotAllowedError,
+    NotFinishedError,
+    NotFoundError,
+    RefusedError,
+    StrangeAnswerError,
+    TooManyError,
+    UnavailableError,
+    UnreachableError,
+)
+
+__all__ = [
+    "BatchItem",
+    "Callback",
+    "ClientSecret",
+    "ConflictError",
+    "Door",
+    "Event",
+    "Filter",
+    "Health",
+    "InvalidError",
+    "MissionChanged",
+    "MissionControl",
+    "MissionControlError",
+    "MissionControlSync",
+    "MissionId",
+    "MissionPage",
+    "MissionState",
+    "MissionView",
+    "NotAllowedError",
+    "NotFinishedError",
+    "NotFoundError",
+    "PoolDeclaration",
+    "PoolView",
+    "Priority",
+    "Reason",
+    "RefusedError",
+    "Reset",
+    "Retries",
+    "RetryPolicy",
+    "SoldierView",
+    "StrangeAnswerError",
+    "Submission",
+    "TooManyError",
+    "UnavailableError",
+    "UnreachableError",
+    "result_of",
+]
