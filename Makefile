@@ -6,7 +6,6 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 MEMBERS := contracts broker operator commander soldier missionctl
@@ -57,7 +56,8 @@ up: setup ## Run the three real servers until Ctrl-C, and print their addresses
 
 .PHONY: test
 test: ## Everything: setup, check, test-unit, test-real, with times and what could not run
-	@bash tools/test.sh setup check unit servers real
+	@began=$$(date +%s); $(MAKE) setup; \
+	$(PYTHON) -m tools.test_run --setup-seconds $$(( $$(date +%s) - began )) check unit servers real
 
 .PHONY: test-unit
 test-unit: setup ## Tests that need no server

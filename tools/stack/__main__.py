@@ -51,10 +51,25 @@ def _kinds(text: str) -> tuple[str, ...]:
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    if {"redis", "rabbitmq"} & set(options.only):
-        packages.ensure()
-    if "kube" in options.only:
-        binaries.ensure()
+    """Try each on its own: a machine without Go can still have a broker."""
+    reasons = [reason for ensure in _ensurers(options.only) if (reason := _reason_not_to(ensure))]
+    if reasons:
+        raise stack.StackError("\nerror: ".join(reasons))
+
+
+def _ensurers(kinds: Sequence[str]) -> Iterator[Callable[[], object]]:
+    if {"redis", "rabbitmq"} & set(kinds):
+        yield packages.ensure
+    if "kube" in kinds:
+        yield binaries.ensure
+
+
+def _reason_not_to(ensure: Callable[[], object]) -> str | None:
+    try:
+        ensure()
+    except stack.StackError as error:
+        return str(error)
+    return None
 
 
 def _up(options: argparse.Namespace) -> None:

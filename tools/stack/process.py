@@ -138,6 +138,12 @@ class Process:
         return f" Its log is {self.launch.log}; the last lines:\n{tail(self.launch.log)}"
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process still runs; one that has ended and waits for its parent to notice (a zombie) does not."""
+    told = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return bool(told.stdout.strip()) and not told.stdout.startswith("Z")
+
+
 def tail(log: Path, *, lines: int = TAIL_LINES) -> str:
     """Return the end of a log, indented; an absent log is an empty one."""
     if not log.exists():

@@ -1,6 +1,5 @@
 """The servers that every other integration test relies on: they serve, survive being killed, and leave nothing."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import aio_pika
 import pytest
 import redis
 from tools import stack
+from tools.stack.process import is_alive
 
 ROOT = Path(__file__).parents[3]
 BOOT_SECONDS = 90
@@ -129,11 +129,3 @@ class TestNothingIsLeft:
         starter.send_signal(signal.SIGKILL)
         with stack.redis_server(tmp_path) as server:
             assert server.is_running
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
