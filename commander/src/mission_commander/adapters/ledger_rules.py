@@ -1,5 +1,6 @@
 """What both ledgers must agree on, decided once: which indexes hold a record, and which commits make no sense."""
 
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -11,6 +12,7 @@ from mission_contracts.mission import MissionId
 
 NO_EVENT: EventId = "0-0"
 LIVE_BATCH = 500
+_EVENT_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}", re.ASCII)
 
 
 class Indexes(msgspec.Struct, frozen=True):
@@ -57,5 +59,7 @@ def check(changes: Sequence[Change]) -> None:
 
 def order_of(event: EventId) -> tuple[int, int]:
     """Give what event ids are ordered by; ValueError for a text that is none."""
+    if not _EVENT_ID.fullmatch(event):
+        raise ValueError(f"{event[:50]!r} is no event id: take one from an event, or {NO_EVENT} for the beginning")
     milliseconds, _, number = event.partition("-")
-    return int(milliseconds), int(number or 0)
+    return int(milliseconds), int(number)

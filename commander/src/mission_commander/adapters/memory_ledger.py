@@ -59,7 +59,7 @@ class MemoryData:
             listing = self.listings.setdefault(mission.envelope.namespace, Ranking())
             listing.put(mission.id, mission.envelope.accepted_at)
         self.records[mission.id] = mission
-        if change.payload is not None:
+        if change.payload:
             self.payloads.setdefault(mission.id, change.payload)
         if change.hands_out:
             self.outbox.setdefault(OutboxEntry(mission.id, mission.epoch))

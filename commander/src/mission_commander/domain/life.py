@@ -128,6 +128,13 @@ _KEEPS_ITS_MESSAGE: Final = frozenset({Reason.RETRY_BACKOFF})
 """Why the last attempt failed stays readable until the next one starts."""
 
 
+def explain(mission: Mission, moment: Moment, reason: Reason, message: str) -> Mission | None:
+    """Say what a mission waits for that has been out for a while."""
+    if mission.phase is not Phase.OUT or mission.reason is reason:
+        return None
+    return _moved(mission, moment, reason=reason, message=message)
+
+
 # Claims.
 
 

@@ -1,0 +1,71 @@
+-- Apply each change whose expectation holds, announce it, and answer for each: an event id, or {the record held}.
+-- Everything is compared before it is written; an era that differs ends the script before the first write.
+--
+-- KEYS: era, live, outbox, purgeable, dead, events
+-- ARGV: era, prefix of missions, prefix of listings, events to keep, then eleven fields for each change:
+local ID, EXPECTED, SEQUENCE, RECORD, PAYLOAD, NAMESPACE = 0, 1, 2, 3, 4, 5
+local ACCEPTED_AT, HAND_OUT, IS_LIVE, PURGEABLE_SINCE, DEAD_SINCE = 6, 7, 8, 9, 10
+local FIRST, STRIDE = 5, 11
+
+local call = redis.call
+local ERA, LIVE, OUTBOX, PURGEABLE, DEAD, EVENTS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local missions, listings, kept = ARGV[2], ARGV[3], ARGV[4]
+
+local era = call('GET', ERA)
+if era ~= ARGV[1] then
+    return era or 'none'
+end
+
+local newest = call('XREVRANGE', EVENTS, '+', '-', 'COUNT', 1)[1]
+local last_event = newest and newest[1] or '0-0'
+local place = nil -- of the newest hand-out in the outbox; read when the first is written
+
+local function hand_out(entry)
+    place = place or tonumber(call('ZRANGE', OUTBOX, -1, -1, 'WITHSCORES')[2] or 0)
+    place = place + 1
+    call('ZADD', OUTBOX, 'NX', place, entry) -- an entry that waits already keeps its place
+end
+
+local function put(index, since, id)
+    if since == '' then
+        call('ZREM', index, id)
+    else
+        call('ZADD', index, since, id)
+    end
+end
+
+local answers = {}
+for at = FIRST, #ARGV, STRIDE do
+    local id, record, payload = ARGV[at + ID], ARGV[at + RECORD], ARGV[at + PAYLOAD]
+    local key = missions .. id
+    local held = call('HGET', key, 's')
+    if (held or '0') ~= ARGV[at + EXPECTED] then
+        answers[#answers + 1] = { held and call('HGET', key, 'r') }
+    else
+        if held then
+            call('HSET', key, 's', ARGV[at + SEQUENCE], 'r', record)
+        else
+            local namespace = ARGV[at + NAMESPACE]
+            call('HSET', key, 's', ARGV[at + SEQUENCE], 'r', record, 'n', namespace)
+            call('ZADD', listings .. namespace, ARGV[at + ACCEPTED_AT], id)
+        end
+        if payload ~= '' then
+            call('HSETNX', key, 'p', payload)
+        end
+        if ARGV[at + HAND_OUT] ~= '' then
+            hand_out(ARGV[at + HAND_OUT])
+        end
+        if ARGV[at + IS_LIVE] == '1' then
+            if not held then
+                call('ZADD', LIVE, 0, id)
+            end
+        else
+            call('ZREM', LIVE, id)
+            put(PURGEABLE, ARGV[at + PURGEABLE_SINCE], id)
+            put(DEAD, ARGV[at + DEAD_SINCE], id)
+        end
+        last_event = call('XADD', EVENTS, 'MAXLEN', '~', kept, '*', 'b', last_event, 'r', record)
+        answers[#answers + 1] = last_event
+    end
+end
+return answers

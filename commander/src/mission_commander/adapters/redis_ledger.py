@@ -1,0 +1,277 @@
+"""The ledger on Redis: one generic compare-and-write script, read-only queries, and a deadline on everything."""
+
+import math
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from mission_commander.adapters import redis_codec as codec
+from mission_commander.adapters.ledger_rules import LIVE_BATCH, NO_EVENT, check, order_of
+from mission_commander.adapters.redis_durability import judge, judge_refusal
+from mission_commander.adapters.redis_nodes import Nodes
+from mission_commander.adapters.redis_script import Script
+from mission_commander.adapters.redis_wire import Command, Wire
+from mission_commander.ports import (
+    Beat,
+    Change,
+    Committed,
+    Conflict,
+    Durability,
+    EraChangedError,
+    Event,
+    EventId,
+    LedgerAwayError,
+    OutboxEntry,
+    PoolRecord,
+    Stored,
+)
+from mission_contracts import mission as m
+from mission_contracts.soldiering import Registration
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisSettings:
+    """Where the ledger is, and how patient its users are."""
+
+    urls: tuple[str, ...] = field(repr=False)
+    """Nodes to try in turn, as `redis://user:password@host:6379/0` (`rediss://` for TLS). They hold the same data."""
+
+    prefix: str = "mc:"
+    """Begins every key. Two installations that share a Redis need two prefixes."""
+
+    operation_seconds: float = 2.0
+    """How long an answer may take before Redis counts as away. Raise it for a Redis that is far or slow."""
+
+    connections: int = 16
+    """Commands that may be under way at once; the rest wait their turn within their deadline."""
+
+    events_kept: int = 100_000
+    """About how many changes the event stream remembers, and so how long a reader may be gone. Each takes about 1 KiB."""
+
+    tombstone_seconds: int = 7 * 86_400
+    """How long a purged mission's id is remembered. Keep it beyond the oldest order that a queue may still hold."""
+
+
+@asynccontextmanager
+async def connect(settings: RedisSettings, *, client_name: str = "mission-commander") -> AsyncIterator["RedisLedger"]:
+    """Give a ledger. Redis need not be there yet: connections are made when they are needed."""
+    nodes = Nodes(settings.urls, client_name=client_name)
+    commands = Wire(nodes, connections=settings.connections)
+    # A reader that waits for events occupies its connection, so readers have their own.
+    waiting = Wire(nodes, connections=settings.connections)
+    try:
+        yield RedisLedger(settings, commands, waiting)
+    finally:
+        await commands.close()
+        await waiting.close()
+
+
+class RedisLedger:
+    """One Commander's way to the ledger in Redis. After the prefix, its keys are:
+
+    era         string   the era in force
+    m:<id>      hash     s: sequence, r: record, n: namespace, p: payload
+    live        zset     ids of missions that are not final, by id
+    ns:<name>   zset     ids of a namespace's missions, by acceptance
+    outbox      zset     "<id> <epoch>" of hand-outs to confirm, by order of arrival
+    purgeable   zset     ids of final missions that nobody needs, by their end
+    dead        zset     ids of dead letters, by their end
+    t:<id>      string   a tombstone, with an expiry
+    events      stream   r: the record, b: the id of the event before, so that a reader sees a gap
+    pools       hash     "<namespace>/<name>": the pool
+    soldiers    hash     instance: its registration
+    beats       hash     instance: its newest beat
+    """
+
+    def __init__(self, settings: RedisSettings, commands: Wire, waiting: Wire) -> None:
+        self._settings = settings
+        self._commands = commands
+        self._waiting = waiting
+        key = self._key
+        self._commit = Script(
+            "commit", commands, key("era"), key("live"), key("outbox"), key("purgeable"), key("dead"), key("events")
+        )
+        self._read = Script("read", commands)
+        self._list = Script("list", commands)
+        self._purge = Script("purge", commands, key("purgeable"), key("dead"))
+        self._beat = Script("beat", commands, key("soldiers"), key("beats"))
+
+    async def durability(self) -> Durability:
+        try:
+            found = await self._ask("CONFIG", "GET", "appendonly", "appendfsync", "maxmemory-policy")
+        except LedgerAwayError as error:
+            return judge_refusal(error)
+        return judge(dict(_pairs(_texts(found))))
+
+    # Era.
+
+    async def era(self) -> m.Era | None:
+        era = await self._ask("GET", self._key("era"))
+        return None if era is None else m.Era(int(era))
+
+    async def begin_era(self, era: m.Era) -> m.Era:
+        in_force = await self._ask("SET", self._key("era"), era, "NX", "GET")
+        return era if in_force is None else m.Era(int(in_force))
+
+    # Missions.
+
+    async def commit(self, era: m.Era, changes: Sequence[Change]) -> Sequence[Committed | Conflict]:
+        check(changes)
+        key = self._key
+        heading = (era, key("m:"), key("ns:"), self._settings.events_kept)
+        answers = await self._run(self._commit, *heading, *codec.arguments_of(changes))
+        if isinstance(answers, bytes):
+            raise EraChangedError(
+                f"the ledger is in era {answers.decode()}, not {era}: nothing was written; restore first"
+            )
+        return [_answer_of(answer) for answer in answers]
+
+    async def fetch(self, ids: Sequence[m.MissionId]) -> Sequence[Stored | None]:
+        rows = await self._run(self._read, self._key("m:"), 2, "r", "p", *ids)
+        return [
+            None if record is None else Stored(codec.mission_of(record), payload or b"") for record, payload in rows
+        ]
+
+    async def payloads(self, ids: Sequence[m.MissionId]) -> Sequence[bytes | None]:
+        return [payload for (payload,) in await self._run(self._read, self._key("m:"), 1, "p", *ids)]
+
+    async def live(self) -> AsyncIterator[Sequence[Stored]]:
+        after = "-"
+        while ids := _texts(await self._live_ids(after)):
+            found = [one for one in await self.fetch(ids) if one is not None and not one.mission.is_final]
+            if found:
+                yield found
+            after = f"({ids[-1]}"
+
+    async def list_ids(
+        self, namespace: str, *, before: tuple[float, m.MissionId] | None, limit: int
+    ) -> Sequence[m.MissionId]:
+        listing = self._key(f"ns:{namespace}")
+        if before is None:
+            return _texts(await self._ask("ZREVRANGE", listing, 0, limit - 1)) if limit else []
+        accepted_at, mission_id = before
+        return _texts(await self._run(self._list, codec.score(accepted_at), mission_id, limit, keys=(listing,)))
+
+    async def purge(self, before: float, limit: int) -> int:
+        key = self._key
+        purged: int = await self._run(
+            self._purge, codec.score(before), limit, key("m:"), key("ns:"), key("t:"), self._settings.tombstone_seconds
+        )
+        return purged
+
+    async def is_purged(self, mission_id: m.MissionId) -> bool:
+        return bool(await self._ask("EXISTS", self._key(f"t:{mission_id}")))
+
+    async def dead_letters(self, limit: int) -> Sequence[m.MissionId]:
+        return _texts(await self._ask("ZREVRANGE", self._key("dead"), 0, limit - 1)) if limit else []
+
+    # Outbox.
+
+    async def outbox(self, limit: int) -> Sequence[OutboxEntry]:
+        members = await self._ask("ZRANGE", self._key("outbox"), 0, limit - 1) if limit else ()
+        return [codec.outbox_entry(member) for member in members]
+
+    async def confirmed(self, entries: Sequence[OutboxEntry]) -> None:
+        if entries:
+            members = (codec.outbox_member(entry.mission_id, entry.epoch) for entry in entries)
+            await self._ask("ZREM", self._key("outbox"), *members)
+
+    # Events.
+
+    async def last_event(self) -> EventId:
+        return _newest(await self._ask(*self._newest_event()))
+
+    async def events(self, after: EventId, *, wait_seconds: float, limit: int = 1000) -> Sequence[Event] | None:
+        place = order_of(after)
+        read = ("COUNT", limit, "STREAMS", self._key("events"), after)
+        found, newest = await self._ask_all(("XREAD", *read), self._newest_event())
+        if not found and order_of(_newest(newest)) < place:
+            return None  # rolled back or wiped: what was announced after it is not known here
+        if not found and wait_seconds > 0:
+            found = await self._wait_for_events(read, wait_seconds)
+        return _following(after, found)
+
+    # Pools and soldiers.
+
+    async def save_pool(self, pool: PoolRecord) -> None:
+        await self._ask("HSET", self._key("pools"), f"{pool.namespace}/{pool.name}", codec.encode(pool))
+
+    async def delete_pool(self, namespace: str, name: str) -> None:
+        await self._ask("HDEL", self._key("pools"), f"{namespace}/{name}")
+
+    async def pools(self) -> Sequence[PoolRecord]:
+        pools = map(codec.pool_of, await self._ask("HVALS", self._key("pools")))
+        return sorted(pools, key=lambda pool: (pool.namespace, pool.name))
+
+    async def save_soldier(self, registration: Registration) -> None:
+        await self._ask("HSET", self._key("soldiers"), registration.instance, codec.encode(registration))
+
+    async def save_beat(self, instance: m.Instance, beat: Beat) -> bool:
+        return bool(await self._run(self._beat, instance, beat.beat, codec.encode(beat)))
+
+    async def soldiers(self) -> Mapping[m.Instance, tuple[Registration, Beat | None]]:
+        soldiers, beats = await self._ask_all(("HVALS", self._key("soldiers")), ("HGETALL", self._key("beats")))
+        newest = {instance.decode(): codec.beat_of(beat) for instance, beat in _pairs(beats)}
+        registered = map(codec.registration_of, soldiers)
+        return {one.instance: (one, newest.get(one.instance)) for one in registered}
+
+    async def remove_soldier(self, instance: m.Instance) -> None:
+        await self._ask_all(("HDEL", self._key("soldiers"), instance), ("HDEL", self._key("beats"), instance))
+
+    # The way there.
+
+    def _key(self, name: str) -> str:
+        return f"{self._settings.prefix}{name}"
+
+    async def _ask(self, *command: str | bytes | int) -> Any:
+        [answer] = await self._ask_all(command)
+        return answer
+
+    async def _ask_all(self, *commands: Command) -> list[Any]:
+        return await self._commands.ask(*commands, timeout_seconds=self._settings.operation_seconds)
+
+    async def _run(self, script: Script, *arguments: str | bytes | int, keys: Sequence[str] = ()) -> Any:
+        return await script.run(arguments, keys=keys, timeout_seconds=self._settings.operation_seconds)
+
+    async def _live_ids(self, after: str) -> Any:
+        return await self._ask("ZRANGEBYLEX", self._key("live"), after, "+", "LIMIT", 0, LIVE_BATCH)
+
+    def _newest_event(self) -> Command:
+        return ("XREVRANGE", self._key("events"), "+", "-", "COUNT", 1)
+
+    async def _wait_for_events(self, read: Command, wait_seconds: float) -> Any:
+        # BLOCK 0 would wait for ever.
+        block: Command = ("XREAD", "BLOCK", max(1, math.ceil(wait_seconds * 1000)), *read)
+        [found] = await self._waiting.ask(block, timeout_seconds=wait_seconds + self._settings.operation_seconds)
+        return found
+
+
+def _answer_of(answer: bytes | list[bytes | None]) -> Committed | Conflict:
+    if isinstance(answer, bytes):
+        return Committed(answer.decode())
+    [current] = answer
+    return Conflict(codec.mission_or_none(current))
+
+
+def _newest(entries: Sequence[tuple[bytes, Any]]) -> EventId:
+    return entries[0][0].decode() if entries else NO_EVENT
+
+
+def _following(after: EventId, found: Any) -> Sequence[Event] | None:
+    """Give the events that XREAD found, if the first of them is the one right after `after`."""
+    if not found:
+        return []
+    [(_, entries)] = found
+    _, (_, before, *_) = entries[0]
+    if before.decode() != after:
+        return None
+    return [Event(event.decode(), codec.mission_of(record)) for event, (_, _, _, record) in entries]
+
+
+def _texts(answer: Sequence[bytes]) -> list[Any]:
+    return [one.decode() for one in answer]
+
+
+def _pairs(flat: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    return zip(flat[::2], flat[1::2], strict=True)

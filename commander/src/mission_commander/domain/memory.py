@@ -1,0 +1,161 @@
+"""The missions that a Commander holds in memory: all live ones, and the recent final ones, with their indexes.
+
+It follows the ledger and never leads it: a record comes in here after it was committed, or heard of. The highest
+sequence wins, so it does not matter in which order one hears.
+"""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from mission_commander.domain.due import DueIndex, look_at
+from mission_commander.domain.record import Mission, Phase
+from mission_contracts.mission import Instance, MissionId
+
+KEPT_FINALS: Final = 50_000
+
+PoolKey = tuple[str, str]
+"""(namespace, pool)."""
+
+Listener = Callable[[Mission], None]
+
+
+def pool_of(mission: Mission) -> PoolKey:
+    """The pool whose soldiers run it."""
+    return mission.envelope.namespace, mission.envelope.pool
+
+
+class MissionMemory:
+    """Looked up by id, by pool and phase, by holder, and by the next moment each has to be looked at."""
+
+    def __init__(self, *, kept_finals: int = KEPT_FINALS, cancel_deadline_seconds: float = 30.0) -> None:
+        self._missions: dict[MissionId, Mission] = {}
+        self._payloads: dict[MissionId, bytes] = {}
+        self._finals: OrderedDict[MissionId, None] = OrderedDict()
+        self._kept_finals = kept_finals
+        self._cancel_deadline_seconds = cancel_deadline_seconds
+        self._by_pool: defaultdict[PoolKey, dict[Phase, dict[MissionId, None]]] = defaultdict(_phases)
+        self._by_holder: defaultdict[Instance, set[MissionId]] = defaultdict(set)
+        self._due = DueIndex()
+        self._listeners: list[Listener] = []
+
+    # Writing.
+
+    def apply(self, mission: Mission, payload: bytes | None = None) -> bool:
+        """Take a committed record in; False when a newer one is here already."""
+        known = self._missions.get(mission.id)
+        if known is not None and known.sequence >= mission.sequence:
+            return False
+        if payload is not None:
+            self._payloads[mission.id] = payload
+        if known is not None:
+            self._leave_indexes(known)
+        self._missions[mission.id] = mission
+        self._enter_indexes(mission)
+        for listener in tuple(self._listeners):
+            listener(mission)
+        return True
+
+    def forget(self, mission_id: MissionId) -> None:
+        """Drop a record that the ledger has purged."""
+        known = self._missions.pop(mission_id, None)
+        if known is not None:
+            self._leave_indexes(known)
+        self._payloads.pop(mission_id, None)
+        self._finals.pop(mission_id, None)
+        self._due.arm(mission_id, None)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with each record taken in, until the function that this gives is called."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    # Reading.
+
+    def get(self, mission_id: MissionId) -> Mission | None:
+        return self._missions.get(mission_id)
+
+    def payload(self, mission_id: MissionId) -> bytes | None:
+        return self._payloads.get(mission_id)
+
+    def in_phase(self, pool: PoolKey, phase: Phase) -> Iterable[Mission]:
+        """A pool's missions of one phase, in the order in which they came into it."""
+        return [self._missions[mission_id] for mission_id in self._by_pool[pool][phase]]
+
+    def count(self, pool: PoolKey, phase: Phase) -> int:
+        return len(self._by_pool[pool][phase]) if pool in self._by_pool else 0
+
+    def oldest(self, pool: PoolKey, phase: Phase) -> Mission | None:
+        """The mission that has been longest in a phase of a pool."""
+        mission_id = next(iter(self._by_pool[pool][phase]), None)
+        return None if mission_id is None else self._missions[mission_id]
+
+    def pools(self) -> Iterable[PoolKey]:
+        return tuple(self._by_pool)
+
+    def held_by(self, instance: Instance) -> Iterable[Mission]:
+        return [self._missions[mission_id] for mission_id in self._by_holder.get(instance, ())]
+
+    def holders(self) -> Iterable[Instance]:
+        return tuple(instance for instance, held in self._by_holder.items() if held)
+
+    def live(self) -> Iterator[Mission]:
+        return (mission for mission in tuple(self._missions.values()) if not mission.is_final)
+
+    def finals(self) -> Iterator[Mission]:
+        return (self._missions[mission_id] for mission_id in tuple(self._finals))
+
+    def live_count(self) -> int:
+        return len(self._missions) - len(self._finals)
+
+    # The due index.
+
+    def next_time(self) -> float | None:
+        """When the next mission has to be looked at."""
+        return self._due.next_time()
+
+    def pop_due(self, now: float) -> list[MissionId]:
+        """The missions whose moment has come; what does not move by it has to be put back."""
+        return self._due.pop(now)
+
+    def look_again_unless_armed(self, mission_id: MissionId, at: float) -> None:
+        """Look at a mission then, if it did not move and so has no moment of its own any more."""
+        mission = self._missions.get(mission_id)
+        if mission is not None and not mission.is_final and not self._due.is_armed(mission_id):
+            self._due.arm(mission_id, at)
+
+    # Indexes.
+
+    def _enter_indexes(self, mission: Mission) -> None:
+        self._due.arm(mission.id, look_at(mission, self._cancel_deadline_seconds))
+        if mission.is_final:
+            self._keep_final(mission.id)
+            return
+        self._by_pool[pool_of(mission)][mission.phase][mission.id] = None
+        if mission.phase is Phase.CLAIMED:
+            self._by_holder[mission.holder].add(mission.id)
+
+    def _leave_indexes(self, mission: Mission) -> None:
+        if mission.is_final:
+            return
+        self._by_pool[pool_of(mission)][mission.phase].pop(mission.id, None)
+        if mission.phase is Phase.CLAIMED:
+            self._release_holder(mission)
+
+    def _release_holder(self, mission: Mission) -> None:
+        held = self._by_holder[mission.holder]
+        held.discard(mission.id)
+        if not held:
+            del self._by_holder[mission.holder]
+
+    def _keep_final(self, mission_id: MissionId) -> None:
+        self._payloads.pop(mission_id, None)
+        self._finals[mission_id] = None
+        self._finals.move_to_end(mission_id)
+        while len(self._finals) > self._kept_finals:
+            oldest, _ = self._finals.popitem(last=False)
+            del self._missions[oldest]
+
+
+def _phases() -> dict[Phase, dict[MissionId, None]]:
+    return {phase: {} for phase in Phase}

@@ -1,0 +1,55 @@
+"""A record as it is shown at every door."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from mission_commander.domain.record import Attempt, Mission
+from mission_contracts.rest import MissionView
+
+
+def view(mission: Mission) -> MissionView:
+    """What anybody who may see the mission is shown of it."""
+    envelope = mission.envelope
+    return MissionView(
+        mission_id=mission.id,
+        namespace=envelope.namespace,
+        type=envelope.type,
+        pool=envelope.pool,
+        state=mission.state,
+        reason=mission.reason.value,
+        sequence=mission.sequence,
+        door=envelope.door,
+        name=envelope.name,
+        message=mission.message,
+        attempt=mission.attempt,
+        epoch=mission.epoch,
+        progress=mission.progress,
+        soldier=_soldier(mission),
+        queued_at=_time(envelope.accepted_at),
+        started_at=_time(mission.started_at),
+        finished_at=_time(mission.finished_at),
+        duration_seconds=_duration(mission),
+        due_at=_time(mission.due_at),
+        result=msgspec.Raw(mission.result) if mission.result is not None else None,
+        trace_id=envelope.trace_id,
+        retry_of=envelope.retry_of,
+        dead_letter=mission.dead_letter,
+    )
+
+
+def _soldier(mission: Mission) -> str:
+    """Who runs it, or who ran it last."""
+    last: Attempt | None = mission.attempts[-1] if mission.attempts else None
+    return mission.holder or (last.instance if last else "")
+
+
+def _duration(mission: Mission) -> float | None:
+    """From the start of the last attempt to the end; nothing where none was started."""
+    if mission.finished_at is None or mission.started_at is None:
+        return None
+    return round(max(0.0, mission.finished_at - mission.started_at), 6)
+
+
+def _time(at: float | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC)

@@ -1,0 +1,100 @@
+"""Answering claims: may this instance run this epoch?"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from mission_commander.domain import life
+from mission_commander.domain.life import Dropped, Granted, Moment
+from mission_commander.domain.record import Mission
+from mission_commander.ports import Ledger, LedgerAwayError
+from mission_commander.services import rebuilding
+from mission_commander.services.recorder import Command, Decision, Recorder
+from mission_contracts import messages
+from mission_contracts import mission as m
+from mission_contracts.clock import Clock
+from mission_contracts.errors import UnreadableMessageError
+from mission_contracts.install_key import ClaimSecrets
+from mission_contracts.soldiering import Claim, ClaimAnswer, DropReason, Verdict
+
+WAIT_MS: Final = 250
+"""How soon a soldier asks again when the ledger could not answer."""
+
+_WAIT: Final = ClaimAnswer(verdict=Verdict.WAIT, wait_ms=WAIT_MS)
+_TELL: Final = ClaimAnswer(verdict=Verdict.TELL)
+
+
+class Claims:
+    """Grants epochs to instances, each once."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        ledger: Ledger,
+        secrets: ClaimSecrets,
+        clock: Clock,
+        *,
+        retention_seconds: float,
+        count: Callable[[str], None],
+    ) -> None:
+        self._recorder = recorder
+        self._ledger = ledger
+        self._secrets = secrets
+        self._clock = clock
+        self._retention_seconds = retention_seconds
+        self._count = count
+
+    async def answer_all(self, instance: m.Instance, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
+        """Answer each claim, in order. Never raises for the ledger's sake: it then says WAIT."""
+        try:
+            answers = await self._recorder.decide_all([self._command(instance, claim) for claim in claims])
+            answers = [
+                await self._about_unknown(claim) if answer is _TELL and claim.order is None else answer
+                for claim, answer in zip(claims, answers, strict=True)
+            ]
+        except LedgerAwayError:
+            answers = [_WAIT] * len(claims)
+        for answer in answers:
+            self._count(answer.drop.value if answer.drop else answer.verdict.value)
+        return answers
+
+    def _command(self, instance: m.Instance, claim: Claim) -> Command[ClaimAnswer]:
+        def decide(mission: Mission | None, moment: Moment) -> Decision[ClaimAnswer]:
+            payload = None
+            if mission is None:
+                if claim.order is None:
+                    return Decision(_TELL)
+                mission, payload = _rebuilt(claim, moment)
+                if mission is None:
+                    return Decision(ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.STALE))
+            decided = life.claim(mission, claim.epoch, instance, moment, has_handler=claim.has_handler)
+            return Decision(self._worded(decided, claim, instance), decided.mission, payload)
+
+        return Command(claim.mission_id, decide)
+
+    def _worded(self, decided: Granted | Dropped, claim: Claim, instance: m.Instance) -> ClaimAnswer:
+        if isinstance(decided, Dropped):
+            return ClaimAnswer(verdict=Verdict.DROP, drop=decided.reason)
+        return ClaimAnswer(
+            verdict=Verdict.RUN,
+            secret=self._secrets.of(claim.mission_id, claim.epoch, instance),
+            attempt=decided.attempt,
+            timeout_seconds=decided.timeout_seconds,
+            solo=decided.solo,
+        )
+
+    async def _about_unknown(self, claim: Claim) -> ClaimAnswer:
+        """The ledger lacks it: purged long ago, or lost in a wipe. Only the latter runs."""
+        is_old = claim.accepted_at < self._clock.now() - self._retention_seconds
+        if is_old or await self._ledger.is_purged(claim.mission_id):
+            return ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.PURGED)
+        return _TELL
+
+
+def _rebuilt(claim: Claim, moment: Moment) -> tuple[Mission | None, bytes | None]:
+    try:
+        order = messages.decode(claim.order or b"", messages.Order)
+    except UnreadableMessageError:
+        return None, None
+    if order.envelope.mission_id != claim.mission_id:
+        return None, None
+    return rebuilding.from_order(order, moment), bytes(order.payload)

@@ -1,0 +1,70 @@
+"""A true answer to "why does it wait?": missions that wait for a soldier longer than a moment are told what for."""
+
+import asyncio
+from collections.abc import Iterable
+from itertools import islice
+from typing import Final
+
+from mission_commander.domain.life import Moment, explain
+from mission_commander.domain.memory import MissionMemory, PoolKey
+from mission_commander.domain.record import Mission, Phase
+from mission_commander.ports import LedgerAwayError
+from mission_commander.services.garrison import Garrison
+from mission_commander.services.recorder import Command, Decision, Recorder
+from mission_contracts.clock import Clock
+from mission_contracts.mission import Reason
+
+LOOK_SECONDS: Final = 1.0
+PATIENCE_SECONDS: Final = 2.0
+MOST_AT_ONCE: Final = 200
+"""So that a long queue costs a bounded stream of status writes: the oldest are told first."""
+
+
+class Explainer:
+    """Gives waiting missions their reason."""
+
+    def __init__(self, recorder: Recorder, memory: MissionMemory, garrison: Garrison, clock: Clock) -> None:
+        self._recorder = recorder
+        self._memory = memory
+        self._garrison = garrison
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Explain until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            commands = [command for pool in self._memory.pools() for command in self._commands(pool)]
+            try:
+                await self._recorder.decide_all(commands)
+            except LedgerAwayError:
+                continue
+
+    def _commands(self, pool: PoolKey) -> Iterable[Command[None]]:
+        patient_since = self._clock.now() - PATIENCE_SECONDS
+        waiting = islice(self._memory.in_phase(pool, Phase.OUT), MOST_AT_ONCE)
+        old = [mission for mission in waiting if (mission.handed_out_at or 0) < patient_since]
+        if not old:
+            return ()
+        reason, message = self.why(pool)
+        return [_tell(mission, reason, message) for mission in old if mission.reason is not reason]
+
+    def why(self, pool: PoolKey) -> tuple[Reason, str]:
+        """What missions of a pool wait for that could run now."""
+        _, name = pool
+        record = self._garrison.pool(pool)
+        if record is not None and record.paused:
+            return Reason.SUSPENDED, f'pool "{name}" is paused: set spec.paused of the SoldierPool to false'
+        soldiers = [seen for seen in self._garrison.soldiers_of(pool) if seen.is_taking]
+        if not soldiers:
+            return Reason.POOL_SCALING_UP, f'pool "{name}" has no soldier that takes missions yet'
+        slots = sum(seen.registration.concurrency for seen in soldiers)
+        return Reason.POOL_AT_MAX, f'all {slots} slots of pool "{name}" are in use by {len(soldiers)} soldier(s)'
+
+
+def _tell(waiting: Mission, reason: Reason, message: str) -> Command[None]:
+    def decide(mission: Mission | None, moment: Moment) -> Decision[None]:
+        if mission is None or mission.epoch != waiting.epoch:
+            return Decision(None)
+        return Decision(None, explain(mission, moment, reason, message))
+
+    return Command(waiting.id, decide)

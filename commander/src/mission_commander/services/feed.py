@@ -1,0 +1,166 @@
+"""The ledger's event stream as this Commander follows it: into its memory, and out to everybody who watches."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from mission_commander.domain.memory import MissionMemory
+from mission_commander.domain.record import Mission
+from mission_commander.domain.view import view
+from mission_commander.ports import Event, EventId, Ledger, LedgerAwayError
+
+KEPT_EVENTS: Final = 20_000
+WAIT_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 0.2
+PAGE: Final = 1_000
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+class Announced(msgspec.Struct):
+    """An event, and its text once somebody wanted it."""
+
+    event: Event
+    _text: bytes = b""
+
+    @property
+    def id(self) -> EventId:
+        return self.event.id
+
+    @property
+    def mission(self) -> Mission:
+        return self.event.mission
+
+    def text(self) -> bytes:
+        """As server-sent event; made once, however many watch."""
+        if not self._text:
+            data = _encoder.encode(view(self.event.mission))
+            self._text = b"id: %b\nevent: mission\ndata: %b\n\n" % (self.event.id.encode(), data)
+        return self._text
+
+
+class Feed:
+    """Follows the stream; `watch` gives every event once and in order, from any id that is still held."""
+
+    def __init__(self, ledger: Ledger, memory: MissionMemory) -> None:
+        self._ledger = ledger
+        self._memory = memory
+        self._recent: deque[Announced] = deque(maxlen=KEPT_EVENTS)
+        self._before_recent: EventId = "0-0"
+        self._last: EventId = "0-0"
+        self._count = 0
+        self._news = asyncio.Event()
+        self._log = structlog.get_logger("feed")
+
+    @property
+    def last(self) -> EventId:
+        """The newest event that is in memory."""
+        return self._last
+
+    async def load(self) -> None:
+        """Take in all live missions, and what happens from here on."""
+        last = await self._ledger.last_event()
+        async for batch in self._ledger.live():
+            for stored in batch:
+                self._memory.apply(stored.mission, stored.payload)
+        self._last = self._before_recent = last
+        self._recent.clear()
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            try:
+                await self._follow()
+            except LedgerAwayError:
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _follow(self) -> None:
+        events = await self._ledger.events(self._last, wait_seconds=WAIT_SECONDS, limit=PAGE)
+        if events is None:
+            self._log.warning("the event stream went past this Commander; reading all live missions again")
+            await self.load()
+        elif events:
+            self._take(events)
+
+    def _take(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._memory.apply(event.mission)
+            if len(self._recent) == KEPT_EVENTS:
+                self._before_recent = self._recent[0].id
+            self._recent.append(Announced(event))
+        self._last = events[-1].id
+        self._count += len(events)
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def watch(
+        self, after: EventId | None, wanted: Callable[[Mission], bool], *, quiet_seconds: float
+    ) -> AsyncIterator[Sequence[Announced] | None]:
+        """Give batches of events after an id (None: from now on); an empty batch after a quiet while.
+
+        Gives None, once, where events after `after` are lost: the watcher has to read everything anew.
+        """
+        position = _order(self._last if after is None else after)
+        if position < _order(self._before_recent):
+            async for batch in self._older(position, wanted):
+                yield batch
+            position = _order(self._before_recent)
+        seen = self._count_up_to(position)
+        while True:
+            news = self._news
+            fresh, seen = self._since(seen), self._count
+            if fresh is None:
+                yield None
+                continue
+            batch = [announced for announced in fresh if wanted(announced.mission)]
+            if batch:
+                yield batch
+            if news is self._news and not await _within(news.wait(), quiet_seconds):
+                yield ()
+
+    async def _older(
+        self, position: tuple[int, int], wanted: Callable[[Mission], bool]
+    ) -> AsyncIterator[Sequence[Announced] | None]:
+        """What memory no longer holds, from the ledger."""
+        end = _order(self._before_recent)
+        while position < end:
+            events = await self._ledger.events("%d-%d" % position, wait_seconds=0, limit=PAGE)
+            if events is None:
+                yield None
+                return
+            if not events:
+                return
+            yield [Announced(e) for e in events if _order(e.id) <= end and wanted(e.mission)]
+            position = _order(events[-1].id)
+
+    def _count_up_to(self, position: tuple[int, int]) -> int:
+        newer = 0
+        for announced in reversed(self._recent):
+            if _order(announced.id) <= position:
+                break
+            newer += 1
+        return self._count - newer
+
+    def _since(self, seen: int) -> Sequence[Announced] | None:
+        fresh = self._count - seen
+        if fresh > len(self._recent):
+            return None
+        return [self._recent[i] for i in range(len(self._recent) - fresh, len(self._recent))]
+
+
+def _order(event_id: EventId) -> tuple[int, int]:
+    """Event ids in their order; ValueError for what is none."""
+    milliseconds, _, number = event_id.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
+async def _within(wait: Coroutine[Any, Any, object], seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(wait, seconds)
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,146 @@
+"""Who is there: pools and their soldiers, as the ledger knows them and as this Commander sees their hearts beat."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from mission_commander.domain.memory import PoolKey
+from mission_commander.ports import Beat, Ledger, PoolRecord
+from mission_contracts import mission as m
+from mission_contracts.clock import Clock
+from mission_contracts.soldiering import Registration
+
+BEATS_UNTIL_UNHEARD: Final = 3
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """A registered instance, its newest beat, and when this Commander saw that beat move (its monotonic clock)."""
+
+    registration: Registration
+    beat: Beat | None
+    moved_at: float
+
+    @property
+    def pool(self) -> PoolKey:
+        return self.registration.namespace, self.registration.pool
+
+    @property
+    def busy(self) -> int:
+        return len(self.beat.held) if self.beat else 0
+
+    @property
+    def is_taking(self) -> bool:
+        return self.beat.taking if self.beat else True
+
+
+class Garrison:
+    """Pools and soldiers in memory, refreshed from the ledger so that every replica sees the same."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, *, heartbeat_seconds: float) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._silence_seconds = heartbeat_seconds * BEATS_UNTIL_UNHEARD
+        self._pools: dict[PoolKey, PoolRecord] = {}
+        self._soldiers: dict[m.Instance, Seen] = {}
+
+    # Pools.
+
+    def knows(self, pool: PoolKey) -> bool:
+        return pool in self._pools
+
+    def pools(self) -> Iterable[PoolRecord]:
+        return tuple(self._pools.values())
+
+    def pool(self, key: PoolKey) -> PoolRecord | None:
+        return self._pools.get(key)
+
+    async def declare(self, pool: PoolRecord) -> bool:
+        """Save a pool; True when it is new here."""
+        key = (pool.namespace, pool.name)
+        is_new = key not in self._pools
+        if self._pools.get(key) != pool:
+            await self._ledger.save_pool(pool)
+        self._pools[key] = pool
+        return is_new
+
+    async def remove(self, key: PoolKey) -> PoolRecord | None:
+        await self._ledger.delete_pool(*key)
+        return self._pools.pop(key, None)
+
+    # Soldiers.
+
+    def soldier(self, instance: m.Instance) -> Seen | None:
+        return self._soldiers.get(instance)
+
+    def soldiers(self) -> Mapping[m.Instance, Seen]:
+        return self._soldiers
+
+    def soldiers_of(self, pool: PoolKey) -> list[Seen]:
+        """The soldiers of a pool whose hearts beat."""
+        return [seen for seen in self._soldiers.values() if seen.pool == pool and self.is_heard(seen)]
+
+    def is_heard(self, seen: Seen) -> bool:
+        return self._clock.monotonic() - seen.moved_at < self._silence_seconds
+
+    def handles(self, pool: PoolKey, mission_type: str) -> bool:
+        """False only when living soldiers are there and none of them handles the type."""
+        soldiers = self.soldiers_of(pool)
+        return not soldiers or any(_handles(seen, mission_type) for seen in soldiers)
+
+    def types_of(self, pool: PoolKey) -> list[str]:
+        return sorted({info.name for seen in self.soldiers_of(pool) for info in seen.registration.types})
+
+    async def register(self, registration: Registration) -> None:
+        await self._ledger.save_soldier(registration)
+        self._see(registration, None)
+
+    async def beat(self, instance: m.Instance, beat: Beat) -> bool:
+        """Take a heartbeat; False when nobody of this name is registered."""
+        if not await self._ledger.save_beat(instance, beat):
+            self._soldiers.pop(instance, None)
+            return False
+        seen = self._soldiers.get(instance)
+        if seen is None:
+            await self.refresh()
+        else:
+            self._see(seen.registration, beat)
+        return True
+
+    async def dismiss(self, instance: m.Instance) -> None:
+        """Forget an instance that is gone."""
+        await self._ledger.remove_soldier(instance)
+        self._soldiers.pop(instance, None)
+
+    async def refresh(self) -> None:
+        """Hear what other Commanders were told."""
+        self._pools = {(pool.namespace, pool.name): pool for pool in await self._ledger.pools()}
+        soldiers = await self._ledger.soldiers()
+        for gone in self._soldiers.keys() - soldiers.keys():
+            del self._soldiers[gone]
+        for registration, beat in soldiers.values():
+            self._see(registration, beat)
+
+    def start_anew(self) -> None:
+        """Give everybody a whole lease again: this Commander could not hear for a while."""
+        now = self._clock.monotonic()
+        for instance, seen in self._soldiers.items():
+            self._soldiers[instance] = msgspec.structs.replace(seen, moved_at=now)
+
+    def _see(self, registration: Registration, beat: Beat | None) -> None:
+        seen = self._soldiers.get(registration.instance)
+        if seen is not None and _number(beat) <= _number(seen.beat):
+            if seen.registration != registration:
+                self._soldiers[registration.instance] = msgspec.structs.replace(seen, registration=registration)
+            return
+        self._soldiers[registration.instance] = Seen(
+            registration=registration, beat=beat, moved_at=self._clock.monotonic()
+        )
+
+
+def _number(beat: Beat | None) -> int:
+    return beat.beat if beat else -1
+
+
+def _handles(seen: Seen, mission_type: str) -> bool:
+    return any(info.name == mission_type for info in seen.registration.types)

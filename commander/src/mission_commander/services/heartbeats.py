@@ -1,0 +1,105 @@
+"""Answering heartbeats: what an instance should know of the things in its hands."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from mission_commander.domain.life import Moment
+from mission_commander.domain.memory import MissionMemory
+from mission_commander.domain.record import Mission, Phase
+from mission_commander.ports import Beat, Ledger, LedgerAwayError
+from mission_commander.services import rebuilding
+from mission_commander.services.garrison import Garrison
+from mission_commander.services.recorder import Command, Decision, Recorder
+from mission_contracts import mission as m
+from mission_contracts.clock import Clock
+from mission_contracts.install_key import ClaimSecrets
+from mission_contracts.soldiering import Heartbeat, HeartbeatAnswer, Held, Hold
+
+
+class UnknownSoldierError(Exception):
+    """The instance has to register (again)."""
+
+
+class Heartbeats:
+    """Keeps leases and tells instances what became of their claims."""
+
+    def __init__(
+        self,
+        garrison: Garrison,
+        memory: MissionMemory,
+        recorder: Recorder,
+        ledger: Ledger,
+        secrets: ClaimSecrets,
+        clock: Clock,
+    ) -> None:
+        self._garrison = garrison
+        self._memory = memory
+        self._recorder = recorder
+        self._ledger = ledger
+        self._secrets = secrets
+        self._clock = clock
+
+    async def answer(self, instance: m.Instance, heartbeat: Heartbeat) -> HeartbeatAnswer:
+        """Note the beat, and answer it. Raises UnknownSoldierError, LedgerAwayError."""
+        if not await self._garrison.beat(instance, Beat.of(heartbeat)):
+            raise UnknownSoldierError(f"soldier {instance} is not registered")
+        unknown = await self._settle_unknown(instance, heartbeat.held)
+        answer = self._answer(instance, heartbeat.held)
+        return msgspec.structs.replace(answer, unknown=unknown, take_nothing=self._shall_retire(instance))
+
+    def _answer(self, instance: m.Instance, held: Sequence[Hold]) -> HeartbeatAnswer:
+        known = [(hold, mission) for hold in held if (mission := self._memory.get(hold.mission_id)) is not None]
+        mine = [(hold, mission) for hold, mission in known if _holds(mission, hold, instance)]
+        over = [hold for hold, mission in known if not _holds(mission, hold, instance)]
+        return HeartbeatAnswer(
+            now=self._clock.now(),
+            era=self._recorder.era,
+            cancels=tuple(_held(hold) for hold, mission in mine if mission.cancel_requested_at and not hold.reported),
+            drops=tuple(_held(hold) for hold in over if not hold.reported),
+            applied=tuple(_held(hold) for hold in over if hold.reported),
+        )
+
+    def _shall_retire(self, instance: m.Instance) -> bool:
+        seen = self._garrison.soldier(instance)
+        pool = self._garrison.pool(seen.pool) if seen else None
+        return bool(seen and pool and seen.registration.pod and seen.registration.pod in pool.retire)
+
+    async def _settle_unknown(self, instance: m.Instance, held: Sequence[Hold]) -> tuple[m.MissionId, ...]:
+        """Recall from the ledger, or rebuild from the envelope, what memory lacks; give what needs its envelope."""
+        lacking = [hold for hold in held if self._memory.get(hold.mission_id) is None]
+        if not lacking:
+            return ()
+        await self._recall([hold.mission_id for hold in lacking])
+        lost = [hold for hold in lacking if self._memory.get(hold.mission_id) is None]
+        await self._rebuild(instance, [hold for hold in lost if hold.envelope is not None])
+        return tuple(hold.mission_id for hold in lost if hold.envelope is None)
+
+    async def _recall(self, ids: Sequence[m.MissionId]) -> None:
+        for stored in await self._ledger.fetch(ids):
+            if stored is not None:
+                self._memory.apply(stored.mission, stored.payload)
+
+    async def _rebuild(self, instance: m.Instance, holds: Sequence[Hold]) -> None:
+        genuine = [h for h in holds if self._secrets.fits(h.secret, h.mission_id, h.epoch, instance)]
+        try:
+            await self._recorder.decide_all([_rebuild(instance, hold) for hold in genuine])
+        except LedgerAwayError:
+            return  # the next beat tries again
+
+
+def _rebuild(instance: m.Instance, hold: Hold) -> Command[None]:
+    def decide(mission: Mission | None, moment: Moment) -> Decision[None]:
+        if mission is not None or hold.envelope is None or hold.envelope.mission_id != hold.mission_id:
+            return Decision(None)
+        return Decision(None, rebuilding.from_hold(hold, hold.envelope, instance, moment), b"{}")
+
+    return Command(hold.mission_id, decide)
+
+
+def _holds(mission: Mission, hold: Hold, instance: m.Instance) -> bool:
+    return mission.phase is Phase.CLAIMED and mission.epoch == hold.epoch and mission.holder == instance
+
+
+def _held(hold: Hold) -> Held:
+    return Held(mission_id=hold.mission_id, epoch=hold.epoch)

@@ -1,0 +1,186 @@
+"""The outbox relay: publishes hand-outs, and keeps each until the broker has confirmed it.
+
+A hand-out is in the ledger's outbox before it is published, and leaves it after the confirm; whatever happens in
+between, it is published again, under the same epoch, and the first claim spends that epoch.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from mission_broker.port import Broker, BrokerAwayError, Message, Outcome
+from mission_commander.domain.memory import MissionMemory
+from mission_commander.domain.record import Mission, Phase
+from mission_commander.ports import Ledger, LedgerAwayError, OutboxEntry
+from mission_contracts import messages, topology
+from mission_contracts import mission as m
+
+MAX_BATCH: Final = 500
+PUBLISHES_IN_FLIGHT: Final = 3
+RETRY_SECONDS: Final = 0.2
+SWEEP_SECONDS: Final = 5.0
+SWEEP_LIMIT: Final = 10_000
+
+
+class Outbox:
+    """Relays hand-outs to the broker while it is not stopped."""
+
+    def __init__(self, ledger: Ledger, broker: Broker, memory: MissionMemory) -> None:
+        self._ledger = ledger
+        self._broker = broker
+        self._memory = memory
+        self._pending: dict[OutboxEntry, None] = {}
+        self._in_flight: set[OutboxEntry] = set()
+        self._confirmed: list[OutboxEntry] = []
+        self._wanted = asyncio.Event()
+        self._confirmations = asyncio.Event()
+        self._started = asyncio.Event()
+        self._started.set()
+        self._log = structlog.get_logger("outbox")
+
+    @property
+    def depth(self) -> int:
+        """Hand-outs that this Commander has yet to see confirmed."""
+        return len(self._pending) + len(self._in_flight)
+
+    @property
+    def is_stopped(self) -> bool:
+        return not self._started.is_set()
+
+    def stop(self) -> None:
+        """Publish nothing more; hand-outs stay in the outbox."""
+        self._started.clear()
+
+    def start(self) -> None:
+        self._started.set()
+
+    def add(self, missions: Sequence[Mission]) -> None:
+        """Take hand-outs that were just committed."""
+        self._add_entries(OutboxEntry(mission.id, mission.epoch) for mission in missions)
+
+    async def run(self) -> None:
+        """Relay until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._sweep())
+            tasks.create_task(self._clear_confirmed())
+            for _ in range(PUBLISHES_IN_FLIGHT):
+                tasks.create_task(self._relay())
+
+    def _add_entries(self, entries: Iterable[OutboxEntry]) -> None:
+        for entry in entries:
+            if entry not in self._in_flight:
+                self._pending[entry] = None
+        self._wanted.set()
+
+    async def _relay(self) -> None:
+        while True:
+            await self._wanted.wait()
+            await self._started.wait()
+            batch = self._take()
+            if not batch:
+                continue
+            unsent = await self._publish(batch)
+            if unsent:
+                await asyncio.sleep(RETRY_SECONDS)
+            self._in_flight.difference_update(batch)
+            self._add_entries(unsent)
+
+    def _take(self) -> list[OutboxEntry]:
+        batch = list(self._pending)[:MAX_BATCH] if len(self._pending) > MAX_BATCH else list(self._pending)
+        for entry in batch:
+            del self._pending[entry]
+        self._in_flight.update(batch)
+        if not self._pending:
+            self._wanted.clear()
+        return batch
+
+    async def _publish(self, batch: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        """Publish what is still of use; give what has to be tried again."""
+        self._note_confirmed([entry for entry in batch if self._is_over(entry)])
+        useful = [entry for entry in batch if self._is_out(entry)]
+        if not useful:
+            return []
+        try:
+            orders = await self._orders(useful)
+        except LedgerAwayError:
+            return useful
+        outcomes = await self._broker.publish([message for _, message in orders])
+        done = [entry for (entry, _), outcome in zip(orders, outcomes, strict=True) if outcome is Outcome.CONFIRMED]
+        self._note_confirmed(done)
+        await self._make_routable([e for (e, _), o in zip(orders, outcomes, strict=True) if o is Outcome.UNROUTABLE])
+        return [entry for (entry, _), outcome in zip(orders, outcomes, strict=True) if outcome is not Outcome.CONFIRMED]
+
+    def _is_out(self, entry: OutboxEntry) -> bool:
+        mission = self._memory.get(entry.mission_id)
+        return mission is not None and mission.phase is Phase.OUT and mission.epoch == entry.epoch
+
+    def _is_over(self, entry: OutboxEntry) -> bool:
+        """Claimed, final, or handed out anew. What memory has not heard of yet is left to the next sweep."""
+        mission = self._memory.get(entry.mission_id)
+        return mission is not None and mission.epoch >= entry.epoch and not self._is_out(entry)
+
+    async def _orders(self, entries: Sequence[OutboxEntry]) -> list[tuple[OutboxEntry, Message]]:
+        missing = [e.mission_id for e in entries if self._memory.payload(e.mission_id) is None]
+        fetched = dict(zip(missing, await self._ledger.payloads(missing), strict=True)) if missing else {}
+        orders = []
+        for entry in entries:
+            mission = self._memory.get(entry.mission_id)
+            payload = self._memory.payload(entry.mission_id) or fetched.get(entry.mission_id)
+            if mission is not None and payload is not None:
+                orders.append((entry, _order(mission, entry.epoch, payload)))
+        return orders
+
+    async def _make_routable(self, entries: Sequence[OutboxEntry]) -> None:
+        """A pool's queue is gone: somebody deleted it. It comes back before the next try."""
+        missions = [mission for entry in entries if (mission := self._memory.get(entry.mission_id))]
+        pools = {(mission.envelope.namespace, mission.envelope.pool) for mission in missions}
+        for namespace, pool in pools:
+            self._log.warning("the queue of a pool was gone; declaring it again", namespace=namespace, pool=pool)
+            try:
+                await self._broker.declare(topology.queues_of(namespace, pool))
+            except BrokerAwayError:
+                return
+
+    def _note_confirmed(self, entries: Sequence[OutboxEntry]) -> None:
+        if entries:
+            self._confirmed.extend(entries)
+            self._confirmations.set()
+
+    async def _clear_confirmed(self) -> None:
+        while True:
+            await self._confirmations.wait()
+            self._confirmations.clear()
+            batch, self._confirmed = self._confirmed, []
+            try:
+                await self._ledger.confirmed(batch)
+            except LedgerAwayError:
+                # They are published again by the sweep, and claimed once.
+                self._log.warning("could not note that orders were confirmed", count=len(batch))
+
+    async def _sweep(self) -> None:
+        """Find what an earlier Commander, or a fault, left in the outbox: all at the start, later what stays there."""
+        entries = before = set(await self._look())
+        while True:
+            self._add_entries(entry for entry in entries if entry not in self._pending)
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = await self._look()
+            entries = {entry for entry in now if entry in before}
+            before = set(now)
+
+    async def _look(self) -> Sequence[OutboxEntry]:
+        try:
+            return await self._ledger.outbox(SWEEP_LIMIT)
+        except LedgerAwayError:
+            self._log.warning("could not look into the outbox; trying again soon")
+            return ()
+
+
+def _order(mission: Mission, epoch: m.Epoch, payload: bytes) -> Message:
+    envelope = mission.envelope
+    queue = topology.orders_of(envelope.namespace, envelope.pool, envelope.priority)
+    era = m.Era(epoch // m.NUMBERS_PER_ERA)
+    order = messages.Order(v=messages.VERSION, era=era, epoch=epoch, envelope=envelope, payload=msgspec.Raw(payload))
+    return Message(exchange=queue.bound_to, key=queue.key, body=messages.encode(order))

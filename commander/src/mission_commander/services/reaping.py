@@ -1,0 +1,191 @@
+"""Ending claims whose soldiers are gone: leases that ran out, and claims that their instance does not have.
+
+A lease is timed by this Commander's monotonic clock since it saw the beat move, and ends only after a marker has
+come back through `missions.status`: so every report published before it is applied first. Only the one active
+consumer of that queue gets the marker, so only one Commander reaps.
+"""
+
+import asyncio
+import secrets
+from collections import defaultdict
+from typing import Final
+
+import msgspec
+import structlog
+
+from mission_broker.port import Broker, Message, Outcome
+from mission_commander.domain import life
+from mission_commander.domain.life import Moment
+from mission_commander.domain.memory import MissionMemory
+from mission_commander.domain.record import Mission
+from mission_commander.ports import LedgerAwayError
+from mission_commander.services.garrison import Garrison, Seen
+from mission_commander.services.recorder import Command, Decision, Recorder
+from mission_contracts import messages, telemetry, topology
+from mission_contracts import mission as m
+from mission_contracts.clock import Clock
+
+LOOK_SECONDS: Final = 0.5
+LONG_PAUSE_SECONDS: Final = 1.0
+"""A pause of this Commander itself beyond a look's interval after which all leases start anew."""
+FORGET_SECONDS: Final = 60.0
+"""An instance that holds nothing and was not heard of for so long is forgotten."""
+BEATS_TO_ABANDON: Final = 2
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """A marker on its way, and the instance whose lease it will end."""
+
+    instance: m.Instance
+    beat: int
+    at: float
+
+
+class Reaper:
+    """Looks at every holder of claims twice a second."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        memory: MissionMemory,
+        garrison: Garrison,
+        broker: Broker,
+        clock: Clock,
+        *,
+        lease_seconds: float,
+    ) -> None:
+        self._recorder = recorder
+        self._memory = memory
+        self._garrison = garrison
+        self._broker = broker
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._asked: dict[str, _Asked] = {}
+        self._returned: list[_Asked] = []
+        self._first_seen: dict[m.Instance, float] = {}
+        self._absences: defaultdict[tuple[m.MissionId, m.Epoch], set[int]] = defaultdict(set)
+        self._last_look = clock.monotonic()
+        self._log = structlog.get_logger("reaper")
+
+    async def run(self) -> None:
+        """Reap until cancelled."""
+        self._garrison.start_anew()
+        while True:
+            try:
+                await self.look()
+            except LedgerAwayError:
+                self._garrison.start_anew()
+                self._first_seen.clear()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def take_marker(self, marker: str) -> None:
+        """A marker came back: every report that was published before it is applied."""
+        asked = self._asked.pop(marker, None)
+        if asked is not None:
+            self._returned.append(asked)
+
+    async def look(self) -> None:
+        """Take one look at everybody."""
+        self._mind_own_pause()
+        await self._garrison.refresh()
+        await self._expire_returned()
+        await self._release_abandoned()
+        await self._ask_about_silent()
+        await self._forget_gone()
+
+    def _mind_own_pause(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._last_look > LOOK_SECONDS + LONG_PAUSE_SECONDS:
+            self._log.warning("this Commander itself paused; all leases start anew", seconds=now - self._last_look)
+            self._garrison.start_anew()
+            self._first_seen.clear()
+            self._asked.clear()
+            self._returned.clear()
+        self._last_look = now
+
+    # Leases.
+
+    def _moved_at(self, instance: m.Instance) -> float:
+        """When its beat last moved; an instance without a beat has its lease from when it was first noticed."""
+        seen = self._garrison.soldier(instance)
+        if seen is not None:
+            self._first_seen.pop(instance, None)
+            return seen.moved_at
+        return self._first_seen.setdefault(instance, self._clock.monotonic())
+
+    async def _ask_about_silent(self) -> None:
+        now = self._clock.monotonic()
+        waiting_for = {asked.instance for asked in self._asked.values() if now - asked.at < self._lease_seconds}
+        for instance in self._memory.holders():
+            if now - self._moved_at(instance) >= self._lease_seconds and instance not in waiting_for:
+                await self._ask(instance)
+
+    async def _ask(self, instance: m.Instance) -> None:
+        marker = secrets.token_hex(16)
+        self._asked[marker] = _Asked(instance, self._beat_of(instance), self._clock.monotonic())
+        status = messages.StatusMessage(v=messages.VERSION, marker=marker)
+        message = Message(exchange=topology.REPORTS, key=topology.STATUS.key, body=messages.encode(status))
+        if (await self._broker.publish([message]))[0] is not Outcome.CONFIRMED:
+            self._asked.pop(marker, None)  # asked again at the next look
+
+    async def _expire_returned(self) -> None:
+        returned, self._returned = self._returned, []
+        for asked in returned:
+            if self._beat_of(asked.instance) != asked.beat:
+                continue  # it beats again
+            held = list(self._memory.held_by(asked.instance))
+            self._log.warning("a lease ended", **{telemetry.INSTANCE: asked.instance}, missions=len(held))
+            await self._recorder.decide_all([_expire(mission) for mission in held])
+            await self._garrison.dismiss(asked.instance)
+
+    def _beat_of(self, instance: m.Instance) -> int:
+        seen = self._garrison.soldier(instance)
+        return seen.beat.beat if seen and seen.beat else 0
+
+    # Claims whose grant was never heard.
+
+    async def _release_abandoned(self) -> None:
+        abandoned = [mission for instance in self._memory.holders() for mission in self._unlisted(instance)]
+        for mission in abandoned:
+            self._log.warning("a claim's grant was never heard; released", **{telemetry.MISSION_ID: mission.id})
+            self._absences.pop((mission.id, mission.epoch), None)
+        await self._recorder.decide_all([_release(mission) for mission in abandoned])
+        if not abandoned and len(self._absences) > 10_000:
+            self._absences.clear()  # a claim that is still absent is counted anew
+
+    def _unlisted(self, instance: m.Instance) -> list[Mission]:
+        seen = self._garrison.soldier(instance)
+        if seen is None or seen.beat is None:
+            return []
+        return [mission for mission in self._memory.held_by(instance) if self._is_abandoned(mission, seen)]
+
+    def _is_abandoned(self, mission: Mission, seen: Seen) -> bool:
+        beat, claim = seen.beat, (mission.id, mission.epoch)
+        if beat is None or beat.after <= (mission.claimed_at or 0):
+            return False
+        if claim in beat.held or claim in beat.unclaimed:
+            self._absences.pop(claim, None)
+            return False
+        self._absences[claim].add(beat.beat)
+        return len(self._absences[claim]) >= BEATS_TO_ABANDON
+
+    async def _forget_gone(self) -> None:
+        now = self._clock.monotonic()
+        holders = set(self._memory.holders())
+        for instance, seen in list(self._garrison.soldiers().items()):
+            if now - seen.moved_at > FORGET_SECONDS and instance not in holders:
+                await self._garrison.dismiss(instance)
+
+
+def _expire(held: Mission) -> Command[None]:
+    def decide(mission: Mission | None, moment: Moment) -> Decision[None]:
+        return Decision(None, life.expire(mission, held.epoch, moment) if mission else None)
+
+    return Command(held.id, decide)
+
+
+def _release(held: Mission) -> Command[None]:
+    def decide(mission: Mission | None, moment: Moment) -> Decision[None]:
+        return Decision(None, life.release(mission, held.epoch, moment) if mission else None)
+
+    return Command(held.id, decide)

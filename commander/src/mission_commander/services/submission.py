@@ -1,0 +1,165 @@
+"""Accepting missions at both doors: the same submission again gives the same mission."""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from mission_commander.domain import life
+from mission_commander.domain.life import Moment, Surroundings
+from mission_commander.domain.record import Mission
+from mission_commander.services.recorder import Command, Decision, Recorder
+from mission_contracts import mission as m
+from mission_contracts.clock import Clock
+from mission_contracts.envelope import Door, Envelope, Retry
+from mission_contracts.install_key import MissionIds
+from mission_contracts.rest import Submission
+from mission_contracts.spec import MAX_PAYLOAD_BYTES
+
+_canonical: Final = msgspec.json.Encoder(order="sorted")
+_NOT_OF_THE_BODY: Final = {"idempotency_key", "floor", "suspend", "cancel", "ttl_seconds_after_finished"}
+
+
+class RefusedError(Exception):
+    """A submission that can never be accepted as it is; the text says why and what to do."""
+
+    def __init__(self, code: str, detail: str, *, status: int = 422, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.status = status
+        self.field = field
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A submission that passed the model's checks, and who sent it."""
+
+    submission: Submission
+    subject: str
+    idempotency_key: str | None = None
+    trace_id: str = ""
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The mission, and whether this request made it."""
+
+    mission: Mission
+    is_new: bool
+
+
+Around = Callable[[Envelope], Surroundings]
+RefusalRule = Callable[[Submission, float], str | None]
+
+
+class Submitter:
+    """Turns requests into missions."""
+
+    def __init__(
+        self, recorder: Recorder, ids: MissionIds, clock: Clock, around: Around, *, namespace: str, refusal: RefusalRule
+    ) -> None:
+        self._recorder = recorder
+        self._ids = ids
+        self._clock = clock
+        self._around = around
+        self._namespace = namespace
+        self._refusal = refusal
+
+    async def submit_all(self, requests: Sequence[Request]) -> Sequence[Accepted | RefusedError]:
+        """Accept what can be accepted, durably; one answer each, in order.
+
+        Raises LedgerAwayError when nothing can be made durable now.
+        """
+        prepared = [self._prepare(request) for request in requests]
+        commands = [one for one in prepared if isinstance(one, Command)]
+        answers = iter(await self._recorder.decide_all(commands))
+        return [one if isinstance(one, RefusedError) else next(answers) for one in prepared]
+
+    def _prepare(self, request: Request) -> "Command[Accepted | RefusedError] | RefusedError":
+        try:
+            return self._command(request)
+        except RefusedError as refused:
+            return refused
+
+    def _command(self, request: Request) -> "Command[Accepted | RefusedError]":
+        submission = request.submission
+        if why := self._refusal(submission, self._clock.now()):
+            raise RefusedError("Refused", why)
+        payload = _payload(submission)
+        envelope = self._envelope(request, payload)
+        around = self._around
+
+        def decide(mission: Mission | None, moment: Moment) -> Decision[Accepted | RefusedError]:
+            if mission is not None:
+                return Decision(_same(mission, envelope))
+            return _made(envelope, submission, payload, moment, around(envelope))
+
+        return Command(envelope.mission_id, decide, presumed_absent=True)
+
+    def _envelope(self, request: Request, payload: bytes) -> Envelope:
+        asked = request.submission
+        retry = asked.retry
+        return Envelope(
+            mission_id=self._id(request),
+            namespace=asked.namespace or self._namespace,
+            pool=asked.pool,
+            type=asked.type,
+            accepted_at=self._clock.now(),
+            door=asked.door,
+            name=asked.name or "",
+            subject=request.subject,
+            digest=_digest(asked, payload),
+            start_after=asked.start_after.timestamp() if asked.start_after else None,
+            timeout_seconds=asked.timeout_seconds,
+            deadline_seconds=asked.deadline_seconds,
+            retry=Retry(retry.max_attempts, retry.initial_delay_seconds, retry.multiplier, retry.max_delay_seconds),
+            priority=asked.priority,
+            ordering_key=asked.ordering_key,
+            sequence_number=asked.sequence_number,
+            callback_url=str(asked.callback.url) if asked.callback else None,
+            trace_id=request.trace_id,
+        )
+
+    def _id(self, request: Request) -> m.MissionId:
+        if request.submission.mission_id is not None:
+            return m.MissionId(request.submission.mission_id)
+        return self._ids.of(request.subject, request.idempotency_key or secrets.token_hex(16))
+
+
+def _payload(submission: Submission) -> bytes:
+    payload = msgspec.json.encode(submission.payload)
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise RefusedError(
+            "PayloadTooLarge",
+            f"the payload has {len(payload)} bytes of JSON and may have {MAX_PAYLOAD_BYTES}: "
+            "store large data elsewhere and pass a reference to it",
+            status=413 if submission.door is Door.REST else 422,
+            field="payload",
+        )
+    return payload
+
+
+def _digest(submission: Submission, payload: bytes) -> str:
+    body = submission.model_dump(mode="json", exclude=_NOT_OF_THE_BODY | {"payload"}, exclude_defaults=True)
+    return hashlib.blake2b(_canonical.encode(body) + payload, digest_size=16).hexdigest()
+
+
+def _same(mission: Mission, envelope: Envelope) -> Accepted | RefusedError:
+    # An object's immutability is the API server's to hold; its spec may gain defaults between two versions of ours.
+    if envelope.door is Door.CLUSTER or mission.envelope.digest == envelope.digest:
+        return Accepted(mission, is_new=False)
+    return RefusedError(
+        "IdempotencyKeyReused",
+        "this Idempotency-Key was used for another mission: use a new key for a new mission, "
+        "or send the same body again to get the first one",
+    )
+
+
+def _made(
+    envelope: Envelope, submission: Submission, payload: bytes, moment: Moment, around: Surroundings
+) -> "Decision[Accepted | RefusedError]":
+    mission = life.accept(envelope, moment, around, suspended=submission.suspend, floor=submission.floor)
+    if submission.cancel:
+        mission = life.cancel(mission, moment) or mission
+    return Decision(Accepted(mission, is_new=True), mission, payload)
