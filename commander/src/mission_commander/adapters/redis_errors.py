@@ -10,7 +10,7 @@ WRONG_NODE = (exceptions.ReadOnlyError, exceptions.MasterDownError, exceptions.B
 _SENTENCES: tuple[tuple[type[Exception], str], ...] = (
     (
         exceptions.OutOfMemoryError,
-        "Redis is out of memory and keeps what it has, so nothing new can be written: raise maxmemory, or shorten retention",
+        "Redis is out of memory and evicts nothing, so no change is written: raise maxmemory, or shorten retention",
     ),
     (
         exceptions.ReadOnlyError,

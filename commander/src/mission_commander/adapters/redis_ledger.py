@@ -47,7 +47,7 @@ class RedisSettings:
     """Commands that may be under way at once; the rest wait their turn within their deadline."""
 
     events_kept: int = 100_000
-    """About how many changes the event stream remembers, and so how long a reader may be gone. Each takes about 1 KiB."""
+    """About how many changes the event stream remembers, so how long a reader may be gone. Each takes about 1 KiB."""
 
     tombstone_seconds: int = 7 * 86_400
     """How long a purged mission's id is remembered. Keep it beyond the oldest order that a queue may still hold."""

@@ -79,7 +79,7 @@ class Wire:
         if connection.is_connected:
             return
         try:
-            await connection.connect()
+            await connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, OSError):
             self._nodes.failed(generation)
             raise
@@ -87,7 +87,9 @@ class Wire:
 
 
 async def _talk(connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
-    await connection.send_packed_command([hiredis.pack_command(command) for command in commands], check_health=False)
+    # hiredis packs a tuple of any length; its annotation knows tuples of one only.
+    packed = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]
+    await connection.send_packed_command(packed, check_health=False)
     return [await _answer(connection) for _ in commands]
 
 
