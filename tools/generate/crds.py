@@ -101,9 +101,6 @@ def _find(schema: Schema, rule: Rule) -> Schema:
 
 
 def _validation(rule: Rule) -> Schema:
-    written: Schema = {"rule": rule.holds, "message": rule.message}
-    if rule.field:
-        written["fieldPath"] = f".{rule.field}"
-    if rule.forbidden:
-        written["reason"] = "FieldValueForbidden"
-    return written
+    # As "Forbidden" the error is the sentence alone; as "Invalid" it would quote the value: "object".
+    written: Schema = {"rule": rule.holds, "message": rule.message, "reason": "FieldValueForbidden"}
+    return written | ({"fieldPath": f".{rule.field}"} if rule.field else {})

@@ -80,14 +80,24 @@ def _type(schema: Schema) -> str:
 def _default(schema: Schema, *, is_required: bool) -> str:
     if is_required:
         return "required"
+    if schema.get("default") == {}:
+        return "see below"
     return f"`{json.dumps(schema['default'])}`" if "default" in schema else ""
 
 
-def _refusals(schema: Schema, path: str = "") -> Iterator[str]:
+def _refusals(schema: Schema) -> Iterator[str]:
+    """One line per sentence, however many fields share it."""
+    places: dict[str, list[str]] = {}
+    for place, message in _rules(schema, ""):
+        places.setdefault(message, []).append(f"`{place}`")
+    for message, where in places.items():
+        yield f"- {', '.join(where)}: {message}."
+
+
+def _rules(schema: Schema, path: str) -> Iterator[tuple[str, str]]:
     for rule in schema.get("x-kubernetes-validations", []):
-        where = (path + rule.get("fieldPath", "")).strip(".") or "the object"
-        yield f"- `{where}`: {rule['message']}."
+        yield (path + rule.get("fieldPath", "")).strip(".") or "metadata.name", rule["message"]
     for name, child in schema.get("properties", {}).items():
-        yield from _refusals(child, f"{path}.{name}")
+        yield from _rules(child, f"{path}.{name}")
     if "items" in schema:
-        yield from _refusals(schema["items"], f"{path}[]")
+        yield from _rules(schema["items"], f"{path}[]")

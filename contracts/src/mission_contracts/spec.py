@@ -71,7 +71,8 @@ class MissionSpec(Model):
         dict[str, Any],
         Field(
             description="The handler's input: any JSON object, at most 256 KiB. "
-            "Required: {} when there is nothing to say. Larger input belongs in a store, with a reference here.",
+            "Required: {} when there is nothing to say. Larger input belongs in a store, with a reference here. "
+            "(A key whose value is null gets lost in `kubectl apply`, but not in `kubectl apply --server-side`.)",
         ),
     ]
     pool: Annotated[str, Field(pattern=DNS_LABEL_PATTERN, max_length=63)] = Field(

@@ -24,8 +24,6 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """The path of the object that `self` is; () is the whole resource."""
     field: str = ""
     """The field below `self` that the error shall name."""
-    forbidden: bool = False
-    """The field must not be touched at all: the error then leaves its value out."""
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +72,5 @@ def unchanged(field: str, instead: str) -> Rule:
         field=field,
         # Longer than `self.?x == oldSelf.?x`, whose cost the API server cannot bound.
         holds=f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
-        message=f"{field} cannot change once the object exists: {instead}",
-        forbidden=True,
+        message=f"cannot change once the object exists: {instead}",
     )

@@ -172,13 +172,13 @@ _RULES: Final = (
         at=("spec",),
         field="minReplicas",
         holds="self.minReplicas <= self.maxReplicas",
-        message="minReplicas exceeds maxReplicas (which is 10 unless set): lower the one or raise the other",
+        message="exceeds maxReplicas (which is 10 unless set): lower the one or raise the other",
     ),
     *(
         Rule(
             at=("spec", "template", field),
             holds=f"self.all(key, !key.startsWith('{OWN_PREFIX}'))",
-            message=f"{field} under {OWN_PREFIX} are the operator's: use a prefix of your own",
+            message=f"those under {OWN_PREFIX} are the operator's: use a prefix of your own",
         )
         for field in ("labels", "annotations")
     ),
