@@ -19,6 +19,7 @@ RABBITMQ_FOLDERS = (
 """Not the `rabbitmq-server` of PATH: Debian's is a wrapper that insists on the system's user and folders."""
 
 POLICY = Path("/usr/sbin/policy-rc.d")
+WAIT_FOR_ANOTHER_APT = ("-o", "DPkg::Lock::Timeout=300")
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,9 @@ def install(names: tuple[str, ...]) -> None:
     """Install Debian packages without letting them start a system service."""
     print(f"Installing {', '.join(names)} with apt-get.", flush=True)
     with _services_stay_off():
-        _apt_get("update")
-        _apt_get("install", "--yes", "--no-install-recommends", *names)
+        with contextlib.suppress(StackError):
+            _apt_get("update")  # one foreign source that is away must not stop us; the installation tells
+        _apt_get("install", *WAIT_FOR_ANOTHER_APT, "--yes", "--no-install-recommends", *names)
 
 
 def _may_install() -> bool:

@@ -1,13 +1,14 @@
 """The parts of tools.stack that need no server."""
 
 import contextlib
+import os
 import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tools.stack import StackError, binaries, folder, packages, ports, process
+from tools.stack import StackError, binaries, containers, folder, packages, ports, process
 from tools.stack.process import Launch, Process
 
 
@@ -149,3 +150,54 @@ def a_process(script: str, state: Path, *, ready_when: str = "never", patience_s
         patience_seconds=patience_seconds,
     )
     return Process(launch)
+
+
+class TestInstalling:
+    def test_apt_gets_the_packages_while_services_stay_off(self, apt: Path, tmp_path: Path) -> None:
+        packages.install(("redis-server",))
+        assert apt.read_text().splitlines() == [
+            "noninteractive -q update, services off",
+            "noninteractive -q install -o DPkg::Lock::Timeout=300 --yes --no-install-recommends redis-server, services off",
+        ]
+        assert not (tmp_path / "policy").exists(), "the switch is ours, so it is taken back"
+
+    def test_an_owners_own_switch_is_left_alone(self, apt: Path, tmp_path: Path) -> None:
+        (tmp_path / "policy").write_text("theirs")
+        packages.install(("redis-server",))
+        assert (tmp_path / "policy").read_text() == "theirs"
+
+    def test_a_failing_apt_is_told_with_its_reason(self, apt: Path, tmp_path: Path) -> None:
+        (tmp_path / "bin/apt-get").write_text("#!/bin/sh\necho no such mirror >&2\nexit 100\n")
+        with pytest.raises(StackError, match=r"`apt-get -q install .*` failed \(no such mirror\)"):
+            packages.install(("redis-server",))
+
+
+@pytest.fixture
+def apt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A stand-in for apt-get that writes down how it was called."""
+    script = a_program(tmp_path / "bin", "apt-get")
+    told, policy = tmp_path / "told", tmp_path / "policy"
+    script.write_text(f"""#!/bin/sh
+[ -e "{policy}" ] && services=off
+echo "$DEBIAN_FRONTEND $@, services $services" >> "{told}"
+""")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    monkeypatch.setattr(packages, "POLICY", policy)
+    return told
+
+
+class TestContainers:
+    def test_they_listen_on_loopback_only(self, tmp_path: Path) -> None:
+        for launch in (
+            containers.redis(tmp_path, 20001, ("--appendonly", "yes")),
+            containers.rabbitmq(tmp_path, 20001, user="mission", password="p"),
+        ):
+            published = launch.command[launch.command.index("-p") + 1]
+            assert published.startswith("127.0.0.1:20001:")
+
+    def test_each_has_a_name_of_its_own(self, tmp_path: Path) -> None:
+        one, other = (containers.redis(tmp_path, port, ()) for port in (20001, 20002))
+        assert set(one.command) - set(other.command) >= {"mission-control-redis-20001"}
+
+    def test_settings_reach_the_server(self, tmp_path: Path) -> None:
+        assert containers.redis(tmp_path, 20001, ("--appendonly", "yes")).command[-2:] == ("--appendonly", "yes")
