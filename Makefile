@@ -27,10 +27,20 @@ lock: ## Lock again what requirements/dev.in and the members ask for
 	@bash tools/lock.sh $(MEMBERS)
 
 .PHONY: check
-check: setup verify ## Lint, formatting, types, layers, generated files
+check: setup ## Lint, formatting, types, layers, generated files
+	@$(MAKE) --keep-going lint types layers verify
+
+.PHONY: lint
+lint: setup
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
+
+.PHONY: types
+types: setup
 	$(VENV)/bin/mypy
+
+.PHONY: layers
+layers: setup
 	$(VENV)/bin/lint-imports
 
 .PHONY: format

@@ -155,10 +155,10 @@ def a_process(script: str, state: Path, *, ready_when: str = "never", patience_s
 class TestInstalling:
     def test_apt_gets_the_packages_while_services_stay_off(self, apt: Path, tmp_path: Path) -> None:
         packages.install(("redis-server",))
-        assert apt.read_text().splitlines() == [
-            "noninteractive -q update, services off",
-            "noninteractive -q install -o DPkg::Lock::Timeout=300 --yes --no-install-recommends redis-server, services off",
-        ]
+        update, install = apt.read_text().splitlines()
+        assert update == "noninteractive -q update, services off"
+        assert install.startswith("noninteractive -q install ")
+        assert install.endswith(" --yes --no-install-recommends redis-server, services off")
         assert not (tmp_path / "policy").exists(), "the switch is ours, so it is taken back"
 
     def test_an_owners_own_switch_is_left_alone(self, apt: Path, tmp_path: Path) -> None:
