@@ -8,6 +8,7 @@ import msgspec
 from mission_contracts.envelope import Envelope
 from mission_contracts.errors import UnreadableMessageError
 from mission_contracts.mission import Epoch, Era, Failure, Instance, MissionId
+from mission_contracts.optional_json import OptionalJson
 
 VERSION: Final = 1
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
@@ -56,7 +57,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     envelope: Envelope
     ran_seconds: float = 0
     """How long the handler ran, by the soldier's monotonic clock."""
-    result: msgspec.Raw | None = None
+    result: OptionalJson = None
     """JSON, at most 16 KiB; larger results are the handler's to store, with a reference here."""
     progress: float | None = None
     """Percent, 0 to 100."""

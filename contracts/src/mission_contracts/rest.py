@@ -27,6 +27,7 @@ from mission_contracts.envelope import Door
 from mission_contracts.errors import Problem
 from mission_contracts.mission import MissionId, MissionState
 from mission_contracts.names import DNS_LABEL_PATTERN, OBJECT_NAME_PATTERN
+from mission_contracts.optional_json import OptionalJson
 from mission_contracts.spec import MissionSpec, Model
 
 MAX_BATCH: Final = 1_000
@@ -89,7 +90,7 @@ class MissionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     duration_seconds: float | None = None
     due_at: datetime | None = None
     """When it is looked at again, while it waits for a time."""
-    result: msgspec.Raw | None = None
+    result: OptionalJson = None
     trace_id: str = ""
     retry_of: MissionId | None = None
     dead_letter: bool = False
