@@ -29,9 +29,7 @@ def write(root: Path) -> int:
 def check(root: Path) -> int:
     outdated = _outdated(root)
     for path in outdated:
-        print(
-            f"{path.relative_to(root)} is not what the models say: run `{COMMAND}`, commit the result", file=sys.stderr
-        )
+        print(f"{path.relative_to(root)} is out of date: run `{COMMAND}` and commit the result", file=sys.stderr)
     return 1 if outdated else 0
 
 

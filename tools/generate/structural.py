@@ -153,6 +153,8 @@ def _fills_itself(schema: Schema) -> bool:
 
 
 def _demand_bounds(schema: Schema, path: str) -> None:
+    if "type" not in schema and not schema.get("x-kubernetes-int-or-string"):
+        raise GenerateError(f"{path}: a structural schema needs one type")
     is_open_text = schema.get("type") == "string" and "enum" not in schema
     if is_open_text and schema.get("format") not in SELF_BOUNDED_FORMATS and "maxLength" not in schema:
         raise GenerateError(f"{path}: a text needs max_length")
