@@ -27,6 +27,10 @@ class Nodes:
         self._rest_until = 0.0
         self.generation = 0
 
+    @property
+    def count(self) -> int:
+        return len(self._nodes)
+
     def connection(self) -> AbstractConnection:
         """Make a connection, not yet connected; LedgerAwayError at once while the nodes are left alone."""
         left = self._rest_until - time.monotonic()

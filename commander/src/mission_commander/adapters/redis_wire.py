@@ -51,39 +51,45 @@ class Wire:
                     await connection.disconnect()
 
     async def _exchange(self, commands: Sequence[Command], deadline: asyncio.Timeout) -> list[Any]:
-        generation, connection = await self._take()
+        generation, connection = await self._connected(deadline)
         try:
-            await self._connect(connection, generation)
             answers = await _talk(connection, commands)
         except BaseException as error:
             # Also when the caller was cancelled: an unread answer must never meet the next command.
             await connection.disconnect(nowait=True)
-            if deadline.expired() or isinstance(error, WRONG_NODE):
-                self._nodes.failed(generation)
+            self._judge(generation, is_bad=deadline.expired() or isinstance(error, WRONG_NODE))
             raise
-        if any(isinstance(answer, WRONG_NODE) for answer in answers):
-            self._nodes.failed(generation)
+        self._judge(generation, is_bad=any(isinstance(answer, WRONG_NODE) for answer in answers))
         self._idle.append((generation, connection))
         return answers
 
-    async def _take(self) -> tuple[int, AbstractConnection]:
+    async def _connected(self, deadline: asyncio.Timeout) -> tuple[int, AbstractConnection]:
+        """Give an idle connection, or a new one to the first node that takes it: nothing has been asked yet."""
         while self._idle:
             generation, connection = self._idle.pop()
             # Readable though nothing was asked means that it was closed, or that it is out of step.
             if generation == self._nodes.generation and connection.is_connected and not await connection.can_read():
                 return generation, connection
             await connection.disconnect(nowait=True)
-        return self._nodes.generation, self._nodes.connection()
+        return await self._connect(deadline, nodes_left=self._nodes.count)
 
-    async def _connect(self, connection: AbstractConnection, generation: int) -> None:
-        if connection.is_connected:
-            return
+    async def _connect(self, deadline: asyncio.Timeout, nodes_left: int) -> tuple[int, AbstractConnection]:
+        generation, connection = self._nodes.generation, self._nodes.connection()
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
-        except (RedisError, OSError):
-            self._nodes.failed(generation)
+        except BaseException as error:
+            await connection.disconnect(nowait=True)
+            is_refused = isinstance(error, RedisError | OSError)
+            self._judge(generation, is_bad=is_refused or deadline.expired())
+            if is_refused and nodes_left > 1:
+                return await self._connect(deadline, nodes_left - 1)
             raise
         self._nodes.works()
+        return generation, connection
+
+    def _judge(self, generation: int, *, is_bad: bool) -> None:
+        if is_bad:
+            self._nodes.failed(generation)
 
 
 async def _talk(connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:

@@ -6,6 +6,7 @@ sequence wins, so it does not matter in which order one hears.
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from mission_commander.domain.due import DueIndex, look_at
@@ -78,9 +79,10 @@ class MissionMemory:
     def payload(self, mission_id: MissionId) -> bytes | None:
         return self._payloads.get(mission_id)
 
-    def in_phase(self, pool: PoolKey, phase: Phase) -> Iterable[Mission]:
-        """A pool's missions of one phase, in the order in which they came into it."""
-        return [self._missions[mission_id] for mission_id in self._by_pool[pool][phase]]
+    def in_phase(self, pool: PoolKey, phase: Phase, *, limit: int | None = None) -> Iterable[Mission]:
+        """A pool's missions of one phase, in the order in which they came into it: all, or the first ones."""
+        ids = self._by_pool[pool][phase] if pool in self._by_pool else ()
+        return [self._missions[mission_id] for mission_id in islice(ids, limit)]
 
     def count(self, pool: PoolKey, phase: Phase) -> int:
         return len(self._by_pool[pool][phase]) if pool in self._by_pool else 0

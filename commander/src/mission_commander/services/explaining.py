@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable
-from itertools import islice
 from typing import Final
 
 from mission_commander.domain.life import Moment, explain
@@ -41,7 +40,7 @@ class Explainer:
 
     def _commands(self, pool: PoolKey) -> Iterable[Command[None]]:
         patient_since = self._clock.now() - PATIENCE_SECONDS
-        waiting = islice(self._memory.in_phase(pool, Phase.OUT), MOST_AT_ONCE)
+        waiting = self._memory.in_phase(pool, Phase.OUT, limit=MOST_AT_ONCE)
         old = [mission for mission in waiting if (mission.handed_out_at or 0) < patient_since]
         if not old:
             return ()

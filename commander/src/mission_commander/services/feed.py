@@ -128,7 +128,7 @@ class Feed:
         """What memory no longer holds, from the ledger."""
         end = _order(self._before_recent)
         while position < end:
-            events = await self._ledger.events("%d-%d" % position, wait_seconds=0, limit=PAGE)
+            events = await self._ledger.events(f"{position[0]}-{position[1]}", wait_seconds=0, limit=PAGE)
             if events is None:
                 yield None
                 return

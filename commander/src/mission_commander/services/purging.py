@@ -24,9 +24,12 @@ class Purger:
     async def run(self) -> None:
         """Purge until cancelled."""
         while True:
-            try:
-                while await self._ledger.purge(self._clock.now() - self._retention_seconds, BATCH) == BATCH:
-                    await asyncio.sleep(0)
-            except LedgerAwayError:
-                self._log.warning("could not purge old missions; trying again soon")
-            await asyncio.sleep(LOOK_SECONDS)
+            if await self._purge() < BATCH:
+                await asyncio.sleep(LOOK_SECONDS)
+
+    async def _purge(self) -> int:
+        try:
+            return await self._ledger.purge(self._clock.now() - self._retention_seconds, BATCH)
+        except LedgerAwayError:
+            self._log.warning("could not purge old missions; trying again soon")
+            return 0

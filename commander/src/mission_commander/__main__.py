@@ -1,0 +1,83 @@
+"""`mission-commander`: the Commander as a process, on RabbitMQ and Redis."""
+
+import argparse
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+
+import pydantic
+import structlog
+import uvicorn
+import uvloop
+
+from mission_broker import rabbitmq
+from mission_commander import logs
+from mission_commander.adapters import redis_ledger
+from mission_commander.app import create_app
+from mission_commander.settings import CommanderSettings
+
+STOP_SECONDS = 5
+
+
+def main() -> None:
+    """Read the settings, serve until told to stop."""
+    argparse.ArgumentParser(
+        prog="mission-commander",
+        description="Accepts missions over HTTP, hands them out over RabbitMQ, keeps them in Redis.",
+        epilog="All settings come from the environment, prefix COMMANDER_; see docs/reference/settings.md.",
+    ).parse_args()
+    try:
+        settings = CommanderSettings()  # from the environment
+    except pydantic.ValidationError as error:
+        sys.exit(f"mission-commander cannot start: {_readable(error)}")
+    logs.set_up(settings.log_format, settings.log_level)
+    uvloop.run(serve(settings))
+
+
+async def serve(settings: CommanderSettings) -> None:
+    """Serve on real adapters until SIGTERM or SIGINT."""
+    async with AsyncExitStack() as stack:
+        ledger = await stack.enter_async_context(
+            redis_ledger.connect(redis_ledger.RedisSettings(urls=(settings.redis_url,), prefix=settings.redis_prefix))
+        )
+        broker = await stack.enter_async_context(
+            rabbitmq.connect(rabbitmq.RabbitMQSettings(urls=tuple(settings.rabbitmq_urls), name="commander"))
+        )
+        if settings.require_broker_at_start:
+            await _wait_for(broker)
+        server: uvicorn.Server
+        app = create_app(settings, ledger=ledger, broker=broker, on_failure=lambda: _end(server))
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                host=settings.listen_host,
+                port=settings.listen_port,
+                log_config=None,
+                access_log=False,
+                loop="none",
+                timeout_graceful_shutdown=STOP_SECONDS,
+            )
+        )
+        structlog.get_logger("commander").info("listening", host=settings.listen_host, port=settings.listen_port)
+        await server.serve()
+
+
+async def _wait_for(broker: rabbitmq.RabbitMQBroker) -> None:
+    while not await broker.wait_connected(5):
+        structlog.get_logger("commander").warning("waiting for the broker before listening")
+        await asyncio.sleep(0)
+
+
+def _end(server: uvicorn.Server) -> None:
+    server.should_exit = True
+
+
+def _readable(error: pydantic.ValidationError) -> str:
+    def name(part: tuple[int | str, ...]) -> str:
+        return "COMMANDER_" + "__".join(str(one) for one in part).upper()
+
+    return "; ".join(f"{name(one['loc'])}: {one['msg']}" for one in error.errors(include_input=False))
+
+
+if __name__ == "__main__":
+    main()

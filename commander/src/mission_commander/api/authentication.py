@@ -1,0 +1,77 @@
+"""Who asks, and whether they may. A checked token is remembered until it ends: signatures cost more than look-ups."""
+
+import hashlib
+import hmac
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.requests import Request
+
+from mission_commander.api.answers import ProblemError
+from mission_commander.settings import Client
+from mission_contracts.clock import Clock
+from mission_contracts.errors import InvalidTokenError
+from mission_contracts.rest import TokenAnswer, TokenRequest
+from mission_contracts.tokens import Claims, Role, Tokens
+
+REMEMBERED: Final = 4_096
+LONGEST_TOKEN: Final = 4_096
+
+
+class Gate:
+    """Gives tokens for client secrets, and reads them again."""
+
+    def __init__(
+        self, tokens: Tokens, clients: Mapping[str, Client], clock: Clock, *, lifetime: float, grace: float
+    ) -> None:
+        self._tokens = tokens
+        self._clients = clients
+        self._clock = clock
+        self._lifetime = lifetime
+        self._grace = grace
+        self._known: OrderedDict[bytes, Claims] = OrderedDict()
+
+    def issue(self, asked: TokenRequest) -> TokenAnswer:
+        """Give a token; an unknown client and a wrong secret look and take the same."""
+        client = self._clients.get(asked.client_id)
+        secret = client.secret.get_secret_value() if client else ""
+        is_right = hmac.compare_digest(_digest(secret), _digest(asked.client_secret))
+        if client is None or not is_right:
+            raise ProblemError(401, "BadCredentials", "client id or secret is wrong: check both")
+        token = self._tokens.sign(asked.client_id, client.role, lifetime_seconds=self._lifetime)
+        return TokenAnswer(access_token=token, expires_in=self._lifetime)
+
+    def admit(self, request: Request, *roles: Role) -> Claims:
+        """Give the request's claims; 401 without a valid token, 403 for another role."""
+        claims = self._claims(request.headers.get("authorization", ""))
+        if claims.role not in roles:
+            wanted = " or ".join(role.value for role in roles)
+            raise ProblemError(403, "WrongRole", f"this needs the role {wanted}; the token has {claims.role.value}")
+        return claims
+
+    def _claims(self, authorization: str) -> Claims:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token or len(token) > LONGEST_TOKEN:
+            raise ProblemError(401, "NoToken", "send `Authorization: Bearer TOKEN`, with a token from POST /token")
+        digest = _digest(token)
+        known = self._known.get(digest)
+        if known is not None and known.expires_at + self._grace > self._clock.now():
+            return known
+        return self._remember(digest, self._checked(token))
+
+    def _checked(self, token: str) -> Claims:
+        try:
+            return self._tokens.check(token, leeway_seconds=self._grace)
+        except InvalidTokenError as error:
+            raise ProblemError(401, "BadToken", str(error)) from error
+
+    def _remember(self, digest: bytes, claims: Claims) -> Claims:
+        self._known[digest] = claims
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return claims
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

@@ -1,0 +1,57 @@
+"""Reading request bodies: bounded, and with errors that name the field."""
+
+from typing import Final, TypeVar
+
+import msgspec
+import pydantic
+from starlette.requests import Request
+
+from mission_commander.api.answers import ProblemError, problem
+from mission_contracts.errors import Problem
+from mission_contracts.rest import Submission
+
+ONE_MISSION_BYTES: Final = 512 * 1024
+MANY_BYTES: Final = 32 * 1024 * 1024
+
+T = TypeVar("T")
+
+
+async def read(request: Request, limit: int) -> bytes:
+    """Read the body; 413 as soon as it exceeds the limit."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise ProblemError(413, "BodyTooLarge", f"the body exceeds {limit} bytes: send less at once")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def read_as(request: Request, decoder: "msgspec.json.Decoder[T]", limit: int = MANY_BYTES) -> T:
+    """Read a body of a known shape; 422 with the path of what does not fit."""
+    body = await read(request, limit)
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise ProblemError(422, "BadField", f"the body does not fit: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProblemError(400, "BadJson", f"the body is not JSON: {error}") from error
+
+
+def submission(raw: bytes) -> Submission | Problem:
+    """Read one submission."""
+    try:
+        return Submission.model_validate_json(raw)
+    except pydantic.ValidationError as error:
+        return _bad_field(error)
+
+
+def _bad_field(error: pydantic.ValidationError) -> Problem:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    code = "BadJson" if first["type"] == "json_invalid" else "BadField"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    where = f"{field}: " if field else ""
+    return problem(400 if code == "BadJson" else 422, code, f"{where}{message}{more}", field=field or None)

@@ -1,0 +1,54 @@
+"""The routes that watch over the Commander, and POST /token."""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mission_commander.api import bodies
+from mission_commander.api.answers import json_answer
+from mission_commander.api.doors import PEOPLE, Doors
+from mission_contracts.rest import TokenRequest
+
+_token = msgspec.json.Decoder(TokenRequest)
+
+
+def routes(doors: Doors) -> list[Route]:
+    """Health for people and probes; tokens for machines."""
+    commander = doors.commander
+
+    async def health(_: Request) -> Response:
+        shown = commander.vitals.health()
+        return json_answer(shown, 503 if shown.status == "down" else 200)
+
+    async def live(_: Request) -> Response:
+        return Response("alive", media_type="text/plain")
+
+    async def ready(_: Request) -> Response:
+        is_ready = commander.is_loaded and commander.vitals.is_ready
+        return Response("ready" if is_ready else "not ready", 200 if is_ready else 503, media_type="text/plain")
+
+    async def status(request: Request) -> Response:
+        doors.gate.admit(request, *PEOPLE)
+        return json_answer(_status(doors))
+
+    async def token(request: Request) -> Response:
+        return json_answer(doors.gate.issue(await bodies.read_as(request, _token, 4_096)))
+
+    return [
+        Route("/health", health, methods=["GET"]),
+        Route("/livez", live, methods=["GET"]),
+        Route("/readyz", ready, methods=["GET"]),
+        Route("/status", status, methods=["GET"]),
+        Route("/token", token, methods=["POST"]),
+    ]
+
+
+def _status(doors: Doors) -> dict[str, object]:
+    commander = doors.commander
+    return {
+        "era": commander.recorder.era,
+        "live": commander.memory.live_count(),
+        "outbox": {"depth": commander.outbox.depth, "stopped": commander.outbox.is_stopped},
+        "counts": dict(sorted(commander.counts.items())),
+    }

@@ -1,0 +1,374 @@
+"""The routes of missions."""
+
+import base64
+import binascii
+import re
+from collections.abc import AsyncIterator, Iterable, Sequence
+from enum import StrEnum
+from typing import Final, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mission_commander.api import bodies
+from mission_commander.api.answers import ProblemError, json_answer, problem
+from mission_commander.api.doors import PEOPLE, SUBMITTERS, Doors, may_see, path_of
+from mission_commander.commander import Commander
+from mission_commander.domain.record import Mission
+from mission_commander.domain.view import view
+from mission_commander.services.submission import Accepted, RefusedError
+from mission_commander.services.submission import Request as SubmissionRequest
+from mission_contracts.envelope import Door
+from mission_contracts.errors import Problem
+from mission_contracts.mission import MissionId, MissionState
+from mission_contracts.rest import (
+    IDEMPOTENCY_KEY_HEADER,
+    LEDGER_HEADER,
+    MAX_BATCH,
+    MAX_WAIT_SECONDS,
+    AcknowledgedRequest,
+    BatchAnswer,
+    BatchItem,
+    BatchRequest,
+    CancelRequest,
+    LookupAnswer,
+    LookupRequest,
+    MissionChange,
+    MissionPage,
+    MissionView,
+    Submission,
+)
+from mission_contracts.tokens import Claims, Role
+
+DEFAULT_PAGE: Final = 100
+LONGEST_PAGE: Final = 1_000
+MOST_SCANNED: Final = 20_000
+"""Records that one page of a filtered list looks at; the cursor goes on from there."""
+
+_batch: Final = msgspec.json.Decoder(BatchRequest)
+_lookup: Final = msgspec.json.Decoder(LookupRequest)
+_acknowledged: Final = msgspec.json.Decoder(AcknowledgedRequest)
+_change: Final = msgspec.json.Decoder(MissionChange)
+_cancel: Final = msgspec.json.Decoder(CancelRequest)
+
+
+def routes(doors: Doors) -> list[Route]:
+    """All routes under /missions."""
+    missions = _Missions(doors)
+    return [
+        Route("/missions", missions.submit, methods=["POST"]),
+        Route("/missions", missions.list, methods=["GET"]),
+        Route("/missions/batch", missions.submit_batch, methods=["POST"]),
+        Route("/missions/lookup", missions.look_up, methods=["POST"]),
+        Route("/missions/acknowledged", missions.acknowledge, methods=["POST"]),
+        Route("/missions/{id}", missions.get, methods=["GET"]),
+        Route("/missions/{id}", missions.change, methods=["PATCH"]),
+        Route("/missions/{id}/cancel", missions.cancel, methods=["POST"]),
+    ]
+
+
+class _Missions:
+    def __init__(self, doors: Doors) -> None:
+        self._doors = doors
+
+    # Submitting.
+
+    async def submit(self, request: Request) -> Response:
+        claims = self._doors.gate.admit(request, *SUBMITTERS)
+        commander = self._doors.loaded()
+        read = bodies.submission(await bodies.read(request, bodies.ONE_MISSION_BYTES))
+        key = _idempotency_key(request.headers.get(IDEMPOTENCY_KEY_HEADER))
+        asked = _asked(read, claims, key, request)
+        if isinstance(asked, Problem):
+            raise _ended(asked)
+        answer = (await commander.submitter.submit_all([asked]))[0]
+        if isinstance(answer, RefusedError):
+            raise _ended(_problem_of(answer))
+        shown = view(answer.mission)
+        return json_answer(shown, 202, {"Location": f"/missions/{shown.mission_id}"})
+
+    async def submit_batch(self, request: Request) -> Response:
+        claims = self._doors.gate.admit(request, *SUBMITTERS)
+        commander = self._doors.loaded()
+        items = (await bodies.read_as(request, _batch)).missions
+        _bounded(items, "missions")
+        asked = [_asked(bodies.submission(bytes(raw)), claims, None, request) for raw in items]
+        good = [one for one in asked if isinstance(one, SubmissionRequest)]
+        answers = iter(await commander.submitter.submit_all(good))
+        results = [_item(one if isinstance(one, Problem) else next(answers)) for one in asked]
+        return json_answer(BatchAnswer(results=tuple(results)))
+
+    # Looking.
+
+    async def get(self, request: Request) -> Response:
+        claims = self._doors.gate.admit(request, *PEOPLE)
+        commander = self._doors.loaded()
+        mission_id = MissionId(path_of(request, "id"))
+        mission = await self._find(commander, claims, mission_id)
+        seconds = _wait_seconds(request.query_params.get("wait"))
+        if seconds and not mission.is_final:
+            await commander.ends.wait(mission_id, seconds)
+            mission = await self._find(commander, claims, mission_id)
+        headers = {LEDGER_HEADER: "degraded"} if commander.vitals.ledger_is_away else {}
+        return json_answer(view(mission), headers=headers)
+
+    async def look_up(self, request: Request) -> Response:
+        claims = self._doors.gate.admit(request, *PEOPLE)
+        commander = self._doors.loaded()
+        ids = (await bodies.read_as(request, _lookup)).ids
+        _bounded(ids, "ids")
+        found = await _fetch(commander, ids)
+        shown = tuple(view(one) if one is not None and may_see(claims, one) else None for one in found)
+        return json_answer(LookupAnswer(missions=shown))
+
+    async def list(self, request: Request) -> Response:
+        claims = self._doors.gate.admit(request, *PEOPLE)
+        commander = self._doors.loaded()
+        asked = _Listing.of(request, commander.settings.namespace)
+        page: list[MissionView] = []
+        last: Mission | None = None
+        scanned = 0
+        async for mission in _newest_first(commander, asked):
+            scanned += 1
+            last = mission
+            if may_see(claims, mission) and asked.wants(mission):
+                page.append(view(mission))
+            if len(page) == asked.limit or scanned == MOST_SCANNED:
+                return json_answer(MissionPage(missions=tuple(page), cursor=_cursor(last)))
+        return json_answer(MissionPage(missions=tuple(page)))
+
+    # Wishing.
+
+    async def cancel(self, request: Request) -> Response:
+        claims = self._doors.gate.admit(request, *SUBMITTERS)
+        commander = self._doors.loaded()
+        mission_id = MissionId(path_of(request, "id"))
+        body = await bodies.read(request, 4_096)
+        asked = _decoded(_cancel, body) if body else CancelRequest()
+        await self._find(commander, claims, mission_id)
+        mission = await commander.wishes.cancel(mission_id, deleted=asked.deleted, message=asked.message)
+        return json_answer(view(_there(mission)))
+
+    async def change(self, request: Request) -> Response:
+        claims = self._doors.gate.admit(request, *SUBMITTERS)
+        commander = self._doors.loaded()
+        mission_id = MissionId(path_of(request, "id"))
+        asked = await bodies.read_as(request, _change, 4_096)
+        mission: Mission | None = await self._find(commander, claims, mission_id)
+        if asked.suspend is not None:
+            wish = commander.wishes.suspend if asked.suspend else commander.wishes.resume
+            mission = await wish(mission_id)
+        return json_answer(view(_there(mission)))
+
+    async def acknowledge(self, request: Request) -> Response:
+        self._doors.gate.admit(request, Role.OPERATOR)
+        commander = self._doors.loaded()
+        ids = (await bodies.read_as(request, _acknowledged)).ids
+        _bounded(ids, "ids")
+        await commander.wishes.acknowledge(ids)
+        return Response(status_code=204)
+
+    async def _find(self, commander: Commander, claims: Claims, mission_id: MissionId) -> Mission:
+        """The mission, if there is one and they may see it: else 404, the same for both."""
+        mission = commander.memory.get(mission_id)
+        if mission is None:
+            mission = (await _fetch(commander, [mission_id]))[0]
+        if mission is None or not may_see(claims, mission):
+            raise _not_found()
+        return mission
+
+
+# Reading what is asked.
+
+
+def _idempotency_key(key: str | None) -> str | None:
+    if key is not None and not 1 <= len(key) <= 255:
+        raise ProblemError(422, "BadField", "the Idempotency-Key has 1 to 255 characters", field=IDEMPOTENCY_KEY_HEADER)
+    return key
+
+
+_OPERATORS_OWN: Final = ("mission_id", "name", "floor")
+
+
+def _asked(
+    read: Submission | Problem, claims: Claims, key: str | None, request: Request
+) -> SubmissionRequest | Problem:
+    if isinstance(read, Problem):
+        return read
+    if claims.role is not Role.OPERATOR and (why := _reserved(read)):
+        return problem(403, "OperatorOnly", why)
+    return SubmissionRequest(
+        submission=read,
+        subject=claims.subject,
+        idempotency_key=key or read.idempotency_key,
+        trace_id=request.state.request_id,
+    )
+
+
+def _reserved(read: Submission) -> str | None:
+    """Objects are the operator's door: nobody else speaks in their name."""
+    given = [name for name in _OPERATORS_OWN if getattr(read, name) is not None]
+    if read.door is not Door.REST:
+        given.append("door")
+    return f"{', '.join(given)}: only the operator may set this; leave it out" if given else None
+
+
+_WAIT: Final = re.compile(r"^(\d{1,6}(?:\.\d{1,3})?)s?$")
+
+
+def _wait_seconds(text: str | None) -> float:
+    if not text:
+        return 0.0
+    match = _WAIT.match(text)
+    if match is None:
+        raise ProblemError(422, "BadField", 'wait is a number of seconds such as "30s"', field="wait")
+    return min(MAX_WAIT_SECONDS, float(match[1]))
+
+
+def _bounded(items: Sequence[object], field: str) -> None:
+    if len(items) > MAX_BATCH:
+        raise ProblemError(
+            422, "BatchTooLarge", f"{len(items)} {field} in one request, at most {MAX_BATCH}: split them", field=field
+        )
+
+
+def _decoded(decoder: "msgspec.json.Decoder[CancelRequest]", body: bytes) -> CancelRequest:
+    try:
+        return decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise ProblemError(422, "BadField", f"the body does not fit: {error}") from error
+
+
+class _Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """The filters of a list."""
+
+    namespace: str
+    limit: int
+    before: tuple[float, MissionId] | None
+    only_live: bool
+    state: MissionState | None
+    type: str | None
+    pool: str | None
+    door: Door | None
+
+    @classmethod
+    def of(cls, request: Request, namespace: str) -> "_Listing":
+        asked = request.query_params
+        return cls(
+            namespace=asked.get("namespace", namespace),
+            limit=_limit(asked.get("limit")),
+            before=_position(asked.get("cursor")),
+            only_live=asked.get("live") == "true",
+            state=_member(MissionState, asked.get("state"), "state"),
+            type=asked.get("type"),
+            pool=asked.get("pool"),
+            door=_member(Door, asked.get("door"), "door"),
+        )
+
+    def wants(self, mission: Mission) -> bool:
+        envelope = mission.envelope
+        return (
+            (self.state is None or mission.state is self.state)
+            and (self.type is None or envelope.type == self.type)
+            and (self.pool is None or envelope.pool == self.pool)
+            and (self.door is None or envelope.door is self.door)
+        )
+
+
+_E = TypeVar("_E", bound=StrEnum)
+
+
+def _member(kind: type[_E], text: str | None, field: str) -> _E | None:
+    if text is None:
+        return None
+    try:
+        return kind(text)
+    except ValueError as error:
+        known = ", ".join(kind)
+        raise ProblemError(422, "BadField", f"{field} is one of {known}", field=field) from error
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_PAGE
+    if not text.isdecimal() or not 1 <= int(text[:6]) <= LONGEST_PAGE:
+        raise ProblemError(422, "BadField", f"limit is a number from 1 to {LONGEST_PAGE}", field="limit")
+    return int(text)
+
+
+def _cursor(mission: Mission) -> str:
+    return base64.urlsafe_b64encode(f"{mission.envelope.accepted_at!r} {mission.id}".encode()).decode().rstrip("=")
+
+
+def _position(cursor: str | None) -> tuple[float, MissionId] | None:
+    if cursor is None:
+        return None
+    try:
+        at, _, mission_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
+        return float(at), MissionId(mission_id)
+    except (ValueError, binascii.Error) as error:
+        raise ProblemError(422, "BadField", "the cursor is not one that a page gave", field="cursor") from error
+
+
+async def _newest_first(commander: Commander, asked: _Listing) -> AsyncIterator[Mission]:
+    if asked.only_live:
+        for live in _live(commander, asked):
+            yield live
+        return
+    before = asked.before
+    while ids := await commander.ledger.list_ids(asked.namespace, before=before, limit=LONGEST_PAGE):
+        for mission in await _fetch(commander, ids):
+            if mission is not None:
+                before = (mission.envelope.accepted_at, mission.id)
+                yield mission
+        if len(ids) < LONGEST_PAGE:
+            return
+
+
+def _live(commander: Commander, asked: _Listing) -> Iterable[Mission]:
+    """From memory, which holds every live mission."""
+    here = [one for one in commander.memory.live() if one.envelope.namespace == asked.namespace]
+    here.sort(key=_newest, reverse=True)
+    return here if asked.before is None else [one for one in here if _newest(one) < asked.before]
+
+
+def _newest(mission: Mission) -> tuple[float, MissionId]:
+    return mission.envelope.accepted_at, mission.id
+
+
+async def _fetch(commander: Commander, ids: Sequence[MissionId]) -> list[Mission | None]:
+    """From memory, and from the ledger what memory does not hold."""
+    missing = [one for one in ids if commander.memory.get(one) is None]
+    stored = await commander.ledger.fetch(missing) if missing else ()
+    fetched = {one.mission.id: one.mission for one in stored if one is not None}
+    return [commander.memory.get(one) or fetched.get(one) for one in ids]
+
+
+# Answering.
+
+
+def _item(answer: Accepted | RefusedError | Problem) -> BatchItem:
+    if isinstance(answer, Accepted):
+        return BatchItem(status=202, mission=view(answer.mission))
+    said = answer if isinstance(answer, Problem) else _problem_of(answer)
+    return BatchItem(status=said.status, problem=said)
+
+
+def _problem_of(refused: RefusedError) -> Problem:
+    return problem(refused.status, refused.code, refused.detail, field=refused.field)
+
+
+def _ended(said: Problem) -> ProblemError:
+    return ProblemError(said.status, said.code, said.detail, field=said.field)
+
+
+def _not_found() -> ProblemError:
+    return ProblemError(404, "UnknownMission", "there is no mission of this id that you may see: check the id")
+
+
+def _there(mission: Mission | None) -> Mission:
+    if mission is None:
+        raise _not_found()
+    return mission

@@ -1,0 +1,67 @@
+"""The routes of soldiers: registration, claims, heartbeats. They carry the most traffic, and stay the plainest."""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mission_commander.api import bodies
+from mission_commander.api.answers import ProblemError, json_answer
+from mission_commander.api.doors import Doors, path_of
+from mission_commander.services.heartbeats import UnknownSoldierError
+from mission_contracts.mission import Instance
+from mission_contracts.soldiering import ClaimAnswers, ClaimRequest, Heartbeat, Registered, Registration
+from mission_contracts.tokens import Role
+
+MAX_CLAIMS = 256
+
+_registration = msgspec.json.Decoder(Registration)
+_claims = msgspec.json.Decoder(ClaimRequest)
+_heartbeat = msgspec.json.Decoder(Heartbeat)
+
+
+def routes(doors: Doors) -> list[Route]:
+    """All routes under /soldiers."""
+    soldiers = _Soldiers(doors)
+    return [
+        Route("/soldiers", soldiers.register, methods=["POST"]),
+        Route("/soldiers/{instance}/claims", soldiers.claim, methods=["POST"]),
+        Route("/soldiers/{instance}/heartbeat", soldiers.beat, methods=["POST"]),
+    ]
+
+
+class _Soldiers:
+    def __init__(self, doors: Doors) -> None:
+        self._doors = doors
+
+    async def register(self, request: Request) -> Response:
+        self._doors.gate.admit(request, Role.SOLDIER)
+        commander = self._doors.loaded()
+        await commander.garrison.register(await bodies.read_as(request, _registration))
+        settings = commander.settings
+        return json_answer(
+            Registered(
+                heartbeat_seconds=settings.heartbeat_seconds,
+                lease_seconds=settings.lease_seconds,
+                era=commander.recorder.era,
+            )
+        )
+
+    async def claim(self, request: Request) -> Response:
+        self._doors.gate.admit(request, Role.SOLDIER)
+        commander = self._doors.loaded()
+        claims = (await bodies.read_as(request, _claims)).claims
+        if len(claims) > MAX_CLAIMS:
+            raise ProblemError(422, "BatchTooLarge", f"{len(claims)} claims in one request, at most {MAX_CLAIMS}")
+        answers = await commander.claims.answer_all(Instance(path_of(request, "instance")), claims)
+        return json_answer(ClaimAnswers(answers=tuple(answers)))
+
+    async def beat(self, request: Request) -> Response:
+        self._doors.gate.admit(request, Role.SOLDIER)
+        commander = self._doors.loaded()
+        heartbeat = await bodies.read_as(request, _heartbeat)
+        try:
+            answer = await commander.heartbeats.answer(Instance(path_of(request, "instance")), heartbeat)
+        except UnknownSoldierError as error:
+            raise ProblemError(404, "UnknownSoldier", f"{error}: register with POST /soldiers, then go on") from error
+        return json_answer(answer)

@@ -1,0 +1,144 @@
+"""The Commander over HTTP: routes, request ids, errors, and the life of the services behind them."""
+
+import asyncio
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mission_broker.port import Broker
+from mission_commander.api import events, health, missions, pools, soldiers
+from mission_commander.api.answers import ProblemError, problem, problem_answer
+from mission_commander.api.authentication import Gate
+from mission_commander.api.doors import Doors
+from mission_commander.commander import Commander
+from mission_commander.ports import Ledger, LedgerAwayError
+from mission_commander.settings import CommanderSettings
+from mission_contracts import telemetry
+from mission_contracts.clock import Clock, SystemClock
+from mission_contracts.rest import REQUEST_ID_HEADER
+from mission_contracts.tokens import Tokens
+
+_REQUEST_ID: Final = re.compile(r"^[\x21-\x7e]{1,128}$")
+
+
+def create_app(
+    settings: CommanderSettings,
+    *,
+    ledger: Ledger,
+    broker: Broker,
+    clock: Clock | None = None,
+    on_failure: Callable[[], None] = lambda: None,
+) -> FastAPI:
+    """Put a Commander behind HTTP. Its services run while the app's lifespan lasts.
+
+    `on_failure` is called when a service ends in an unexpected way: the process should then end too.
+    """
+    clock = clock or SystemClock()
+    commander = Commander(settings, ledger, broker, clock)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        run = asyncio.create_task(_run(commander, on_failure))
+        yield
+        run.cancel()
+        with suppress(asyncio.CancelledError):
+            await run
+
+    app = FastAPI(title="Mission Control: the Commander", lifespan=lifespan, redirect_slashes=False)
+    app.state.commander = commander
+    doors = Doors(commander, _gate(commander, settings, clock))
+    for group in (missions, events, soldiers, pools, health):
+        app.router.routes.extend(group.routes(doors))
+    _answer_errors(app)
+    app.add_middleware(RequestIds)
+    return app
+
+
+def _gate(commander: Commander, settings: CommanderSettings, clock: Clock) -> Gate:
+    return Gate(
+        Tokens(commander.install_key, clock),
+        settings.clients,
+        clock,
+        lifetime=settings.token_seconds,
+        grace=settings.token_grace_seconds,
+    )
+
+
+async def _run(commander: Commander, on_failure: Callable[[], None]) -> None:
+    try:
+        await commander.run()
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        structlog.get_logger("commander").exception("a service ended; this Commander has to end too")
+        on_failure()
+
+
+class RequestIds:
+    """Takes the caller's Request-Id or makes one; echoes it, and puts it on every log line of the request.
+
+    Plain ASGI: a wrapper around each response would cost more than the request itself on the busy routes.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"request-id", request_id.encode())]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(**{telemetry.REQUEST_ID: request_id}):
+            await self._app(scope, receive, send_with_id)
+
+
+def _request_id(scope: Scope) -> str:
+    wanted = REQUEST_ID_HEADER.lower().encode()
+    given = next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
+    return given if _REQUEST_ID.match(given) else secrets.token_hex(8)
+
+
+Handler = Callable[[Request, Any], Awaitable[Response]]
+
+
+def _answer_errors(app: FastAPI) -> None:
+    async def known(request: Request, error: ProblemError) -> Response:
+        return problem_answer(error.problem, request.state.request_id)
+
+    async def ledger_away(request: Request, error: LedgerAwayError) -> Response:
+        detail = f"nothing can be made durable now: {error}; send the same request again in a second"
+        return problem_answer(problem(503, "LedgerAway", detail, retry_after=1), request.state.request_id)
+
+    async def framework(request: Request, error: HTTPException) -> Response:
+        detail = f"{request.method} {request.url.path}: {error.detail}; see the API's list of routes at /docs"
+        return problem_answer(problem(error.status_code, "NoSuchRoute", detail), request.state.request_id)
+
+    async def unexpected(request: Request, _: Exception) -> Response:
+        structlog.get_logger("api").exception("a request failed", path=request.url.path)
+        detail = "something went wrong on our side; the log has it under this request_id"
+        return problem_answer(problem(500, "Unexpected", detail), getattr(request.state, "request_id", None))
+
+    handlers: list[tuple[type[Exception], Handler]] = [
+        (ProblemError, known),
+        (LedgerAwayError, ledger_away),
+        (HTTPException, framework),
+        (Exception, unexpected),
+    ]
+    for kind, handler in handlers:
+        app.add_exception_handler(kind, handler)

@@ -1,0 +1,153 @@
+"""The Commander, put together: which service talks to which. Adapters come from outside."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from mission_broker.port import Broker, BrokerAwayError
+from mission_commander.domain.life import Surroundings
+from mission_commander.domain.memory import MissionMemory
+from mission_commander.ports import Ledger, LedgerAwayError
+from mission_commander.services.claims import Claims
+from mission_commander.services.eras import Restorer, open_era
+from mission_commander.services.explaining import Explainer
+from mission_commander.services.feed import Feed
+from mission_commander.services.garrison import Garrison
+from mission_commander.services.heartbeats import Heartbeats
+from mission_commander.services.outbox import Outbox
+from mission_commander.services.pooling import Pools
+from mission_commander.services.purging import Purger
+from mission_commander.services.reaping import Reaper
+from mission_commander.services.recorder import Recorder
+from mission_commander.services.reporting import Reporter
+from mission_commander.services.submission import Submitter
+from mission_commander.services.timing import Timer
+from mission_commander.services.undelivered import Undelivered
+from mission_commander.services.vitals import Vitals
+from mission_commander.services.waiting import Ends
+from mission_commander.services.wishes import Wishes
+from mission_commander.settings import CommanderSettings
+from mission_contracts import mission as m
+from mission_contracts import spec, topology
+from mission_contracts.clock import Clock
+from mission_contracts.envelope import Envelope
+from mission_contracts.install_key import ClaimSecrets, InstallKey, MissionIds
+
+RETRY_SECONDS: Final = 0.2
+
+
+class Commander:
+    """All services of one Commander process. It can be spoken to at once, and answers once it `is_loaded`."""
+
+    def __init__(self, settings: CommanderSettings, ledger: Ledger, broker: Broker, clock: Clock) -> None:
+        key = InstallKey(settings.install_key.get_secret_value().encode())
+        secrets = ClaimSecrets(key)
+        self.settings = settings
+        self.clock = clock
+        self.install_key = key
+        self.ledger = ledger
+        self.broker = broker
+        self.counts: Counter[str] = Counter()
+        self.memory = MissionMemory(cancel_deadline_seconds=settings.cancel_deadline_seconds)
+        self.recorder = Recorder(ledger, self.memory, clock, m.Era(0))
+        self.garrison = Garrison(ledger, clock, heartbeat_seconds=settings.heartbeat_seconds)
+        self.outbox = Outbox(ledger, broker, self.memory)
+        self.feed = Feed(ledger, self.memory)
+        self.ends = Ends(self.memory)
+        self.vitals = Vitals(ledger, broker)
+        self.submitter = Submitter(
+            self.recorder, MissionIds(key), clock, self.around, namespace=settings.namespace, refusal=spec.refusal
+        )
+        self.claims = Claims(
+            self.recorder,
+            ledger,
+            secrets,
+            clock,
+            retention_seconds=settings.retention_seconds,
+            count=self._counter("claims"),
+        )
+        self.heartbeats = Heartbeats(self.garrison, self.memory, self.recorder, ledger, secrets, clock)
+        self.wishes = Wishes(self.recorder, self.around)
+        timer = Timer(
+            self.recorder,
+            self.memory,
+            clock,
+            self.around,
+            cancel_deadline_seconds=settings.cancel_deadline_seconds,
+        )
+        self.pools = Pools(self.garrison, broker, self.memory, self.recorder, timer, clock)
+        reaper = Reaper(self.recorder, self.memory, self.garrison, broker, clock, lease_seconds=settings.lease_seconds)
+        reporter = Reporter(
+            self.recorder, ledger, broker, secrets, on_marker=reaper.take_marker, count=self._counter("reports")
+        )
+        self._services: tuple[Callable[[], Awaitable[None]], ...] = (
+            self.recorder.run,
+            self.outbox.run,
+            self.feed.run,
+            self.pools.run,
+            timer.run,
+            reporter.run,
+            reaper.run,
+            Undelivered(self.recorder, broker).run,
+            Restorer(ledger, self.recorder, self.memory, self.garrison, clock).run,
+            Explainer(self.recorder, self.memory, self.garrison, clock).run,
+            Purger(ledger, clock, retention_seconds=settings.retention_seconds).run,
+        )
+        self._loaded = asyncio.Event()
+        self._log = structlog.get_logger("commander")
+        self.recorder.on_hand_out(self.outbox.add)
+
+    @property
+    def is_loaded(self) -> bool:
+        """True once the ledger's live missions are in memory and the services run."""
+        return self._loaded.is_set()
+
+    def around(self, envelope: Envelope) -> Surroundings:
+        """What a mission cannot know of itself."""
+        pool = (envelope.namespace, envelope.pool)
+        return Surroundings(
+            pool_is_known=self.garrison.knows(pool), handler_is_known=self.garrison.handles(pool, envelope.type)
+        )
+
+    async def run(self) -> None:
+        """Load the ledger, for as long as that takes, then run every service until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_forever(self.vitals.run))
+            await self._load()
+            await self._declare()
+            for service in self._services:
+                tasks.create_task(_forever(service))
+            self._loaded.set()
+
+    async def _load(self) -> None:
+        while True:
+            try:
+                self.recorder.era = await open_era(self.ledger, self.clock)
+                await self.feed.load()
+                await self.garrison.refresh()
+            except LedgerAwayError as error:
+                self._log.warning("waiting for the ledger", why=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                self._log.info("the ledger is loaded", era=self.recorder.era, live=self.memory.live_count())
+                return
+
+    async def _declare(self) -> None:
+        try:
+            await self.broker.declare(topology.FIXED_QUEUES)
+        except BrokerAwayError:
+            self._log.warning("the broker is away; its queues are declared at its return")
+
+    def _counter(self, family: str) -> Callable[[str], None]:
+        def count(what: str) -> None:
+            self.counts[f"{family}: {what}"] += 1
+
+        return count
+
+
+async def _forever(service: Callable[[], Awaitable[None]]) -> None:
+    await service()
+    raise RuntimeError(f"{service} ended, and must not")

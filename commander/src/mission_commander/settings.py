@@ -1,0 +1,77 @@
+"""Everything one may set, read once at start from the environment (prefix COMMANDER_)."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mission_contracts.names import DNS_LABEL_PATTERN
+from mission_contracts.tokens import Role
+
+
+class Client(BaseModel):
+    """A machine that gets tokens for a secret (`POST /token`)."""
+
+    secret: SecretStr
+    role: Role
+
+
+class CommanderSettings(BaseSettings):
+    """The Commander's settings. Secrets are never logged nor printed."""
+
+    model_config = SettingsConfigDict(env_prefix="COMMANDER_", frozen=True)
+
+    install_key: SecretStr
+    """At least 32 bytes of secret, the same in every replica, for the installation's lifetime.
+
+    Mission ids, claim secrets and signing keys derive from it: another key is another installation.
+    Make one with `openssl rand -hex 32`.
+    """
+
+    clients: dict[str, Client] = Field(default_factory=dict)
+    """Who may get a token for a secret, as JSON: {"operator": {"secret": "…", "role": "operator"}, …}."""
+
+    namespace: Annotated[str, Field(pattern=DNS_LABEL_PATTERN)] = "default"
+    """The namespace that this installation serves: where REST missions go that name none."""
+
+    listen_host: str = "127.0.0.1"
+    """The address to listen on. In a pod: 0.0.0.0."""
+
+    listen_port: Annotated[int, Field(ge=0, le=65535)] = 8484
+    """The port to listen on; 0 takes a free one."""
+
+    rabbitmq_urls: list[str] = Field(default_factory=lambda: ["amqp://guest:guest@127.0.0.1:5672/"])
+    """The nodes of one RabbitMQ cluster, tried in turn, for ever. As JSON."""
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """The ledger. It must be durable: `appendonly yes`, `appendfsync always`, `maxmemory-policy noeviction`."""
+
+    redis_prefix: str = "mc:"
+    """What every key of the ledger starts with."""
+
+    heartbeat_seconds: Annotated[float, Field(ge=0.1, le=30)] = 1.5
+    """How often soldiers say what they hold. More often finds deaths sooner and costs a request per soldier."""
+
+    lease_seconds: Annotated[float, Field(ge=0.5, le=300)] = 6.0
+    """How long a claim lives without a heartbeat. Keep it at four heartbeats or more: a lost one must not cost work."""
+
+    cancel_deadline_seconds: Annotated[float, Field(ge=1, le=3600)] = 30.0
+    """How long a running mission may take to stop when it is cancelled; then it is Cancelled without its word."""
+
+    retention_seconds: Annotated[float, Field(ge=60, le=366 * 86_400)] = 7 * 86_400
+    """How long final missions stay in the ledger. Idempotency keys are remembered as long."""
+
+    token_seconds: Annotated[float, Field(ge=30, le=86_400)] = 300.0
+    """How long an access token lives. Short ones are safer to lose; they are renewed before they end."""
+
+    token_grace_seconds: Annotated[float, Field(ge=0, le=60)] = 5.0
+    """How long after its end a token is still taken: for requests that were on their way."""
+
+    require_broker_at_start: bool = False
+    """true: do not listen before the broker can be reached."""
+
+    log_format: Literal["json", "console"] = "json"
+    """console is for people, json for machines."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What is worth a log line."""
