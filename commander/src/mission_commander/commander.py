@@ -67,6 +67,7 @@ class Commander:
             secrets,
             clock,
             retention_seconds=settings.retention_seconds,
+            known_types=lambda envelope: self.garrison.types_of((envelope.namespace, envelope.pool)),
             count=self._counter("claims"),
         )
         self.heartbeats = Heartbeats(self.garrison, self.memory, self.recorder, ledger, secrets, clock)

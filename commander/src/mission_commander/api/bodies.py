@@ -47,10 +47,16 @@ def submission(raw: bytes) -> Submission | Problem:
         return _bad_field(error)
 
 
+_WORDS: Final = {
+    "extra_forbidden": f"there is no such field: known are {', '.join(sorted(Submission.model_fields))}",
+    "missing": "this field is required",
+}
+
+
 def _bad_field(error: pydantic.ValidationError) -> Problem:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     field = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
+    message = _WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
     code = "BadJson" if first["type"] == "json_invalid" else "BadField"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     where = f"{field}: " if field else ""

@@ -4,6 +4,7 @@ Nobody else makes a record of a mission that has one. Every move goes through `_
 and holds the transition table; a function that finds nothing to do gives None.
 """
 
+from collections.abc import Sequence as SequenceOf
 from typing import Final
 
 import msgspec
@@ -26,6 +27,8 @@ from mission_contracts.rest import Floor
 from mission_contracts.soldiering import DropReason
 
 NO_HANDLER_DELAY_SECONDS: Final = 1.0
+NAMED_TYPES: Final = 10
+"""How many of a pool's types the NoHandler message names."""
 MAX_DEATHS: Final = 10
 """After this many lost leases a mission is taken for the cause, whatever else may have killed its soldiers."""
 MAX_LATERS: Final = 1_000
@@ -155,9 +158,15 @@ class Dropped(msgspec.Struct, frozen=True):
 
 
 def claim(
-    mission: Mission, epoch: Epoch, instance: Instance, moment: Moment, *, has_handler: bool
+    mission: Mission,
+    epoch: Epoch,
+    instance: Instance,
+    moment: Moment,
+    *,
+    has_handler: bool,
+    known_types: SequenceOf[str] = (),
 ) -> Granted | Dropped:
-    """Decide whether an instance may run an epoch."""
+    """Decide whether an instance may run an epoch. `known_types` are what the pool's soldiers handle."""
     if useless := _why_useless(mission, epoch, instance):
         return Dropped(useless)
     if mission.phase is Phase.CLAIMED and epoch == mission.epoch:
@@ -165,7 +174,7 @@ def claim(
     if moment.now >= mission.envelope.deadline_at:
         return Dropped(DropReason.PAST_DEADLINE, past_deadline(mission, moment))
     if not has_handler:
-        return Dropped(DropReason.NO_HANDLER, _without_handler(mission, moment))
+        return Dropped(DropReason.NO_HANDLER, _without_handler(mission, moment, known_types))
     claimed = _moved(
         mission,
         moment,
@@ -196,9 +205,13 @@ def _why_useless(mission: Mission, epoch: Epoch, instance: Instance) -> DropReas
     return DropReason.HELD if mission.phase is Phase.WAITING else None
 
 
-def _without_handler(mission: Mission, moment: Moment) -> Mission:
+def _without_handler(mission: Mission, moment: Moment, known_types: SequenceOf[str]) -> Mission:
     envelope = mission.envelope
-    message = f'no soldier of pool "{envelope.pool}" that was asked handles type "{envelope.type}": check the spelling'
+    known = ", ".join(known_types[:NAMED_TYPES]) + (", …" if len(known_types) > NAMED_TYPES else "")
+    message = (
+        f'no soldier of pool "{envelope.pool}" handles type "{envelope.type}"; it handles {known or "nothing yet"}: '
+        "correct the type, or deploy soldiers with a handler for it"
+    )
     return _wait(mission, moment, Reason.NO_HANDLER, message, due_at=moment.now + NO_HANDLER_DELAY_SECONDS)
 
 

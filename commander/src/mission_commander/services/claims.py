@@ -12,6 +12,7 @@ from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_contracts import messages
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
+from mission_contracts.envelope import Envelope
 from mission_contracts.errors import UnreadableMessageError
 from mission_contracts.install_key import ClaimSecrets
 from mission_contracts.soldiering import Claim, ClaimAnswer, DropReason, Verdict
@@ -34,6 +35,7 @@ class Claims:
         clock: Clock,
         *,
         retention_seconds: float,
+        known_types: Callable[[Envelope], Sequence[str]],
         count: Callable[[str], None],
     ) -> None:
         self._recorder = recorder
@@ -41,6 +43,7 @@ class Claims:
         self._secrets = secrets
         self._clock = clock
         self._retention_seconds = retention_seconds
+        self._known_types = known_types
         self._count = count
 
     async def answer_all(self, instance: m.Instance, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
@@ -66,7 +69,10 @@ class Claims:
                 mission, payload = _rebuilt(claim, moment)
                 if mission is None:
                     return Decision(ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.STALE))
-            decided = life.claim(mission, claim.epoch, instance, moment, has_handler=claim.has_handler)
+            known = () if claim.has_handler else self._known_types(mission.envelope)
+            decided = life.claim(
+                mission, claim.epoch, instance, moment, has_handler=claim.has_handler, known_types=known
+            )
             return Decision(self._worded(decided, claim, instance), decided.mission, payload)
 
         return Command(claim.mission_id, decide)
