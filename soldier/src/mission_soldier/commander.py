@@ -1,0 +1,217 @@
+"""The Commander as a soldier needs it: three calls, over HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final, Protocol, TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from mission_contracts.errors import Problem
+from mission_contracts.mission import Instance
+from mission_contracts.rest import TokenAnswer
+from mission_contracts.soldiering import (
+    Claim,
+    ClaimAnswer,
+    ClaimAnswers,
+    ClaimRequest,
+    Heartbeat,
+    HeartbeatAnswer,
+    Registered,
+    Registration,
+)
+from mission_soldier.tokens import ClientSecret, Tokens
+
+CALL_TIMEOUT_SECONDS: Final = 5.0
+BEAT_TIMEOUT_SECONDS: Final = 1.0
+"""A beat that takes longer is worth less than the next one."""
+TOKEN_TIMEOUT_SECONDS: Final = 2.0
+UNKNOWN_SOLDIER: Final = "UnknownSoldier"
+
+
+class CommanderAwayError(Exception):
+    """The Commander did not answer, or not in a way that helps; ask again."""
+
+
+class UnknownSoldierError(Exception):
+    """The Commander does not know this instance; register, then ask again."""
+
+
+class Commander(Protocol):
+    """Every call raises CommanderAwayError; all but `register` also UnknownSoldierError."""
+
+    async def register(self, registration: Registration) -> Registered: ...
+
+    async def claim(self, instance: Instance, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
+        """One answer per claim, in order."""
+        ...
+
+    def beat(self, instance: Instance, heartbeat: Heartbeat) -> HeartbeatAnswer:
+        """Called in the heartbeat's own thread, so that a blocked event loop does not silence it."""
+        ...
+
+
+_T = TypeVar("_T")
+
+_encoder: Final = msgspec.json.Encoder()
+_registered: Final = msgspec.json.Decoder(Registered)
+_claim_answers: Final = msgspec.json.Decoder(ClaimAnswers)
+_heartbeat_answer: Final = msgspec.json.Decoder(HeartbeatAnswer)
+_token_answer: Final = msgspec.json.Decoder(TokenAnswer)
+_problem: Final = msgspec.json.Decoder(Problem)
+_JSON: Final = {"Content-Type": "application/json"}
+
+
+class _Line(Protocol):
+    """A way to post a body and get status and body back: over the network, or inside this process."""
+
+    async def post(self, path: str, body: bytes, token: str | None) -> tuple[int, bytes]: ...
+    def post_in_thread(
+        self, path: str, body: bytes, token: str | None, timeout_seconds: float
+    ) -> tuple[int, bytes]: ...
+
+
+class HttpCommander:
+    """Speaks to a Commander's address. Open it with `connect` or `connect_in_process`."""
+
+    def __init__(self, line: _Line, secret: ClientSecret | None) -> None:
+        self._line = line
+        self._tokens = Tokens(self._fetch_token, secret) if secret is not None else None
+
+    async def register(self, registration: Registration) -> Registered:
+        return await self._call("/soldiers", registration, _registered)
+
+    async def claim(self, instance: Instance, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
+        request = ClaimRequest(claims=tuple(claims))
+        answers = (await self._call(f"/soldiers/{quote(instance)}/claims", request, _claim_answers)).answers
+        if len(answers) != len(claims):
+            raise CommanderAwayError(
+                f"{len(claims)} claims got {len(answers)} answers: the Commander's answer is wrong"
+            )
+        return answers
+
+    def beat(self, instance: Instance, heartbeat: Heartbeat) -> HeartbeatAnswer:
+        token = self._tokens.renewed() if self._tokens else None
+        body = _encoder.encode(heartbeat)
+        path = f"/soldiers/{quote(instance)}/heartbeat"
+        status, answer = self._line.post_in_thread(path, body, token, BEAT_TIMEOUT_SECONDS)
+        self._note_refusal(status, token)
+        return _read(status, answer, _heartbeat_answer)
+
+    async def _call(self, path: str, message: msgspec.Struct, decoder: msgspec.json.Decoder[_T]) -> _T:
+        token = await self._token()
+        status, answer = await self._line.post(path, _encoder.encode(message), token)
+        self._note_refusal(status, token)
+        return _read(status, answer, decoder)
+
+    async def _token(self) -> str | None:
+        if self._tokens is None:
+            return None
+        return self._tokens.valid() or await asyncio.to_thread(self._tokens.renewed)
+
+    def _note_refusal(self, status: int, token: str | None) -> None:
+        if status == httpx.codes.UNAUTHORIZED and self._tokens and token:
+            self._tokens.refused(token)
+
+    def _fetch_token(self, secret: ClientSecret) -> TokenAnswer:
+        body = _encoder.encode(secret.request())
+        return _read(*self._line.post_in_thread("/token", body, None, TOKEN_TIMEOUT_SECONDS), _token_answer)
+
+
+@asynccontextmanager
+async def connect(url: str, secret: ClientSecret | None = None) -> AsyncIterator[HttpCommander]:
+    """Give a Commander at an address; nothing is sent yet."""
+    async with AsyncExitStack() as stack:
+        # The heartbeat has connections of its own: a queue of claims must not delay it.
+        shared = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=CALL_TIMEOUT_SECONDS))
+        own = stack.enter_context(httpx.Client(base_url=url, timeout=BEAT_TIMEOUT_SECONDS))
+        yield HttpCommander(_NetworkLine(shared, own), secret)
+
+
+@asynccontextmanager
+async def connect_in_process(
+    transport: httpx.AsyncBaseTransport, secret: ClientSecret | None = None
+) -> AsyncIterator[HttpCommander]:
+    """Give a Commander that runs in this event loop, through httpx.ASGITransport, as `missionctl dev` has it."""
+    async with httpx.AsyncClient(
+        base_url="http://commander", transport=transport, timeout=CALL_TIMEOUT_SECONDS
+    ) as client:
+        yield HttpCommander(_InProcessLine(client, asyncio.get_running_loop()), secret)
+
+
+class _NetworkLine:
+    def __init__(self, shared: httpx.AsyncClient, own: httpx.Client) -> None:
+        self._shared = shared
+        self._own = own
+
+    async def post(self, path: str, body: bytes, token: str | None) -> tuple[int, bytes]:
+        return await _post(self._shared, path, body, token)
+
+    def post_in_thread(self, path: str, body: bytes, token: str | None, timeout_seconds: float) -> tuple[int, bytes]:
+        try:
+            response = self._own.post(path, content=body, headers=_headers(token), timeout=timeout_seconds)
+        except httpx.HTTPError as error:
+            raise _away(error) from error
+        return response.status_code, response.content
+
+
+class _InProcessLine:
+    """There is no second way into the same event loop: the thread's calls wait for the loop's turn."""
+
+    def __init__(self, client: httpx.AsyncClient, loop: asyncio.AbstractEventLoop) -> None:
+        self._client = client
+        self._loop = loop
+
+    async def post(self, path: str, body: bytes, token: str | None) -> tuple[int, bytes]:
+        return await _post(self._client, path, body, token)
+
+    def post_in_thread(self, path: str, body: bytes, token: str | None, timeout_seconds: float) -> tuple[int, bytes]:
+        call = self.post(path, body, token)
+        try:
+            answer = asyncio.run_coroutine_threadsafe(call, self._loop)
+        except RuntimeError as error:
+            call.close()
+            raise CommanderAwayError("the event loop that the Commander ran in is closed") from error
+        try:
+            return answer.result(timeout_seconds)
+        except TimeoutError as error:
+            answer.cancel()
+            raise CommanderAwayError(f"no answer within {timeout_seconds:g} s") from error
+
+
+async def _post(client: httpx.AsyncClient, path: str, body: bytes, token: str | None) -> tuple[int, bytes]:
+    try:
+        response = await client.post(path, content=body, headers=_headers(token))
+    except httpx.HTTPError as error:
+        raise _away(error) from error
+    return response.status_code, response.content
+
+
+def _headers(token: str | None) -> dict[str, str]:
+    return _JSON if token is None else {**_JSON, "Authorization": f"Bearer {token}"}
+
+
+def _away(error: httpx.HTTPError) -> CommanderAwayError:
+    return CommanderAwayError(f"no answer: {type(error).__name__}: {error}")
+
+
+def _read(status: int, body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
+    """Turn an answer into its value, or into the error that says what to do."""
+    if not 200 <= status < 300:
+        raise _refusal(status, body)
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CommanderAwayError(f"the answer cannot be read: {error}") from error
+
+
+def _refusal(status: int, body: bytes) -> Exception:
+    try:
+        problem = _problem.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return CommanderAwayError(f"refused with HTTP status {status} and no problem+json")
+    if status == httpx.codes.NOT_FOUND and problem.code == UNKNOWN_SOLDIER:
+        return UnknownSoldierError(problem.detail)
+    return CommanderAwayError(f"refused with HTTP status {status}, {problem.code}: {problem.detail}")

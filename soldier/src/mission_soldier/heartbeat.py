@@ -1,0 +1,129 @@
+"""Beats in a thread of its own, so that a handler that blocks the event loop loses no lease."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import structlog
+
+from mission_contracts.mission import Instance
+from mission_contracts.soldiering import HeartbeatAnswer
+from mission_soldier.book import Book
+from mission_soldier.commander import Commander, CommanderAwayError, UnknownSoldierError
+
+UNANSWERED_SHARE: Final = 0.7
+"""Of the lease: after so long without an answer it is worth a line in the log. Only the Commander ends a lease."""
+BLOCKED_LOOP_SECONDS: Final = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class Pulse:
+    """When the event loop last had its turn."""
+
+    __slots__ = ("at",)
+
+    def __init__(self) -> None:
+        self.at = time.monotonic()
+
+    def beat(self) -> None:
+        self.at = time.monotonic()
+
+
+class HeartbeatThread:
+    """Tells the Commander what is in the book, at a fixed pace, and brings its answers to the event loop."""
+
+    def __init__(
+        self,
+        *,
+        commander: Commander,
+        instance: Instance,
+        book: Book,
+        pulse: Pulse,
+        heartbeat_seconds: float,
+        lease_seconds: float,
+        on_answer: Callable[[HeartbeatAnswer], None],
+        on_unknown: Callable[[], None],
+        running_types: Callable[[], Sequence[str]],
+    ) -> None:
+        self._commander = commander
+        self._instance = instance
+        self._book = book
+        self._pulse = pulse
+        self._on_answer = on_answer
+        self._on_unknown = on_unknown
+        self._running_types = running_types
+        self._loop = asyncio.get_running_loop()
+        self._leaving = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._answered_at = time.monotonic()
+        self._is_unanswered = False
+        self._is_blocked = False
+        self.set_times(heartbeat_seconds, lease_seconds)
+
+    def set_times(self, heartbeat_seconds: float, lease_seconds: float) -> None:
+        """Follow the Commander's settings, which may have changed since the start."""
+        self._heartbeat_seconds = heartbeat_seconds
+        self._lease_seconds = lease_seconds
+
+    def start(self) -> None:
+        self._thread.start()
+
+    async def leave(self, timeout_seconds: float) -> None:
+        """Send one last beat, with whatever the book says by now, and end the thread."""
+        self._leaving.set()
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join, timeout_seconds)
+
+    def _run(self) -> None:
+        while not self._leaving.is_set():
+            began = time.monotonic()
+            self._beat()
+            self._look_at_answers()
+            self._look_at_loop()
+            self._leaving.wait(max(0.0, self._heartbeat_seconds - (time.monotonic() - began)))
+        self._beat()
+
+    def _beat(self) -> None:
+        try:
+            answer = self._commander.beat(self._instance, self._book.next_beat())
+        except UnknownSoldierError:
+            self._in_loop(self._on_unknown)
+        except CommanderAwayError as error:
+            log.debug("a heartbeat was not answered", error=str(error))
+        except Exception:
+            # Without this thread every lease is lost: it outlives what nobody thought of.
+            log.exception("a heartbeat failed in an unforeseen way")
+        else:
+            self._answered_at = time.monotonic()
+            self._book.apply(answer)
+            self._in_loop(self._on_answer, answer)
+
+    def _look_at_answers(self) -> None:
+        silent_seconds = time.monotonic() - self._answered_at
+        is_unanswered = silent_seconds > UNANSWERED_SHARE * self._lease_seconds
+        if is_unanswered and not self._is_unanswered:
+            log.warning(
+                "no heartbeat was answered for most of a lease: what runs goes on, the Commander may hand it out anew",
+                seconds=round(silent_seconds, 1),
+            )
+        elif self._is_unanswered and not is_unanswered:
+            log.info("heartbeats are answered again")
+        self._is_unanswered = is_unanswered
+
+    def _look_at_loop(self) -> None:
+        blocked_seconds = time.monotonic() - self._pulse.at
+        is_blocked = blocked_seconds > BLOCKED_LOOP_SECONDS
+        if is_blocked and not self._is_blocked:
+            log.warning(
+                "the event loop is blocked: one of these handlers does not await; make it a plain function",
+                seconds=round(blocked_seconds, 1),
+                types=self._running_types(),
+            )
+        self._is_blocked = is_blocked
+
+    def _in_loop(self, call: Callable[..., object], *arguments: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the process leaves
+            self._loop.call_soon_threadsafe(call, *arguments)

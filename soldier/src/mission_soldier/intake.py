@@ -1,0 +1,106 @@
+"""Takes orders from both queues of the pool: reads them, settles redeliveries, lines up the rest."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+
+from mission_broker.port import Broker, Consumer, Delivery
+from mission_contracts import messages
+from mission_contracts.errors import UnreadableMessageError
+from mission_contracts.messages import Order
+from mission_contracts.topology import Queue
+from mission_soldier.book import Key
+from mission_soldier.prefetch import Plan
+from mission_soldier.rejects import Rejects
+from mission_soldier.waiting import Received, Waiting
+
+
+class Intake:
+    """The subscriptions, and what happens to a delivery before its claim."""
+
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        queues: tuple[Queue, Queue],
+        waiting: Waiting,
+        rejects: Rejects,
+        is_known: Callable[[Key], bool],
+        on_arrival: Callable[[], None],
+        plan: Plan,
+    ) -> None:
+        self._broker = broker
+        self._queues = queues
+        self._waiting = waiting
+        self._rejects = rejects
+        self._is_known = is_known
+        self._on_arrival = on_arrival
+        self._plan = plan
+        self._consumers: list[Consumer] = []
+        self._stack = AsyncExitStack()
+
+    @property
+    def is_consuming(self) -> bool:
+        return bool(self._consumers) and all(consumer.is_consuming for consumer in self._consumers)
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._consumers)
+
+    async def open(self) -> None:
+        """Subscribe to both queues."""
+        self._waiting.open()
+        for queue, prefetch in zip(self._queues, self._plan, strict=True):
+            subscription = self._broker.consume(queue, self._arrived, prefetch=prefetch)
+            self._consumers.append(await self._stack.enter_async_context(subscription))
+
+    async def pause(self) -> None:
+        """Take nothing more and give back what waits; what runs can still be acknowledged."""
+        consumers, self._consumers = self._consumers, []
+        for consumer in consumers:
+            await consumer.pause()
+        self._waiting.close()
+
+    async def close(self) -> None:
+        """End the subscriptions. Deliveries that are still held go back to their queues."""
+        self._consumers = []
+        await self._stack.aclose()
+
+    def adapt(self, plan: Plan) -> None:
+        """Hold as many orders as the plan says."""
+        for consumer, new, old in zip(self._consumers, plan, self._plan, strict=False):
+            if new != old:
+                consumer.set_prefetch(new)
+        self._plan = plan
+
+    def _arrived(self, deliveries: Sequence[Delivery]) -> None:
+        batch: dict[Key, Received] = {}
+        for delivery in deliveries:
+            received = self._read(delivery)
+            if received is not None and not self._is_repeated(received, batch):
+                batch[received.key] = received
+        if batch:
+            self._waiting.add(list(batch.values()))
+            self._on_arrival()
+
+    def _read(self, delivery: Delivery) -> Received | None:
+        try:
+            return Received(messages.decode(delivery.body, Order), delivery)
+        except UnreadableMessageError as error:
+            self._rejects.add(delivery, str(error))
+            return None
+
+    def _is_repeated(self, received: Received, batch: dict[Key, Received]) -> bool:
+        """Settle a delivery whose order is in hand already."""
+        key, delivery = received.key, received.delivery
+        if self._is_known(key):
+            # The claim is durable and its report is on the way: this delivery has nothing left to guard.
+            delivery.ack()
+            return True
+        earlier = self._waiting.find(key) or batch.get(key)
+        if earlier is None:
+            return False
+        if earlier.delivery.is_alive:
+            delivery.ack()
+        else:
+            earlier.delivery = delivery
+        return True

@@ -1,0 +1,175 @@
+"""Carries reports to `missions.status`, many in one message, until the broker has confirmed them; then acknowledges."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+import structlog
+
+from mission_broker.port import Broker, Delivery, Message, Outcome
+from mission_contracts import messages, topology
+from mission_contracts.messages import Report, StatusMessage
+from mission_contracts.mission import Instance
+from mission_soldier.attempt import Attempt
+from mission_soldier.backoff import Backoff
+from mission_soldier.book import Book, Key
+
+MOST_PER_MESSAGE: Final = 500
+MOST_BYTES_PER_MESSAGE: Final = 1024 * 1024
+MOST_MESSAGES_AT_ONCE: Final = 8
+PROGRESS_EVERY_SECONDS: Final = 0.5
+AWAY_SECONDS: Final = 2.0
+_FIXED_BYTES: Final = 1024
+_WORST_ESCAPE: Final = 6
+"""One control character becomes six bytes of JSON."""
+
+log = structlog.get_logger(__name__)
+
+
+class FinalWord(NamedTuple):
+    """A final word on an attempt, and the delivery to acknowledge once it is confirmed."""
+
+    report: Report
+    delivery: Delivery
+
+
+class Reports:
+    """What is not confirmed stays here and is published again; one publish is under way at a time."""
+
+    def __init__(self, *, broker: Broker, instance: Instance, book: Book) -> None:
+        self._broker = broker
+        self._instance = instance
+        self._book = book
+        self._finals: dict[Key, FinalWord] = {}
+        self._progress: dict[Key, Report] = {}
+        self._progress_due: dict[Key, tuple[Attempt, float, str]] = {}
+        self._awake = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def is_empty(self) -> bool:
+        """Every final report is confirmed."""
+        return not self._finals
+
+    def add(self, attempt: Attempt, report: Report) -> None:
+        """Take over a final report and its delivery."""
+        self._progress.pop(attempt.key, None)
+        self._progress_due.pop(attempt.key, None)
+        self._finals[attempt.key] = FinalWord(report, attempt.delivery)
+        self._empty.clear()
+        self._awake.set()
+
+    def progress(self, attempt: Attempt, percent: float, note: str) -> None:
+        """Take the newest word on a running attempt; it is told at most every half second."""
+        if attempt.is_settled:
+            return
+        key = attempt.key
+        if key not in self._progress_due:
+            delay = attempt.told_at + PROGRESS_EVERY_SECONDS - time.monotonic()
+            asyncio.get_running_loop().call_later(max(0.0, delay), self._tell_progress, key)
+        self._progress_due[key] = (attempt, percent, note)
+
+    def settle(self, keys: Iterable[Key]) -> None:
+        """The Commander is done with these, whatever the broker confirmed: say no more of them."""
+        for key in keys:
+            self._progress.pop(key, None)
+            if (final := self._finals.pop(key, None)) is not None:
+                final.delivery.ack()
+        self._look_if_empty()
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        backoff = Backoff()
+        while True:
+            await self._awake.wait()
+            self._awake.clear()
+            while self._finals or self._progress:
+                if await self._publish():
+                    backoff.reset()
+                else:
+                    await self._wait_for_broker(backoff)
+
+    async def flush(self, timeout_seconds: float) -> bool:
+        """Wait until every final report is confirmed; False when the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._empty.wait()
+        return not self._finals
+
+    def _tell_progress(self, key: Key) -> None:
+        due = self._progress_due.pop(key, None)
+        if due is None:
+            return
+        attempt, percent, note = due
+        attempt.told_at = time.monotonic()
+        self._progress[key] = attempt.progress_report(percent, note)
+        self._awake.set()
+
+    async def _publish(self) -> bool:
+        """Publish what is here now; True when all of it is confirmed."""
+        progress, self._progress = self._progress, {}
+        batches = list(_batches([*progress.items(), *((k, final.report) for k, final in self._finals.items())]))
+        outcomes = await self._broker.publish([self._message([r for _, r in batch]) for batch in batches])
+        for batch, outcome in zip(batches, outcomes, strict=True):
+            if outcome is Outcome.CONFIRMED:
+                self._confirmed([key for key, _ in batch if key not in progress])
+            else:
+                self._keep_progress(progress, batch)
+        return all(outcome is Outcome.CONFIRMED for outcome in outcomes)
+
+    def _confirmed(self, keys: Sequence[Key]) -> None:
+        # Marked first: from the acknowledgement on, only this list speaks for the mission.
+        self._book.mark_reported(keys)
+        for key in keys:
+            if (final := self._finals.pop(key, None)) is not None:
+                final.delivery.ack()
+        self._look_if_empty()
+
+    def _keep_progress(self, progress: dict[Key, Report], batch: Sequence[tuple[Key, Report]]) -> None:
+        for key, report in batch:
+            if progress.get(key) is report and key not in self._finals:
+                self._progress.setdefault(key, report)
+
+    def _message(self, reports: Sequence[Report]) -> Message:
+        status = StatusMessage(v=messages.VERSION, era=self._book.era, instance=self._instance, reports=tuple(reports))
+        queue = topology.STATUS
+        return Message(exchange=queue.bound_to, key=queue.key, body=messages.encode(status))
+
+    async def _wait_for_broker(self, backoff: Backoff) -> None:
+        log.warning(
+            "reports are not confirmed, publishing them again", reports=len(self._finals), broker=self._broker.away
+        )
+        await asyncio.sleep(backoff.next())
+        if self._broker.away:
+            await self._broker.wait_connected(AWAY_SECONDS)
+
+    def _look_if_empty(self) -> None:
+        if not self._finals:
+            self._empty.set()
+
+
+def _batches(reports: Sequence[tuple[Key, Report]]) -> Iterator[list[tuple[Key, Report]]]:
+    """Cut what waits into messages of bounded count and size, oldest first, as many as travel at once."""
+    batch: list[tuple[Key, Report]] = []
+    size = cut = 0
+    for item in reports:
+        weight = _weight(item[1])
+        if batch and (len(batch) == MOST_PER_MESSAGE or size + weight > MOST_BYTES_PER_MESSAGE):
+            yield batch
+            batch, size, cut = [], 0, cut + 1
+            if cut == MOST_MESSAGES_AT_ONCE:
+                return
+        batch.append(item)
+        size += weight
+    if batch:
+        yield batch
+
+
+def _weight(report: Report) -> int:
+    """About how many bytes a report takes in JSON, rather too many than too few."""
+    error = report.error
+    result = len(bytes(report.result)) if report.result is not None else 0
+    return _FIXED_BYTES + result + (_WORST_ESCAPE * (len(error.message) + len(error.traceback)) if error else 0)

@@ -1,0 +1,286 @@
+"""The soldier at work: puts the parts together, and takes them apart again without losing a mission."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import metadata
+from typing import Any, Final
+
+import structlog
+
+from mission_broker.port import Broker, BrokerAwayError
+from mission_contracts import topology
+from mission_contracts.clock import Clock, SystemClock
+from mission_contracts.mission import Instance
+from mission_contracts.soldiering import HeartbeatAnswer, Registered, Registration
+from mission_soldier import prefetch, probes
+from mission_soldier.book import Book, key_of
+from mission_soldier.builtin import built_in
+from mission_soldier.children import Children
+from mission_soldier.claims import Claims
+from mission_soldier.commander import Commander
+from mission_soldier.execution import Attempts
+from mission_soldier.heartbeat import HeartbeatThread, Pulse
+from mission_soldier.intake import Intake
+from mission_soldier.registration import Registrar
+from mission_soldier.rejects import Rejects
+from mission_soldier.reports import Reports
+from mission_soldier.settings import Settings
+from mission_soldier.soldier import Soldier
+from mission_soldier.waiting import Waiting
+
+TICK_SECONDS: Final = 0.25
+LAST_CLAIMS_SECONDS: Final = 2.0
+LAST_BEAT_SECONDS: Final = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+async def serve(
+    soldier: Soldier,
+    settings: Settings,
+    broker: Broker,
+    commander: Commander,
+    *,
+    instance: Instance,
+    stop: asyncio.Event,
+    clock: Clock | None = None,
+) -> None:
+    """Run missions until `stop` is set, then leave in order: finish or release what runs, flush, say goodbye.
+
+    It installs no signal handlers and configures no logging, so several can live in one process.
+    """
+    runtime = Runtime(soldier, settings, broker, commander, instance=instance, clock=clock or SystemClock())
+    await runtime.serve(stop)
+
+
+class Runtime:
+    """One instance's life, from registration to its last heartbeat."""
+
+    def __init__(
+        self,
+        soldier: Soldier,
+        settings: Settings,
+        broker: Broker,
+        commander: Commander,
+        *,
+        instance: Instance,
+        clock: Clock,
+    ) -> None:
+        handlers = soldier.completed_by(built_in())
+        self._settings = settings
+        self._broker = broker
+        self._commander = commander
+        self._instance = instance
+        self._queues = topology.queues_of(settings.namespace, settings.pool)
+        self._pulse = Pulse()
+        self._book = Book(slots=settings.concurrency)
+        self._registrar = Registrar(commander, _registration(handlers, settings, instance), self._registered)
+        self._rejects = Rejects(broker)
+        self._reports = Reports(broker=broker, instance=instance, book=self._book)
+        self._waiting = Waiting(self._book)
+        self._children = Children(settings.log_format)
+        self._attempts = Attempts(
+            handlers=handlers.handlers,
+            concurrency=settings.concurrency,
+            cancel_grace_seconds=settings.cancel_grace_seconds,
+            book=self._book,
+            reports=self._reports,
+            children=self._children,
+            clock=clock,
+            on_slot_free=self._wake_claims,
+        )
+        self._claims = Claims(
+            commander=commander,
+            instance=instance,
+            registrar=self._registrar,
+            waiting=self._waiting,
+            has_handler=handlers.handlers.__contains__,
+            free=self._attempts.free,
+            on_granted=self._attempts.granted,
+        )
+        self._intake = self._new_intake()
+        self._retired: list[Intake] = []
+        self._heartbeat: HeartbeatThread | None = None
+        self._is_told_to_take = True
+        self._is_leaving = False
+        self._take_changed = asyncio.Event()
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        async with AsyncExitStack() as stack:
+            if self._settings.probe_port is not None:
+                await stack.enter_async_context(probes.serve(self._settings.probe_port, self._probes()))
+            stack.push_async_callback(self._registrar.close)
+            if not await _unless(stop, self._registrar.register()):
+                return
+            background = await stack.enter_async_context(self._background())
+            await self._begin()
+            log.info("taking orders", instance=self._instance, pool=self._settings.pool)
+            await _first_of(stop, background)
+            await self._leave()
+            for task in background:
+                if task.done():
+                    task.result()  # a part that ended is a defect: the process says so by its exit code
+
+    @asynccontextmanager
+    async def _background(self) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
+        parts = (self._claims.run(), self._reports.run(), self._rejects.run(), self._tick(), self._follow_taking())
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            yield tasks
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._attempts.close()
+            for intake in (*self._retired, self._intake):
+                await intake.close()
+
+    async def _begin(self) -> None:
+        with contextlib.suppress(BrokerAwayError):  # they are declared when it is back
+            await self._broker.declare([*self._queues, topology.REJECTED, topology.STATUS])
+        await self._intake.open()
+        if self._heartbeat is not None:
+            self._heartbeat.start()
+
+    async def _leave(self) -> None:
+        """Take nothing, finish or release, flush, say goodbye: in this order no mission is lost or run twice."""
+        log.info("leaving", running=self._attempts.running, drain_seconds=self._settings.drain_seconds)
+        self._is_leaving = True
+        self._attempts.leave()
+        await self._stop_taking()
+        await asyncio.gather(self._last_claims(), self._attempts.drain(self._settings.drain_seconds))
+        if not await self._reports.flush(self._settings.flush_seconds):
+            log.warning("leaving with reports that the broker did not confirm: those missions run again elsewhere")
+        self._book.leave()
+        if self._heartbeat is not None:
+            await self._heartbeat.leave(LAST_BEAT_SECONDS)
+
+    async def _last_claims(self) -> None:
+        await self._claims.close(LAST_CLAIMS_SECONDS)
+        self._waiting.give_back_rest()
+
+    async def _stop_taking(self) -> None:
+        await self._intake.pause()
+        self._book.is_taking = False
+
+    async def _follow_taking(self) -> None:
+        """Retire when the Commander says so, and take orders again when it says that."""
+        while True:
+            await self._take_changed.wait()
+            self._take_changed.clear()
+            if self._is_leaving or self._is_told_to_take == self._intake.is_open:
+                continue
+            if self._is_told_to_take:
+                # The paused subscription still holds what runs; a second one takes.
+                self._retired.append(self._intake)
+                self._intake = self._new_intake()
+                await self._intake.open()
+                self._book.is_taking = True
+            else:
+                await self._stop_taking()
+            log.info("told what to take", taking=self._book.is_taking)
+
+    async def _tick(self) -> None:
+        while True:
+            self._pulse.beat()
+            self._intake.adapt(self._plan())
+            if self._retired and self._attempts.is_idle and self._reports.is_empty:
+                await self._retired.pop().close()
+            await asyncio.sleep(TICK_SECONDS)
+
+    def _plan(self) -> prefetch.Plan:
+        running, high = self._attempts.running, self._attempts.running_high()
+        return prefetch.plan(
+            self._settings.concurrency,
+            self._attempts.pace.mean_seconds,
+            running_high=high,
+            running_normal=running - high,
+        )
+
+    def _new_intake(self) -> Intake:
+        return Intake(
+            broker=self._broker,
+            queues=self._queues,
+            waiting=self._waiting,
+            rejects=self._rejects,
+            is_known=self._attempts.knows,
+            on_arrival=self._claims.wake,
+            plan=self._plan(),
+        )
+
+    def _registered(self, registered: Registered) -> None:
+        self._book.heard_era(registered.era)
+        if self._heartbeat is None:
+            self._heartbeat = self._new_heartbeat(registered)
+        else:
+            self._heartbeat.set_times(registered.heartbeat_seconds, registered.lease_seconds)
+
+    def _new_heartbeat(self, registered: Registered) -> HeartbeatThread:
+        return HeartbeatThread(
+            commander=self._commander,
+            instance=self._instance,
+            book=self._book,
+            pulse=self._pulse,
+            heartbeat_seconds=registered.heartbeat_seconds,
+            lease_seconds=registered.lease_seconds,
+            on_answer=self._answered,
+            on_unknown=self._registrar.forgotten,
+            running_types=self._attempts.running_types,
+        )
+
+    def _answered(self, answer: HeartbeatAnswer) -> None:
+        drops = [key_of(held) for held in answer.drops]
+        self._attempts.drop(drops)
+        self._attempts.cancel([key_of(held) for held in answer.cancels])
+        self._reports.settle([*drops, *(key_of(held) for held in answer.applied)])
+        if self._is_told_to_take == answer.take_nothing:
+            self._is_told_to_take = not answer.take_nothing
+            self._take_changed.set()
+
+    def _wake_claims(self) -> None:
+        self._claims.wake()
+
+    def _probes(self) -> dict[str, probes.Finding]:
+        return {"/livez": self._why_not_alive, "/readyz": self._why_not_ready}
+
+    def _why_not_alive(self) -> str | None:
+        return "every slot is held by a handler that does not stop" if self._attempts.is_stuck else None
+
+    def _why_not_ready(self) -> str | None:
+        if not self._registrar.is_registered:
+            return "not registered at the Commander"
+        return None if self._intake.is_consuming else "not consuming orders"
+
+
+def _registration(handlers: Soldier, settings: Settings, instance: Instance) -> Registration:
+    return Registration(
+        instance=instance,
+        namespace=settings.namespace,
+        pool=settings.pool,
+        types=handlers.described(),
+        concurrency=settings.concurrency,
+        version=metadata.version("mission-soldier"),
+        pod=settings.pod,
+    )
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do the work unless `stop` is set first; tell whether it was done."""
+    task = asyncio.create_task(work)
+    await _first_of(stop, [task])
+    if not task.done():
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return False
+    task.result()
+    return True
+
+
+async def _first_of(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Return when `stop` is set or one of the tasks has ended."""
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    await asyncio.gather(stopped, return_exceptions=True)
