@@ -1,0 +1,331 @@
+"""What only a real Redis can do to a ledger: die, freeze, forget, refuse, and cut connections in the middle."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+
+import pytest
+import redis
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
+from support.ledger_probe import (
+    ERA,
+    PATIENCE_SECONDS,
+    PAYLOAD,
+    RedisStage,
+    a_mission,
+    all_live,
+    changed,
+    creation,
+    finished,
+    must,
+    put,
+    redis_stage,
+    step,
+    waiting_for_events,
+    when_back,
+)
+from tools import stack
+from tools.stack.ports import free_port
+
+from mission_commander.adapters.redis_ledger import RedisLedger, RedisSettings, connect
+from mission_commander.domain.record import Mission
+from mission_commander.ports import Committed, EraChangedError, LedgerAwayError, Stored
+from mission_contracts.mission import MissionId
+
+pytestmark = pytest.mark.real
+
+OPERATION_SECONDS = 0.5
+
+
+@pytest.fixture
+async def stage(redis_server: stack.RedisServer) -> AsyncIterator[RedisStage]:
+    """Our own Redis, empty: these tests break it."""
+    async with redis_stage(redis_server.url, operation_seconds=OPERATION_SECONDS) as ours:
+        await ours.command("FLUSHALL")
+        yield ours
+        await asyncio.to_thread(redis_server.thaw)
+        await asyncio.to_thread(redis_server.start)
+        await ours.command("FLUSHALL")
+
+
+@pytest.fixture
+async def ledger(stage: RedisStage) -> RedisLedger:
+    ledger = await stage.another()
+    await ledger.begin_era(ERA)
+    return ledger
+
+
+async def test_every_change_that_was_answered_survives_kill_9(
+    ledger: RedisLedger, redis_server: stack.RedisServer
+) -> None:
+    answered: dict[MissionId, Mission] = {}
+    enough = asyncio.Event()
+
+    async def write(writer: int) -> None:
+        for number in range(10_000):
+            mission = a_mission(f"{writer}-{number}")
+            [answer] = await ledger.commit(ERA, [creation(mission, hands_out=True)])
+            assert isinstance(answer, Committed)
+            answered[mission.id] = mission
+            if len(answered) > 200:
+                enough.set()
+
+    writers = [asyncio.create_task(write(writer)) for writer in range(8)]
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await enough.wait()
+        await asyncio.to_thread(redis_server.kill)
+        ends = await asyncio.gather(*writers, return_exceptions=True)
+    assert [type(end) for end in ends] == [LedgerAwayError] * 8
+
+    await asyncio.to_thread(redis_server.start)
+    assert await when_back(ledger.era) == ERA
+    live = await all_live(ledger)
+    assert {mission_id: live.get(mission_id) for mission_id in answered} == answered
+    assert set(answered) <= {entry.mission_id for entry in await ledger.outbox(100_000)}
+    # What was under way may be there or not, but never more than one commit of each writer.
+    assert len(live) <= len(answered) + 8
+
+
+async def test_a_restarted_redis_knows_the_scripts_again(ledger: RedisLedger, redis_server: stack.RedisServer) -> None:
+    mission = a_mission()
+    await put(ledger, mission)
+    await asyncio.to_thread(redis_server.restart)
+    await when_back(ledger.era)
+    await must(ledger, step(mission, changed(mission)))
+    assert await ledger.fetch([mission.id]) == [Stored(changed(mission), PAYLOAD)]
+
+
+async def test_a_flushed_redis_is_in_no_era_and_takes_nothing(ledger: RedisLedger, stage: RedisStage) -> None:
+    mission = a_mission()
+    await put(ledger, mission)
+    await stage.command("FLUSHALL")
+    assert await ledger.era() is None
+    with pytest.raises(EraChangedError):
+        await ledger.commit(ERA, [step(mission, changed(mission)), creation(a_mission("new"))])
+    assert await stage.command("DBSIZE") == 0
+
+
+async def test_a_frozen_redis_is_away_within_the_deadline_and_answers_rightly_when_it_thaws(
+    ledger: RedisLedger, redis_server: stack.RedisServer
+) -> None:
+    one, two = a_mission("one"), a_mission("two")
+    await put(ledger, one, two)
+    await asyncio.to_thread(redis_server.freeze)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        ends = await asyncio.gather(
+            ledger.commit(ERA, [step(one, changed(one))]),
+            ledger.fetch([two.id]),
+            ledger.era(),
+            return_exceptions=True,
+        )
+    assert [type(end) for end in ends] == [LedgerAwayError] * 3
+    await asyncio.to_thread(redis_server.thaw)
+
+    assert await when_back(lambda: ledger.fetch([two.id])) == [Stored(two, PAYLOAD)]
+    assert await ledger.era() == ERA
+    # The frozen commit may have been read before the line was cut: it was written whole, or not at all.
+    assert await ledger.fetch([one.id]) in ([Stored(one, PAYLOAD)], [Stored(changed(one), PAYLOAD)])
+
+
+async def test_a_reader_that_waits_is_told_when_redis_dies(
+    ledger: RedisLedger, redis_server: stack.RedisServer
+) -> None:
+    reader = await waiting_for_events(ledger, "0-0")
+    await asyncio.to_thread(redis_server.kill)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        with pytest.raises(LedgerAwayError):
+            await reader
+
+
+async def test_while_redis_is_gone_callers_are_told_at_once_instead_of_queueing(
+    ledger: RedisLedger, redis_server: stack.RedisServer
+) -> None:
+    await asyncio.to_thread(redis_server.kill)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        ends = await asyncio.gather(*(ledger.era() for _ in range(500)), return_exceptions=True)
+    assert {type(end) for end in ends} == {LedgerAwayError}
+
+
+async def test_cut_connections_never_bring_another_command_s_answer(ledger: RedisLedger, stage: RedisStage) -> None:
+    missions = [a_mission(f"m-{number}") for number in range(16)]
+    await put(ledger, *missions)
+    cuts = asyncio.create_task(_forever(lambda: stage.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")))
+    try:
+        outcomes = await asyncio.gather(*(_ask_often(ledger, one) for one in missions))
+    finally:
+        await _end(cuts)
+    assert sum(outcomes) > 0, "no read was ever answered between the cuts"
+
+
+async def test_cancelled_callers_never_leave_their_answer_to_the_next(ledger: RedisLedger) -> None:
+    missions = [a_mission(f"m-{number}") for number in range(16)]
+    await put(ledger, *missions)
+    dice = random.Random(7)
+    for _ in range(300):
+        asked = asyncio.create_task(ledger.fetch([dice.choice(missions).id]))
+        await asyncio.wait((asked,), timeout=dice.random() / 2000)
+        asked.cancel()
+        mission = dice.choice(missions)
+        assert await ledger.fetch([mission.id]) == [Stored(mission, PAYLOAD)]
+        await asyncio.gather(asked, return_exceptions=True)
+
+
+async def test_a_commit_whose_line_is_cut_is_written_whole_or_not_at_all(
+    ledger: RedisLedger, stage: RedisStage
+) -> None:
+    cuts = asyncio.create_task(_forever(lambda: stage.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")))
+    lost_answers = 0
+    try:
+        for number in range(200):
+            pair = a_mission(f"{number}-left"), a_mission(f"{number}-right")
+            try:
+                await ledger.commit(ERA, [creation(one) for one in pair])
+                wanted = {True}
+            except LedgerAwayError:
+                lost_answers += 1
+                wanted = {True, False}
+            written = {one is not None for one in await when_back(partial(ledger.fetch, [one.id for one in pair]))}
+            assert len(written) == 1, "half of a commit was written"
+            assert written <= wanted, "a commit that was answered is gone"
+    finally:
+        await _end(cuts)
+    assert lost_answers > 0, "no commit was ever cut, so nothing was tested"
+
+
+async def test_a_demoted_node_is_away_and_serves_again_when_promoted(ledger: RedisLedger, stage: RedisStage) -> None:
+    await stage.command("REPLICAOF", "127.0.0.1", free_port())
+    try:
+        with pytest.raises(LedgerAwayError, match="failover") as caught:
+            await ledger.commit(ERA, [creation(a_mission())])
+        assert isinstance(caught.value.__cause__, ReadOnlyError)
+    finally:
+        await stage.command("REPLICAOF", "NO", "ONE")
+    await when_back(lambda: ledger.commit(ERA, [creation(a_mission())]))
+    assert list(await all_live(ledger)) == ["m-1"]
+
+
+async def test_a_full_redis_says_what_to_do_and_loses_nothing(ledger: RedisLedger, stage: RedisStage) -> None:
+    mission = a_mission()
+    await put(ledger, mission)
+    await stage.command("CONFIG", "SET", "maxmemory", "1")
+    try:
+        with pytest.raises(LedgerAwayError, match="raise maxmemory") as caught:
+            await ledger.commit(ERA, [step(mission, changed(mission)), creation(a_mission("new"))])
+        assert isinstance(caught.value.__cause__, OutOfMemoryError)
+    finally:
+        await stage.command("CONFIG", "SET", "maxmemory", "0")
+    assert await all_live(ledger) == {mission.id: mission}
+
+
+async def test_a_node_that_is_not_there_is_passed_over(stage: RedisStage, ledger: RedisLedger) -> None:
+    urls = (f"redis://127.0.0.1:{free_port()}/0", stage.url)
+    async with connect(RedisSettings(urls=urls, prefix="test:")) as other:
+        assert await other.era() == ERA
+
+
+async def test_a_ledger_can_be_made_before_redis_is_there(stage: RedisStage, redis_server: stack.RedisServer) -> None:
+    await asyncio.to_thread(redis_server.kill)
+    ledger = await stage.another()
+    with pytest.raises(LedgerAwayError, match="connection to Redis failed"):
+        await ledger.era()
+    await asyncio.to_thread(redis_server.start)
+    assert await when_back(ledger.era) is None
+
+
+async def test_prefixes_keep_installations_apart(ledger: RedisLedger, stage: RedisStage) -> None:
+    await put(ledger, a_mission())
+    neighbour = await stage.another(prefix="neighbour:")
+    assert await neighbour.era() is None
+    assert await all_live(neighbour) == {}
+    await neighbour.begin_era(ERA)
+    await put(neighbour, a_mission())
+    assert {key.partition(b":")[0] for key in await stage.command("KEYS", "*")} == {b"test", b"neighbour"}
+
+
+async def test_a_commit_is_one_command(ledger: RedisLedger, stage: RedisStage) -> None:
+    await put(ledger, a_mission("warm"))
+    await stage.command("CONFIG", "RESETSTAT")
+    await put(ledger, *(a_mission(f"m-{number}") for number in range(50)))
+    with contextlib.closing(redis.Redis.from_url(stage.url)) as client:
+        calls = {name: int(found["calls"]) for name, found in client.info("commandstats").items()}
+    assert {name: count for name, count in calls.items() if "eval" in name} == {"cmdstat_evalsha": 1}
+
+
+async def test_a_tombstone_stands_as_long_as_it_was_told_to(ledger: RedisLedger, stage: RedisStage) -> None:
+    await put(ledger, finished(a_mission()))
+    await ledger.purge(9999.0, 10)
+    left: int = await stage.command("TTL", "test:t:m-1")
+    assert 6 * 86_400 < left <= 7 * 86_400
+
+
+# Durability.
+
+
+async def test_redis_as_the_design_sets_it_is_durable(ledger: RedisLedger) -> None:
+    assert (await ledger.durability()).is_strong
+
+
+@pytest.mark.parametrize(
+    ("name", "weak", "good"),
+    [("appendfsync", "everysec", "always"), ("maxmemory-policy", "allkeys-lru", "noeviction")],
+)
+async def test_a_weaker_setting_is_named(
+    ledger: RedisLedger, stage: RedisStage, name: str, weak: str, good: str
+) -> None:
+    await stage.command("CONFIG", "SET", name, weak)
+    try:
+        found = await ledger.durability()
+    finally:
+        await stage.command("CONFIG", "SET", name, good)
+    assert not found.is_strong
+    assert f"{name} {weak}" in found.why_weak
+    assert f"set {name} {good}" in found.why_weak
+
+
+async def test_settings_that_may_not_be_read_count_as_weak(stage: RedisStage, ledger: RedisLedger) -> None:
+    await stage.command("ACL", "SETUSER", "plain", "on", ">secret", "~*", "+@all", "-config")
+    try:
+        limited = await stage.another(url=stage.url.replace("redis://", "redis://plain:secret@"))
+        assert await limited.era() == ERA
+        found = await limited.durability()
+    finally:
+        await stage.command("ACL", "DELUSER", "plain")
+    assert not found.is_strong
+    assert "CONFIG GET" in found.why_weak
+
+
+async def test_wrong_credentials_are_named(stage: RedisStage) -> None:
+    stranger = await stage.another(url=stage.url.replace("redis://", "redis://nobody:wrong@"))
+    with pytest.raises(LedgerAwayError, match="refused the credentials") as caught:
+        await stranger.era()
+    assert "wrong@" not in str(caught.value)
+
+
+# How faults are made.
+
+
+async def _forever(deed: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        await deed()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def _ask_often(ledger: RedisLedger, mission: Mission) -> int:
+    """Read one mission again and again; give how often an answer came. A wrong answer fails."""
+    answered = 0
+    for _ in range(100):
+        try:
+            found = await ledger.fetch([mission.id])
+        except LedgerAwayError:
+            await asyncio.sleep(0)
+            continue
+        assert found == [Stored(mission, PAYLOAD)]
+        answered += 1
+    return answered
