@@ -1,0 +1,119 @@
+"""Kubernetes Events for the few moments a person wants to find in `kubectl describe`: sent once, never waited for.
+
+Events are kept for an hour by the cluster and are costly there, so ordinary life (queued, running, completed) makes
+none, and a flood is cut off. The status is the record; an Event that gets lost is no loss.
+"""
+
+import asyncio
+from collections import OrderedDict
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+import msgspec
+import structlog
+
+from mission_contracts.clock import Clock
+from mission_contracts.mission import MissionId, Reason
+from mission_contracts.resources import API_VERSION, MISSION
+from mission_contracts.rest import MissionView
+from mission_operator.kube import FIELD_MANAGER, Answer, KubeAwayError
+
+_log: Final = structlog.get_logger()
+
+_PER_SECOND: Final = 10.0
+_BURST: Final = 50.0
+_REMEMBERED: Final = 4096
+_WAITING: Final = 200
+_MAX_NOTE: Final = 1024
+
+_REPORTED: Final = {
+    Reason.REFUSED: "Refused",
+    Reason.RETRY_BACKOFF: "Retried",
+    Reason.LEASE_LOST: "LeaseLost",
+    Reason.GAVE_UP: "DeadLettered",
+    Reason.ATTEMPTS_EXHAUSTED: "DeadLettered",
+    Reason.CANCELLED: "Cancelled",
+}
+
+
+class Posting(Protocol):
+    """The API server, as far as Events go."""
+
+    async def request(self, method: str, path: str, body: bytes | None = None) -> Answer: ...
+
+
+class Announcer:
+    """Posts an Event the first time a mission comes to a remarkable point."""
+
+    def __init__(self, api: Posting, clock: Clock, reporter: str) -> None:
+        self._api = api
+        self._clock = clock
+        self._reporter = reporter
+        self._told: OrderedDict[tuple[MissionId, str, int], None] = OrderedDict()
+        self._waiting: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_WAITING)
+        self._allowance = _BURST
+        self._allowed_at = clock.monotonic()
+        self.dropped = 0
+
+    def tell_of(self, view: MissionView) -> None:
+        """Announce what this view says, if it is remarkable, new, and not one too many."""
+        reason = _REPORTED.get(Reason(view.reason)) if view.reason in _REPORTED else None
+        if reason is None or not self._is_new((view.mission_id, reason, view.attempt)):
+            return
+        if self._waiting.full() or not self._may():
+            self.dropped += 1
+            return
+        self._waiting.put_nowait(self._event(view, reason))
+
+    async def run(self) -> None:
+        """Post until cancelled."""
+        while True:
+            event = await self._waiting.get()
+            path = f"/apis/events.k8s.io/v1/namespaces/{event['metadata']['namespace']}/events"
+            try:
+                answer = await self._api.request("POST", path, msgspec.json.encode(event))
+            except KubeAwayError as error:
+                _log.info("an Event was not posted", why=str(error))
+            else:
+                if not answer.is_ok:
+                    _log.info("an Event was not posted", why=answer.message)
+
+    def _is_new(self, key: tuple[MissionId, str, int]) -> bool:
+        if key in self._told:
+            return False
+        self._told[key] = None
+        if len(self._told) > _REMEMBERED:
+            self._told.popitem(last=False)
+        return True
+
+    def _may(self) -> bool:
+        now = self._clock.monotonic()
+        self._allowance = min(self._allowance + (now - self._allowed_at) * _PER_SECOND, _BURST)
+        self._allowed_at = now
+        if self._allowance < 1:
+            return False
+        self._allowance -= 1
+        return True
+
+    def _event(self, view: MissionView, reason: str) -> dict[str, Any]:
+        now = datetime.fromtimestamp(self._clock.now(), UTC)
+        is_bad = reason in {"Refused", "DeadLettered", "LeaseLost"}
+        return {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{view.name[:230]}-", "namespace": view.namespace},
+            "eventTime": now.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "action": reason,
+            "reason": reason,
+            "note": (view.message or f"attempt {view.attempt}: {view.reason}")[:_MAX_NOTE],
+            "type": "Warning" if is_bad else "Normal",
+            "reportingController": f"missioncontrol.dev/{FIELD_MANAGER}",
+            "reportingInstance": self._reporter[:128],
+            "regarding": {
+                "apiVersion": API_VERSION,
+                "kind": MISSION.kind,
+                "namespace": view.namespace,
+                "name": view.name,
+                "uid": view.mission_id,
+            },
+        }

@@ -1,0 +1,173 @@
+"""Submissions on their way: what arrives while a request is under way goes together with the next one.
+
+Nothing here needs to outlive the process. A Mission object that was not handed over is handed over again by the next
+operator that looks at it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+
+from mission_contracts.errors import Problem
+from mission_contracts.mission import MissionId
+from mission_contracts.rest import BatchItem, MissionView
+from mission_operator.backoff import Backoff
+from mission_operator.commander.client import CommanderAwayError, CommanderRefusedError
+from mission_operator.commander.reachability import Reachability
+
+_log: Final = structlog.get_logger()
+
+MAX_ITEMS: Final = 500
+MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
+MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """A submission on its way: its encoded body, and whose it is."""
+
+    mission_id: MissionId
+    namespace: str
+    name: str
+    body: bytes
+
+
+class Submitting(Protocol):
+    """The Commander, as far as submissions go."""
+
+    async def submit(self, bodies: Sequence[bytes]) -> Sequence[BatchItem]: ...
+
+
+OnAccepted = Callable[[Pending, MissionView], None]
+OnRefused = Callable[[Pending, Problem], None]
+
+
+class Outbox:
+    """Hands submissions over, in the order of their arrival, one batch at a time."""
+
+    def __init__(
+        self,
+        commander: Submitting,
+        reachability: Reachability,
+        *,
+        on_accepted: OnAccepted,
+        on_refused: OnRefused,
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
+    ) -> None:
+        self._commander = commander
+        self._reachability = reachability
+        self._on_accepted = on_accepted
+        self._on_refused = on_refused
+        self._room = max_waiting_bytes
+        self._waiting: deque[Pending] = deque()
+        self._unsettled: dict[MissionId, asyncio.Event] = {}
+        self._withdrawn: set[MissionId] = set()
+        self._arrived = asyncio.Event()
+
+    def offer(self, pending: Pending) -> bool:
+        """Take a submission; False when there is no room for its body (look at the object again later)."""
+        if pending.mission_id in self._unsettled:
+            return True
+        if len(pending.body) > self._room:
+            return False
+        self._room -= len(pending.body)
+        self._waiting.append(pending)
+        self._unsettled[pending.mission_id] = asyncio.Event()
+        self._arrived.set()
+        return True
+
+    def withdraw(self, mission_id: MissionId) -> None:
+        """Do not submit it after all. What a request carries already arrives nevertheless."""
+        if mission_id in self._unsettled:
+            self._withdrawn.add(mission_id)
+            self._arrived.set()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._unsettled
+
+    def waiting(self) -> Iterator[Pending]:
+        """Submissions that no request carries at this moment."""
+        return iter(tuple(self._waiting))
+
+    async def settled(self, mission_id: MissionId) -> None:
+        """Wait until this submission was answered, so that what is said next about it comes after it."""
+        if event := self._unsettled.get(mission_id):
+            await event.wait()
+
+    async def run(self) -> None:
+        """Submit until cancelled."""
+        backoff = Backoff()
+        while True:
+            await self._arrived.wait()
+            batch = self._next_batch()
+            try:
+                await self._send(batch)
+            except CommanderAwayError as error:
+                self._put_back(batch)
+                self._reachability.failed()
+                _log.warning("submissions wait: the Commander is away", waiting=len(self._waiting), why=str(error))
+                await asyncio.sleep(backoff.next(error.retry_after_seconds))
+            else:
+                backoff.reset()
+
+    def _next_batch(self) -> list[Pending]:
+        batch: list[Pending] = []
+        size = 0
+        while self._waiting and len(batch) < MAX_ITEMS:
+            size += len(self._waiting[0].body)
+            if batch and size > MAX_BATCH_BYTES:
+                break
+            one = self._waiting.popleft()
+            if one.mission_id in self._withdrawn:
+                self._settle(one)
+            else:
+                batch.append(one)
+        if not self._waiting:
+            self._arrived.clear()
+        return batch
+
+    def _put_back(self, batch: Sequence[Pending]) -> None:
+        self._waiting.extendleft(reversed([one for one in batch if one.mission_id in self._unsettled]))
+        self._arrived.set()
+
+    async def _send(self, batch: Sequence[Pending]) -> None:
+        if not batch:
+            return
+        try:
+            answers = await self._commander.submit([one.body for one in batch])
+        except CommanderRefusedError as error:
+            await self._send_apart(batch, error.problem)
+            return
+        self._reachability.answered()
+        held_up = [self._take(one, answer) for one, answer in zip(batch, answers, strict=True)]
+        if any(held_up):
+            raise CommanderAwayError("the Commander took some of the missions and cannot take the others now")
+
+    async def _send_apart(self, batch: Sequence[Pending], problem: Problem) -> None:
+        """Find the one that spoils the batch: the whole was refused, which says nothing about its neighbours."""
+        if len(batch) == 1:
+            self._settle(batch[0])
+            self._on_refused(batch[0], problem)
+            return
+        middle = len(batch) // 2
+        await self._send(batch[:middle])
+        await self._send(batch[middle:])
+
+    def _take(self, pending: Pending, answer: BatchItem) -> bool:
+        """Settle one answer; True when it has to be submitted again."""
+        if answer.mission is not None:
+            self._settle(pending)
+            self._on_accepted(pending, answer.mission)
+        elif answer.problem is not None and 400 <= answer.status < 500 and answer.status != 429:
+            self._settle(pending)
+            self._on_refused(pending, answer.problem)
+        return pending.mission_id in self._unsettled
+
+    def _settle(self, pending: Pending) -> None:
+        self._room += len(pending.body)
+        self._withdrawn.discard(pending.mission_id)
+        self._unsettled.pop(pending.mission_id).set()

@@ -1,0 +1,178 @@
+"""The one place where the operator is put together."""
+
+import asyncio
+import os
+from collections.abc import Coroutine, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import structlog
+
+from mission_contracts.clock import Clock, SystemClock
+from mission_contracts.resources import MISSION, SOLDIER_POOL
+from mission_operator import kube, login
+from mission_operator.announcing import Announcer
+from mission_operator.canary import Beat, Echoes
+from mission_operator.commander import client
+from mission_operator.commander.client import CommanderClient
+from mission_operator.commander.events import EventFollower
+from mission_operator.commander.reachability import Reachability
+from mission_operator.kube import Kube
+from mission_operator.leadership import Leadership, LeaseLostError
+from mission_operator.missions.api import MissionApi
+from mission_operator.missions.reconciling import MissionReconciler
+from mission_operator.missions.resyncing import Resync
+from mission_operator.probes import Probes
+from mission_operator.settings import OperatorSettings
+from mission_operator.watching import Watcher
+
+_log: Final = structlog.get_logger()
+
+_MOST_SECONDS_TO_STOP: Final = 1.0
+_EXIT_FAILED: Final = 1
+
+
+class StaleWatchError(Exception):
+    """A watch shows nothing of what happens."""
+
+
+class Operator:
+    """The parts of an acting operator, and how they hear of each other."""
+
+    def __init__(
+        self, settings: OperatorSettings, api: Kube, commander: CommanderClient, watcher: Watcher, clock: Clock
+    ) -> None:
+        namespace = settings.namespace
+        self._stale_seconds = settings.stale_watch_seconds
+        self._watcher = watcher
+        self._lease_seen = Beat(clock)
+        self._echoes = Echoes(clock)
+        reachability = Reachability(clock)
+        self._announcer = Announcer(api, clock, settings.identity)
+        objects = MissionApi(api, namespace)
+        self._missions = MissionReconciler(
+            commander, objects, reachability, self._announcer, self._echoes, clock,
+            patches_in_flight=settings.patches_in_flight,
+        )  # fmt: skip
+        self._resync = Resync(self._missions, commander, objects, namespace, every_seconds=settings.resync_seconds)
+        self._events = EventFollower(
+            commander, reachability, namespace, on_view=self._missions.take_view, on_gap=self._gap
+        )
+
+    async def run(self) -> None:
+        """Act until SIGTERM, or until the watches are found dead."""
+        self._watcher.missions(self._look_at_mission)
+        self._watcher.lease(self._look_at_lease)
+        async with asyncio.TaskGroup() as group:
+            parts = [group.create_task(part) for part in self._parts()]
+
+            async def stop() -> None:
+                for part in parts:
+                    part.cancel()
+                await asyncio.wait(parts)
+
+            self._watcher.leaving(stop)
+            await self._watcher.run()
+
+    def _parts(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        return (
+            self._missions.run(),
+            self._resync.run(),
+            self._events.run(),
+            self._announcer.run(),
+            self._guard(),
+        )
+
+    def why_stale(self) -> str:
+        """Say which watch is dead; empty when none is."""
+        if self._lease_seen.silent_seconds > self._stale_seconds:
+            return f"the Lease, renewed each second, was not seen for {self._lease_seen.silent_seconds:.0f} s"
+        if self._echoes.overdue_seconds > self._stale_seconds:
+            return f"a status of ours was not seen for {self._echoes.overdue_seconds:.0f} s"
+        return ""
+
+    async def _guard(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            if why := self.why_stale():
+                raise StaleWatchError(f"{why}: the watch is dead, and the operator starts anew")
+
+    def _look_at_mission(self, body: Mapping[str, Any], is_gone: bool) -> None:
+        self._missions.look(body, is_gone=is_gone)
+
+    def _look_at_lease(self, _body: Mapping[str, Any], _is_gone: bool) -> None:
+        self._lease_seen.happened()
+
+    def _gap(self, why: str) -> None:
+        self._resync.ask(why)
+
+
+class Service:
+    """The process: waits for the cluster and the Lease, then acts."""
+
+    def __init__(self, settings: OperatorSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._operator: Operator | None = None
+
+    async def run(self) -> None:
+        """Serve until SIGTERM; raises what made it impossible to go on."""
+        settings = self._settings
+        found = await login.configuration()
+        async with AsyncExitStack() as stack:
+            probes = Probes(live=self._why_not_live, ready=self._why_not_live)
+            await stack.enter_async_context(probes.serving(settings.probe_host, settings.probe_port))
+            api = await stack.enter_async_context(
+                kube.connect(found, connections=settings.patches_in_flight + _OTHER_CONNECTIONS)
+            )
+            # The Lease has connections of its own: its renewal must never queue behind statuses.
+            leadership = self._leadership(await stack.enter_async_context(kube.connect(found, connections=2)))
+            commander = await stack.enter_async_context(self._commander())
+            await api.wait_served(frozenset({MISSION.plural, SOLDIER_POOL.plural}))
+            await leadership.acquire()
+            watcher = Watcher(found, namespace=settings.namespace, lease_name=settings.lease_name)
+            self._operator = Operator(settings, api, commander, watcher, self._clock)
+            await self._act(self._operator, leadership)
+
+    def _leadership(self, api: Kube) -> Leadership:
+        settings = self._settings
+        return Leadership(
+            api, self._clock,
+            namespace=settings.namespace, name=settings.lease_name, identity=settings.identity,
+        )  # fmt: skip
+
+    def _commander(self) -> client.Connection:
+        settings = self._settings
+        return client.connect(
+            str(settings.commander_url), settings.client_id, settings.client_secret.get_secret_value(), self._clock
+        )
+
+    async def _act(self, operator: Operator, leadership: Leadership) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                keeping = group.create_task(self._keep(leadership))
+                await operator.run()
+                keeping.cancel()
+        except* StaleWatchError:
+            await leadership.release()
+            raise
+        await leadership.release()
+
+    async def _keep(self, leadership: Leadership) -> None:
+        try:
+            await leadership.keep()
+        except LeaseLostError:
+            # Stopping in good order must not outlast the Lease.
+            asyncio.get_running_loop().call_later(_MOST_SECONDS_TO_STOP, os._exit, _EXIT_FAILED)
+            raise
+
+    def _why_not_live(self) -> str:
+        return self._operator.why_stale() if self._operator else ""
+
+
+_OTHER_CONNECTIONS: Final = 24
+
+
+async def serve(settings: OperatorSettings) -> None:
+    """Run the operator as these settings say."""
+    await Service(settings, SystemClock()).run()

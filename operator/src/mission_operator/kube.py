@@ -1,0 +1,239 @@
+"""Our own requests to the Kubernetes API: raw JSON over kept connections, because statuses are written by the hundred.
+
+The generated client builds and checks a model per request and prints the whole object back; here bodies are encoded
+once, and answers are asked for in their short form (metadata only) wherever nothing else is read.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+import aiohttp
+import msgspec
+from kubernetes.aio.client import Configuration
+
+from mission_operator import login
+
+GROUP_PATH: Final = "/apis/missioncontrol.dev/v1alpha1"
+FIELD_MANAGER: Final = "mission-operator"
+_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+_METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=15, sock_connect=3)
+_PAGE: Final = 500
+
+_T = TypeVar("_T")
+
+
+class KubeAwayError(Exception):
+    """The API server did not answer; it is worth trying again."""
+
+
+class _Details(msgspec.Struct, frozen=True):
+    name: str = ""
+
+
+class _Problem(msgspec.Struct, frozen=True):
+    details: _Details = _Details()
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the API server said, in full: a refusal is an answer too."""
+
+    status: int
+    body: bytes
+    retry_after_seconds: float | None = None
+
+    @property
+    def is_ok(self) -> bool:
+        return self.status < 300
+
+    @property
+    def names_no_object(self) -> bool:
+        """Tell whether the API server looked for one object and found none.
+
+        A 404 without a name says something else: it does not serve this kind at the moment.
+        """
+        if self.status != 404:
+            return False
+        try:
+            return bool(self.read(_Problem).details.name)
+        except msgspec.MsgspecError:
+            return False
+
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+    def read(self, model: type[_T]) -> _T:
+        return msgspec.json.decode(self.body, type=model)
+
+    @property
+    def message(self) -> str:
+        """The API server's own sentence, for logs and errors."""
+        try:
+            return str(self.json().get("message", ""))[:1024]
+        except (msgspec.DecodeError, AttributeError):
+            return self.body[:256].decode(errors="replace")
+
+
+class Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    """The part of an object's metadata that is read here."""
+
+    name: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class Partial(msgspec.Struct, frozen=True):
+    """Any object, down to its metadata."""
+
+    metadata: Metadata
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """What existed at one moment."""
+
+    uids: frozenset[str]
+    resource_version: int
+
+
+class _PartialList(msgspec.Struct, frozen=True):
+    metadata: Metadata
+    items: tuple[Partial, ...] | None = None
+
+
+class _RawList(msgspec.Struct, frozen=True):
+    metadata: Metadata
+    items: tuple[dict[str, Any], ...] | None = None
+
+
+class Kube:
+    """The Kubernetes API, as far as this operator needs it."""
+
+    def __init__(self, session: aiohttp.ClientSession, found: Configuration) -> None:
+        self._session = session
+        self._configuration = found
+        self._server = found.host.rstrip("/")
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        params: Mapping[str, str] | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Answer:
+        """Send one request. Raises KubeAwayError when there is no answer; any answer is returned as it is."""
+        timeout = aiohttp.ClientTimeout(total=timeout_seconds) if timeout_seconds else _TIMEOUT
+        headers = await self._headers(content_type, accept)
+        try:
+            async with self._session.request(
+                method, self._server + path, data=body, headers=headers, params=params, timeout=timeout
+            ) as response:
+                after = _seconds(response.headers.get("Retry-After"))
+                return Answer(response.status, await response.read(), after)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise KubeAwayError(f"the Kubernetes API did not answer {method} {path}: {error!r}") from error
+
+    async def _headers(self, content_type: str, accept: str) -> dict[str, str]:
+        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": FIELD_MANAGER}
+        token = await login.token_of(self._configuration)
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
+
+    async def json_patch(self, path: str, body: bytes) -> Answer:
+        """Apply a JSON Patch; the answer holds the object's metadata only."""
+        return await self.request(
+            "PATCH", path, body,
+            content_type="application/json-patch+json", accept=_METADATA_ONLY, params={"fieldManager": FIELD_MANAGER},
+        )  # fmt: skip
+
+    async def apply(self, path: str, body: Mapping[str, Any]) -> Answer:
+        """Server-side apply: own these fields, and no others."""
+        return await self.request(
+            "PATCH", path, msgspec.json.encode(body),
+            content_type="application/apply-patch+yaml",
+            params={"fieldManager": FIELD_MANAGER, "force": "true"},
+        )  # fmt: skip
+
+    async def pages(self, path: str) -> AsyncIterator[tuple[dict[str, Any], ...]]:
+        """List whole objects, a page at a time."""
+        following = ""
+        while True:
+            answer = await self.request("GET", path, params=_page(following))
+            if not answer.is_ok:
+                raise KubeAwayError(f"the Kubernetes API would not list {path}: {answer.message}")
+            page = answer.read(_RawList)
+            yield page.items or ()
+            following = page.metadata.continue_
+            if not following:
+                return
+
+    async def listing(self, path: str) -> Listing:
+        """List what exists, without the bodies."""
+        uids: set[str] = set()
+        following = version = ""
+        while True:
+            answer = await self.request("GET", path, accept=_METADATA_LIST, params=_page(following))
+            if not answer.is_ok:
+                raise KubeAwayError(f"the Kubernetes API would not list {path}: {answer.message}")
+            page = answer.read(_PartialList)
+            uids.update(item.metadata.uid for item in page.items or ())
+            version = version or page.metadata.resource_version
+            following = page.metadata.continue_
+            if not following:
+                return Listing(frozenset(uids), int(version))
+
+    async def wait_served(self, plurals: frozenset[str], poll_seconds: float = 0.5) -> None:
+        """Wait until the custom resources are defined: a chart may start us before they are."""
+        while not plurals <= await self._served():  # noqa: ASYNC110 - nobody tells us; the server has to be asked
+            await asyncio.sleep(poll_seconds)
+
+    async def _served(self) -> set[str]:
+        try:
+            answer = await self.request("GET", GROUP_PATH)
+        except KubeAwayError:
+            return set()
+        return {item["name"] for item in answer.json()["resources"]} if answer.is_ok else set()
+
+
+def missions_path(namespace: str, name: str = "") -> str:
+    return _path(f"{GROUP_PATH}/namespaces/{namespace}/missions", name)
+
+
+def pools_path(namespace: str, name: str = "") -> str:
+    return _path(f"{GROUP_PATH}/namespaces/{namespace}/soldierpools", name)
+
+
+def deployments_path(namespace: str, name: str = "") -> str:
+    return _path(f"/apis/apps/v1/namespaces/{namespace}/deployments", name)
+
+
+def leases_path(namespace: str, name: str = "") -> str:
+    return _path(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases", name)
+
+
+def _path(collection: str, name: str) -> str:
+    return f"{collection}/{name}" if name else collection
+
+
+def _page(following: str) -> dict[str, str]:
+    return {"limit": str(_PAGE)} | ({"continue": following} if following else {})
+
+
+def _seconds(header: str | None) -> float | None:
+    return float(header) if header and header.isdigit() else None
+
+
+@asynccontextmanager
+async def connect(found: Configuration, *, connections: int) -> AsyncIterator[Kube]:
+    """Keep a pool of connections to the API server while the context is open."""
+    tls = (await login.connection(found)).as_ssl_context()
+    connector = aiohttp.TCPConnector(ssl=tls, limit=connections, keepalive_timeout=60)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield Kube(session, found)

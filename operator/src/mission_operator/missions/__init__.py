@@ -1,0 +1,1 @@
+"""Missions: what an object says, what follows from it, and what is written back."""

@@ -1,0 +1,180 @@
+"""From the Commander's view of a mission to the status of its object. Pure.
+
+The views that the operator makes itself (refused, Commander unreachable) take the same way.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from mission_contracts.mission import MissionId, MissionState, Reason
+from mission_contracts.resources import ConditionStatus, MissionCondition, duration_text, whole_percent
+from mission_contracts.rest import MissionView
+from mission_operator.missions.observing import Since
+
+_MAX_MESSAGE: Final = 1024
+_NOT_ACCEPTED: Final = frozenset({Reason.REFUSED, Reason.COMMANDER_UNREACHABLE})
+
+Status = dict[str, Any]
+
+
+def status_of(view: MissionView, *, generation: int, shown: Mapping[str, Since], now: datetime) -> Status:
+    """Render the whole status; what is absent in the view is absent in the object."""
+    return _without_blanks(
+        _identity(view)
+        | {
+            "message": view.message[:_MAX_MESSAGE],
+            "progress": whole_percent(view.progress),
+            "result": view.result or None,
+            "observedGeneration": generation or None,
+            "conditions": _conditions(view, generation, shown, now),
+        }
+    )
+
+
+def minimal_status_of(view: MissionView, *, generation: int, shown: Mapping[str, Since], now: datetime) -> Status:
+    """Render what the API server cannot find fault with: it refused the whole status of this view."""
+    message = "the API server refused the full status; ask the Commander for the result"
+    return _without_blanks(
+        _identity(view)
+        | {
+            "reason": Reason.STATUS_REFUSED.value,
+            "message": message,
+            "observedGeneration": generation or None,
+            "conditions": _conditions(view, generation, shown, now),
+        }
+    )
+
+
+def refused(mission_id: MissionId, namespace: str, name: str, why: str, *, sequence: int, now: datetime) -> MissionView:
+    """Show a mission that the Commander will never take."""
+    return MissionView(
+        mission_id=mission_id,
+        namespace=namespace,
+        name=name,
+        type="",
+        pool="",
+        state=MissionState.FAILED,
+        reason=Reason.REFUSED,
+        message=why,
+        sequence=sequence,
+        finished_at=now,
+    )
+
+
+def unreachable(mission_id: MissionId, namespace: str, name: str) -> MissionView:
+    """Show a mission that waits for the Commander; sequence 0 is below any number that a ledger gives."""
+    return MissionView(
+        mission_id=mission_id,
+        namespace=namespace,
+        name=name,
+        type="",
+        pool="",
+        state=MissionState.QUEUED,
+        reason=Reason.COMMANDER_UNREACHABLE,
+        message="the Commander cannot be reached; the mission is handed over as soon as it answers",
+        sequence=0,
+    )
+
+
+def _identity(view: MissionView) -> Status:
+    return {
+        "state": view.state.camel,
+        "reason": str(view.reason),
+        "missionId": view.mission_id,
+        "attempt": view.attempt,
+        "epoch": view.epoch or None,
+        "sequence": view.sequence,
+        "soldier": view.soldier,
+        "queuedAt": _text(view.queued_at),
+        "startedAt": _text(view.started_at),
+        "finishedAt": _text(view.finished_at),
+        "duration": _duration(view),
+        "traceId": view.trace_id,
+    }
+
+
+def _duration(view: MissionView) -> str | None:
+    if not view.state.is_final or view.finished_at is None or view.queued_at is None:
+        return None
+    return duration_text((view.finished_at - view.queued_at).total_seconds())
+
+
+def _conditions(view: MissionView, generation: int, shown: Mapping[str, Since], now: datetime) -> list[Status]:
+    return [
+        _condition(kind, status, at, view=view, generation=generation, shown=shown)
+        for kind, status, at in _aspects(view, now)
+    ]
+
+
+def _aspects(view: MissionView, now: datetime) -> tuple[tuple[MissionCondition, ConditionStatus, datetime], ...]:
+    is_accepted = view.reason not in _NOT_ACCEPTED
+    queued_at, ended_at = view.queued_at or now, view.finished_at or now
+    accepted = (MissionCondition.ACCEPTED, _truth(is_accepted), queued_at)
+    if not view.state.is_final:
+        return (
+            accepted,
+            (MissionCondition.FINISHED, ConditionStatus.FALSE, queued_at),
+            (MissionCondition.SUCCEEDED, ConditionStatus.UNKNOWN, queued_at),
+        )
+    succeeded = _truth(view.state is MissionState.COMPLETED)
+    return (
+        accepted,
+        (MissionCondition.FINISHED, ConditionStatus.TRUE, ended_at),
+        (MissionCondition.SUCCEEDED, succeeded, ended_at),
+    )
+
+
+def _condition(
+    kind: MissionCondition,
+    status: ConditionStatus,
+    at: datetime,
+    *,
+    view: MissionView,
+    generation: int,
+    shown: Mapping[str, Since],
+) -> Status:
+    before = shown.get(kind)
+    since = before.at if before is not None and before.status is status else at
+    is_told_here = kind is not MissionCondition.ACCEPTED or view.reason in _NOT_ACCEPTED
+    return _without_blanks(
+        {
+            "type": kind.value,
+            "status": status.value,
+            "reason": str(view.reason) if is_told_here else Reason.ACCEPTED.value,
+            "message": view.message[:_MAX_MESSAGE] if is_told_here else "",
+            "lastTransitionTime": _text(since),
+            "observedGeneration": generation or None,
+        }
+    )
+
+
+def _truth(value: bool) -> ConditionStatus:
+    return ConditionStatus.TRUE if value else ConditionStatus.FALSE
+
+
+def _text(moment: datetime | None) -> str | None:
+    """Write a moment as Kubernetes does, to the millisecond, in UTC."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _without_blanks(status: Status) -> Status:
+    return {name: value for name, value in status.items() if value is not None and value != ""}
+
+
+def patch_of(mission_id: MissionId, status: Status) -> bytes:
+    """Replace the status of this very object.
+
+    The `test` is what keeps it from hitting a new object of the same name: the API server ignores a `metadata.uid`
+    in a merge patch on `/status` (it answers 200 and writes), and refuses this one.
+    """
+    return msgspec.json.encode(
+        (
+            {"op": "test", "path": "/metadata/uid", "value": mission_id},
+            {"op": "add", "path": "/status", "value": status},
+        )
+    )

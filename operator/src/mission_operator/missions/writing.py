@@ -1,0 +1,241 @@
+"""Statuses into objects: only the newest of each, few at a time, and never backwards.
+
+A status that is not final is written once it held for 100 ms, a final one at once; so a short mission costs one
+write. Order between objects does not matter, and within one object there is never more than one write under way.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+
+from mission_contracts.mission import MissionId
+from mission_contracts.rest import MissionView
+from mission_operator.backoff import Backoff
+from mission_operator.kube import Answer, KubeAwayError
+
+_log: Final = structlog.get_logger()
+
+_TICK_SECONDS: Final = 0.001
+"""The event loop counts in milliseconds: a timer that rings this early is on time."""
+_NOT_FOUND: Final = 404
+_AGAIN: Final = frozenset({401, 403, 408, 409, 429, 500, 502, 503, 504})
+
+
+class StatusApi(Protocol):
+    """The API server, as far as statuses go."""
+
+    async def patch_status(self, view: MissionView, patch: bytes) -> Answer: ...
+    async def get(self, view: MissionView) -> Answer: ...
+
+
+class Rendering(Protocol):
+    """Makes the patch for a view."""
+
+    def full(self, view: MissionView) -> bytes: ...
+    def minimal(self, view: MissionView) -> bytes: ...
+
+
+class Fate(StrEnum):
+    """What became of a status."""
+
+    WRITTEN = "written"
+    STALE = "stale"  # the object shows this sequence or a later one
+    GONE = "gone"  # the object is no more, or another one has its name
+    REFUSED = "refused"  # neither the full nor the minimal status was taken
+
+
+class _Slot:
+    """The statuses of one object: the newest that waits, and the one being written."""
+
+    __slots__ = ("backoff", "changed_at", "first_at", "flying", "newest", "not_before", "timer", "waits")
+
+    def __init__(self) -> None:
+        self.newest: MissionView | None = None
+        self.flying: MissionView | None = None
+        self.first_at = self.changed_at = self.not_before = 0.0
+        self.timer: asyncio.TimerHandle | None = None
+        self.waits = False
+        self.backoff = Backoff()
+
+    @property
+    def sequence(self) -> int:
+        view = self.newest or self.flying
+        return view.sequence if view else -1
+
+    def keep(self, view: MissionView, now: float) -> None:
+        if self.newest is None:
+            self.first_at = now
+        self.newest, self.changed_at = view, now
+
+
+class StatusWriter:
+    """Takes views as they come, and keeps objects up to date with them."""
+
+    def __init__(
+        self,
+        api: StatusApi,
+        rendering: Rendering,
+        *,
+        sequence_shown: Callable[[MissionId], int],
+        on_fate: Callable[[MissionView, Fate, Answer | None], None],
+        in_flight: int = 32,
+        hold_seconds: float = 0.1,
+        hold_at_most_seconds: float = 1.0,
+    ) -> None:
+        self._api = api
+        self._rendering = rendering
+        self._sequence_shown = sequence_shown
+        self._on_fate = on_fate
+        self._in_flight = in_flight
+        self._hold = hold_seconds
+        self._hold_at_most = hold_at_most_seconds
+        self._slots: dict[MissionId, _Slot] = {}
+        self._ready: asyncio.Queue[MissionId] = asyncio.Queue()
+        self.written = 0
+        self.minimal_written = 0
+
+    def __len__(self) -> int:
+        """Objects whose status waits or is being written."""
+        return len(self._slots)
+
+    def offer(self, view: MissionView) -> None:
+        """Keep this view, if it is newer than what is kept and what the object shows."""
+        slot = self._slots.get(view.mission_id)
+        if view.sequence <= max(self._sequence_shown(view.mission_id), slot.sequence if slot else -1):
+            return
+        slot = slot or self._slots.setdefault(view.mission_id, _Slot())
+        slot.keep(view, _now())
+        self._schedule(view.mission_id, slot)
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._in_flight):
+                group.create_task(self._work())
+
+    def _schedule(self, mission_id: MissionId, slot: _Slot) -> None:
+        if slot.waits or slot.flying is not None or slot.newest is None:
+            return
+        due = self._due(slot, slot.newest)
+        if due <= _now() + _TICK_SECONDS:
+            self._release(mission_id, slot)
+        elif slot.timer is None:
+            slot.timer = asyncio.get_running_loop().call_at(due, self._ring, mission_id, slot)
+
+    def _due(self, slot: _Slot, newest: MissionView) -> float:
+        if newest.state.is_final:
+            return slot.not_before
+        return max(slot.not_before, min(slot.changed_at + self._hold, slot.first_at + self._hold_at_most))
+
+    def _ring(self, mission_id: MissionId, slot: _Slot) -> None:
+        slot.timer = None
+        self._schedule(mission_id, slot)
+
+    def _release(self, mission_id: MissionId, slot: _Slot) -> None:
+        if slot.timer:
+            slot.timer.cancel()
+            slot.timer = None
+        slot.waits = True
+        self._ready.put_nowait(mission_id)
+
+    async def _work(self) -> None:
+        while True:
+            mission_id = await self._ready.get()
+            await self._write_newest(mission_id, self._slots[mission_id])
+
+    async def _write_newest(self, mission_id: MissionId, slot: _Slot) -> None:
+        view = slot.newest
+        assert view is not None  # noqa: S101 - a slot is ready only when it has something to write
+        slot.waits, slot.newest, slot.flying = False, None, view
+        try:
+            fate, answer = await self._write(view)
+        except _AgainError as again:
+            slot.newest = slot.newest or view
+            slot.not_before = _now() + slot.backoff.next(again.after_seconds)
+        else:
+            slot.not_before = 0.0
+            slot.backoff.reset()
+            self._on_fate(view, fate, answer)
+        finally:
+            slot.flying = None
+        if slot.newest is None:
+            del self._slots[mission_id]
+        else:
+            self._schedule(mission_id, slot)
+
+    async def _write(self, view: MissionView) -> tuple[Fate, Answer | None]:
+        answer = await self._patch(view, self._rendering.full(view))
+        if answer.is_ok:
+            self.written += 1
+            return Fate.WRITTEN, answer
+        if answer.names_no_object:
+            return Fate.GONE, None
+        return await self._look_why(view, answer)
+
+    async def _look_why(self, view: MissionView, refusal: Answer) -> tuple[Fate, Answer | None]:
+        fate = _fate_by(await self._look(view), view)
+        if fate is not None:
+            return fate, None
+        answer = await self._patch(view, self._rendering.minimal(view))
+        _log.warning(
+            "the API server refused a status, a minimal one was tried",
+            mission_id=view.mission_id, name=view.name, why=refusal.message, accepted=answer.is_ok,
+        )  # fmt: skip
+        self.minimal_written += answer.is_ok
+        return (Fate.WRITTEN, answer) if answer.is_ok else (Fate.REFUSED, None)
+
+    async def _patch(self, view: MissionView, patch: bytes) -> Answer:
+        return _worth_reading(await _reached(self._api.patch_status(view, patch)))
+
+    async def _look(self, view: MissionView) -> Answer:
+        return _worth_reading(await _reached(self._api.get(view)))
+
+
+class _AgainError(Exception):
+    def __init__(self, after_seconds: float = 0) -> None:
+        self.after_seconds = after_seconds
+
+
+async def _reached(request: Awaitable[Answer]) -> Answer:
+    try:
+        return await request
+    except KubeAwayError as error:
+        raise _AgainError from error
+
+
+def _worth_reading(answer: Answer) -> Answer:
+    # A 404 that names no object says that the API server does not serve Missions at this moment.
+    if answer.status in _AGAIN or (answer.status == _NOT_FOUND and not answer.names_no_object):
+        raise _AgainError(answer.retry_after_seconds or 0)
+    return answer
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+class _Shown(msgspec.Struct, frozen=True):
+    sequence: int = -1
+
+
+class _Identity(msgspec.Struct, frozen=True):
+    uid: str
+
+
+class _Object(msgspec.Struct, frozen=True):
+    metadata: _Identity
+    status: _Shown = _Shown()
+
+
+def _fate_by(answer: Answer, view: MissionView) -> Fate | None:
+    """Explain a refusal by what the object is now; None when the object gives no reason for it."""
+    if answer.names_no_object:
+        return Fate.GONE
+    found = answer.read(_Object)
+    if found.metadata.uid != view.mission_id:
+        return Fate.GONE
+    return Fate.STALE if found.status.sequence >= view.sequence else None

@@ -1,0 +1,89 @@
+"""What an operator can be told from outside: environment variables, read once, at the start."""
+
+import os
+import socket
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import AnyHttpUrl, Field, PositiveFloat, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mission_contracts.names import DNS_LABEL_PATTERN
+
+
+class LogFormat(StrEnum):
+    """JSON for machines, text for people."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+def _own_identity() -> str:
+    # Inside a pod the host's name is the pod's; the process id tells two operators on one machine apart.
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+class OperatorSettings(BaseSettings):
+    """Environment variables start with `OPERATOR_`; the Kubernetes API is found as kubectl finds it, or in-cluster."""
+
+    model_config = SettingsConfigDict(env_prefix="OPERATOR_", frozen=True, use_attribute_docstrings=True)
+
+    commander_url: AnyHttpUrl
+    """Where the Commander listens, for example http://commander:8080."""
+
+    client_id: str = "operator"
+    """The name this operator logs in to the Commander with (OAuth 2.0 client credentials)."""
+
+    client_secret: SecretStr
+    """The secret that belongs to `client_id`. It is sent to the Commander's POST /token and nowhere else."""
+
+    namespace: str = Field(default="default", pattern=DNS_LABEL_PATTERN)
+    """The namespace whose Missions and SoldierPools are served; the operator's Lease lives there too."""
+
+    lease_name: str = Field(default="mission-operator", pattern=DNS_LABEL_PATTERN)
+    """The Lease that the acting operator holds. Two installations in one namespace need two names."""
+
+    identity: str = Field(default_factory=_own_identity, min_length=1)
+    """Who holds the Lease. Default: host name (in a cluster the pod's) and process id. Unique per process."""
+
+    default_pool_file: Path | None = None
+    """A SoldierPool in JSON that is created when no pool of its name exists. Default: none is created."""
+
+    soldier_image: str = "mission-soldier:latest"
+    """The image of pools that name none."""
+
+    soldier_commander_url: AnyHttpUrl | None = None
+    """The Commander's address as soldiers see it. Default: the operator's own `commander_url`."""
+
+    soldier_secret_name: str = "mission-soldier"  # noqa: S105 - the name of a Secret, not its content
+    """The Secret whose keys soldiers get as environment variables: broker addresses, client id and secret.
+
+    Only its name is used here: the operator holds no right to read Secrets.
+    """
+
+    soldier_service_account: str = "mission-soldier"
+    """The ServiceAccount soldiers run as; it needs no rights."""
+
+    probe_port: int = Field(default=8081, ge=0, le=65535)
+    """Where /livez and /readyz answer. 0 takes any free port and logs it."""
+
+    probe_host: str = "0.0.0.0"
+    """The address the probes listen on. Default: all, as the kubelet asks from outside the pod."""
+
+    patches_in_flight: int = Field(default=32, ge=1, le=256)
+    """Status writes under way at once. More press the API server harder, fewer leave it idle."""
+
+    resync_seconds: PositiveFloat = 300
+    """How often everything is compared with the Commander although nothing seems wrong.
+
+    A reconnect to the Commander compares at once; this is the net below it.
+    """
+
+    stale_watch_seconds: PositiveFloat = 15
+    """A watch that shows none of our own writes for this long counts as dead, and the operator restarts."""
+
+    log_format: LogFormat = LogFormat.JSON
+    """json (one object per line) or text."""
+
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    """DEBUG, INFO, WARNING or ERROR."""
