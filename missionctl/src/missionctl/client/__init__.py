@@ -15,8 +15,8 @@ from mission_contracts.rest import (
 from mission_contracts.spec import Callback, RetryPolicy
 from missionctl.client._asynchronous import MissionControl
 from missionctl.client._blocking import MissionControlSync
-from missionctl.client._operations import Event, MissionChanged, Reset
-from missionctl.client._readers import result_of
+from missionctl.client._operations import Event, Reset
+from missionctl.client._readers import MissionChanged, result_of
 from missionctl.client._requests import Filter
 from missionctl.client._retries import Retries
 from missionctl.client._tokens import ClientSecret

@@ -1,7 +1,7 @@
 """The asynchronous client: takes the steps that the operations ask for, and decides nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -91,7 +91,7 @@ class MissionControl:
         """Read one page of the list, newest first; its `cursor` asks for the next one."""
         return await self._run(self._do.page(chosen or Filter(), limit, cursor))
 
-    def missions(self, chosen: Filter | None = None) -> AsyncIterator[rest.MissionView]:
+    def missions(self, chosen: Filter | None = None) -> AsyncGenerator[rest.MissionView]:
         """Go through the whole list, newest first."""
         return self._stream(self._do.missions(chosen or Filter()))
 
@@ -109,11 +109,11 @@ class MissionControl:
 
     def events(
         self, *, namespace: str | None = None, door: Door | None = None, after: str = ""
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event]:
         """Hear every change, from now on or after an event's id; `Reset` where some were missed. It does not end."""
         return self._stream(self._do.events(namespace, door, after))
 
-    def watch(self, chosen: Filter | None = None) -> AsyncIterator[rest.MissionView]:
+    def watch(self, chosen: Filter | None = None) -> AsyncGenerator[rest.MissionView]:
         """See all missions as they are, then as they change: never backwards, nothing missed. It does not end."""
         return self._stream(self._do.watch(chosen or Filter()))
 
@@ -149,7 +149,7 @@ class MissionControl:
                 return result
             reply = await self._take(step)
 
-    async def _stream(self, stream: Stream[T]) -> AsyncIterator[T]:
+    async def _stream(self, stream: Stream[T]) -> AsyncGenerator[T]:
         reply: Any = None
         async with _Ear(self._http) as ear:
             while True:

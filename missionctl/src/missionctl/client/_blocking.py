@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -92,7 +92,7 @@ class MissionControlSync:
         """Read one page of the list, newest first; its `cursor` asks for the next one."""
         return self._run(self._do.page(chosen or Filter(), limit, cursor))
 
-    def missions(self, chosen: Filter | None = None) -> Iterator[rest.MissionView]:
+    def missions(self, chosen: Filter | None = None) -> Generator[rest.MissionView, None, None]:
         """Go through the whole list, newest first."""
         return self._stream(self._do.missions(chosen or Filter()))
 
@@ -108,11 +108,13 @@ class MissionControlSync:
         """Let a suspended mission go on."""
         return self._run(self._do.set_suspended(mission_id, suspended=False))
 
-    def events(self, *, namespace: str | None = None, door: Door | None = None, after: str = "") -> Iterator[Event]:
+    def events(
+        self, *, namespace: str | None = None, door: Door | None = None, after: str = ""
+    ) -> Generator[Event, None, None]:
         """Hear every change, from now on or after an event's id; `Reset` where some were missed. It does not end."""
         return self._stream(self._do.events(namespace, door, after))
 
-    def watch(self, chosen: Filter | None = None) -> Iterator[rest.MissionView]:
+    def watch(self, chosen: Filter | None = None) -> Generator[rest.MissionView, None, None]:
         """See all missions as they are, then as they change: never backwards, nothing missed. It does not end."""
         return self._stream(self._do.watch(chosen or Filter()))
 
@@ -146,7 +148,7 @@ class MissionControlSync:
                 return result
             reply = self._take(step)
 
-    def _stream(self, stream: Stream[T]) -> Iterator[T]:
+    def _stream(self, stream: Stream[T]) -> Generator[T, None, None]:
         reply: Any = None
         with _Ear(self._http) as ear:
             while True:

@@ -12,6 +12,7 @@ from mission_contracts.envelope import Door
 from mission_contracts.mission import MissionId
 from missionctl.client import _readers, _requests, _sse, errors
 from missionctl.client._calls import Caller
+from missionctl.client._readers import MissionChanged
 from missionctl.client._requests import Filter
 from missionctl.client._retries import Retries
 from missionctl.client._steps import Emit, Hear, Listen, Pause, Stream, Talk, Telling
@@ -24,13 +25,6 @@ POLL_SECONDS: Final = 30.0
 
 REMEMBERED: Final = 100_000
 """Missions whose last told sequence a watch keeps, to tell nothing twice."""
-
-
-class MissionChanged(msgspec.Struct, frozen=True):
-    """A mission as it is now. Give `id` as `after` to go on behind this event another time."""
-
-    id: str
-    mission: rest.MissionView
 
 
 class Reset(msgspec.Struct, frozen=True):
@@ -81,6 +75,7 @@ class Operations:
             # One question is held open until its mission is final; the others are looked up together after it.
             first = unfinished[0].mission_id
             yield from self.get(first, min(POLL_SECONDS, left_seconds))
+            yield Pause(self._retries.first_seconds)  # a Commander that is stopping answers early
             missions = yield from self._refreshed(missions)
         return missions
 
@@ -201,7 +196,7 @@ def _told(frame: _sse.Frame, tell: Callable[[Event], Stream[T]]) -> Stream[T]:
     if frame.event == "reset":
         yield from tell(Reset())
     elif frame.event == "mission":
-        yield from tell(MissionChanged(frame.id, msgspec.json.decode(frame.data, type=rest.MissionView)))
+        yield from tell(_readers.changed(frame))
     # A newer Commander may say more than we know.
 
 

@@ -8,11 +8,19 @@ import msgspec
 from mission_contracts import rest
 from mission_contracts.errors import PROBLEM_CONTENT_TYPE
 from missionctl.client import errors
+from missionctl.client._sse import Frame
 from missionctl.client._wire import Answer
 
 T = TypeVar("T")
 Reader = Callable[[str, Answer], T]
 """From the Commander's address, for the sentence, and its answer."""
+
+
+class MissionChanged(msgspec.Struct, frozen=True):
+    """A mission as it is now. Give `id` as `after` to go on behind this event another time."""
+
+    id: str
+    mission: rest.MissionView
 
 
 class _Pools(msgspec.Struct, frozen=True):
@@ -44,6 +52,7 @@ found: Final = _json(rest.LookupAnswer)
 token: Final = _json(rest.TokenAnswer)
 pool: Final = _json(rest.PoolView)
 _pools: Final = _json(_Pools)
+_view: Final = msgspec.json.Decoder(rest.MissionView)
 _health: Final = msgspec.json.Decoder(rest.Health)
 
 
@@ -71,6 +80,16 @@ def health(url: str, answer: Answer) -> rest.Health:
     if answer.status not in (200, 503) or is_problem:
         raise errors.from_answer(url, answer)
     return _decoded(_health, url, answer)
+
+
+def changed(frame: Frame) -> MissionChanged:
+    """Read one event of the stream."""
+    try:
+        return MissionChanged(frame.id, _view.decode(frame.data))
+    except msgspec.DecodeError as error:
+        raise errors.StrangeAnswerError(
+            f"event {frame.id} is no mission ({error}): Commander and client may be of different versions"
+        ) from error
 
 
 def result_of(view: rest.MissionView, kind: type[T] | Any = Any) -> T | Any:

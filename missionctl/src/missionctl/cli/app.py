@@ -1,0 +1,275 @@
+"""Every command with its options and its help; the work is elsewhere, and read only when it is done."""
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from mission_contracts.mission import MissionState, Priority
+from missionctl.cli.deferred import deferred
+from missionctl.cli.exits import TABLE, CommandError, Exit
+from missionctl.cli.formats import Format
+
+if TYPE_CHECKING:
+    from missionctl import client, dev
+    from missionctl.cli import applying, places, running, screen, showing, waiting
+else:
+    applying = deferred("missionctl.cli.applying")
+    client = deferred("missionctl.client")
+    dev = deferred("missionctl.dev")
+    places = deferred("missionctl.cli.places")
+    running = deferred("missionctl.cli.running")
+    screen = deferred("missionctl.cli.screen")
+    showing = deferred("missionctl.cli.showing")
+    waiting = deferred("missionctl.cli.waiting")
+
+DAY_SECONDS: Final = 86_400.0
+HOISTED: Final = ("--url", "--client-id", "--client-secret-file")
+
+
+class Root(TyperGroup):
+    """Takes the connection's options anywhere in the line, and ends every failure in one sentence."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, hoisted(args))
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.Exit:
+            raise
+        except CommandError as error:
+            raise _ended(str(error), error.code) from None
+        except client.UnreachableError as error:
+            raise _ended(str(error), Exit.UNREACHABLE) from None
+        except client.NotFinishedError as error:
+            raise _ended(str(error), Exit.NOT_COMPLETED) from None
+        except client.MissionControlError as error:
+            raise _ended(str(error), Exit.REFUSED) from None
+
+
+def hoisted(args: Sequence[str]) -> list[str]:
+    """The connection's options before the command, wherever they were typed."""
+    first, others = [], []
+    rest = iter(args)
+    for word in rest:
+        if word == "--":
+            others += [word, *rest]
+        elif word in HOISTED:
+            first += [word, *(value for value in [next(rest, None)] if value is not None)]
+        elif word.startswith(tuple(f"{option}=" for option in HOISTED)):
+            first.append(word)
+        else:
+            others.append(word)
+    return first + others
+
+
+def _ended(sentence: str, code: Exit) -> typer.Exit:
+    screen.Screen().complain(sentence)
+    return typer.Exit(code)
+
+
+app: Final = typer.Typer(
+    name="missionctl",
+    cls=Root,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=TABLE,
+)
+
+MISSIONS: Final = "Missions"
+COMMANDER: Final = "The Commander"
+HERE: Final = "On this machine"
+
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", metavar="NAME", help="Default: the Commander's own.")
+]
+Output = Annotated[Format, typer.Option("--output", "-o", help="How to print.")]
+Words = Annotated[list[str], typer.Argument(metavar="NAME|ID...", help="Missions, by name or id.")]
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    *,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where the Commander is [dim](MISSIONCTL_URL)[/dim].")
+    ] = None,
+    client_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Who asks [dim](MISSIONCTL_CLIENT_ID)[/dim].")
+    ] = None,
+    client_secret_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Its secret [dim](MISSIONCTL_CLIENT_SECRET holds one itself)[/dim]."),
+    ] = None,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """Durable background work, run by warm soldiers.
+
+    Try it: [bold]missionctl dev[/bold] in one terminal, [bold]missionctl run simulate --wait[/bold] in another.
+    Without --url and MISSIONCTL_URL, commands speak to the Commander that `missionctl dev` started.
+    """
+    if show_version:
+        version()
+        raise typer.Exit
+    ctx.obj = places.Flags(url=url, client_id=client_id, client_secret_file=client_secret_file)
+
+
+@app.command(rich_help_panel=MISSIONS)
+def apply(
+    ctx: typer.Context,
+    files: Annotated[
+        list[str],
+        typer.Option(
+            "--filename", "-f", metavar="FILE|DIR|-", help="Mission and SoldierPool YAML, as kubectl takes it."
+        ),
+    ],
+    namespace: Namespace = None,
+) -> None:
+    """Apply Mission YAML. The same object again is the same mission."""
+    applying.apply(ctx.obj, files, namespace)
+
+
+@app.command(rich_help_panel=MISSIONS)
+def run(
+    ctx: typer.Context,
+    mission_type: Annotated[str, typer.Argument(metavar="TYPE", help="Which handler runs it.")],
+    *,
+    payload: Annotated[
+        str, typer.Option("--payload", "-p", metavar="JSON|@FILE|-", help="The handler's input, a JSON object.")
+    ] = "{}",
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for the end, and print the result.")] = False,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait.")] = DAY_SECONDS,
+    pool: Annotated[str | None, typer.Option(metavar="NAME", help="Whose soldiers run it.")] = None,
+    priority: Annotated[Priority | None, typer.Option(help="High overtakes Normal.")] = None,
+    ordering_key: Annotated[str | None, typer.Option(metavar="KEY", help="One at a time with this key.")] = None,
+    start_after: Annotated[str | None, typer.Option(metavar="TIME", help="The earliest start, in RFC 3339.")] = None,
+    timeout_seconds: Annotated[float | None, typer.Option(metavar="SECONDS", help="Bound on one attempt.")] = None,
+    deadline_seconds: Annotated[float | None, typer.Option(metavar="SECONDS", help="Bound on all of it.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="The same key again is the same mission.")
+    ] = None,
+    namespace: Namespace = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Run one mission; with --wait, until its end."""
+    running.run(
+        ctx.obj,
+        mission_type,
+        payload,
+        wait_seconds=timeout if wait else None,
+        form=output,
+        pool=pool,
+        priority=priority,
+        ordering_key=ordering_key,
+        start_after=start_after,
+        timeout_seconds=timeout_seconds,
+        deadline_seconds=deadline_seconds,
+        idempotency_key=idempotency_key,
+        namespace=namespace,
+    )
+
+
+@app.command(rich_help_panel=MISSIONS)
+def get(
+    ctx: typer.Context,
+    words: Annotated[list[str] | None, typer.Argument(metavar="[NAME|ID]...", help="Default: all.")] = None,
+    *,
+    output: Output = Format.TABLE,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on with every change, until Ctrl-C.")] = False,
+    state: Annotated[MissionState | None, typer.Option(help="Only these.", case_sensitive=False)] = None,
+    mission_type: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Only these.")] = None,
+    pool: Annotated[str | None, typer.Option(metavar="NAME", help="Only these.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 500,
+    namespace: Namespace = None,
+) -> None:
+    """List missions, or show some; -w watches."""
+    chosen = client.Filter(namespace=namespace, state=state, mission_type=mission_type, pool=pool)
+    if watch:
+        showing.watch(ctx.obj, words or [], chosen, form=output)
+    else:
+        showing.get(ctx.obj, words or [], chosen, form=output, limit=limit)
+
+
+@app.command(rich_help_panel=MISSIONS)
+def describe(
+    ctx: typer.Context,
+    word: Annotated[str, typer.Argument(metavar="NAME|ID", help="The mission, by name or id.")],
+    namespace: Namespace = None,
+) -> None:
+    """Show all that is known of one mission."""
+    showing.describe(ctx.obj, word, namespace=namespace)
+
+
+@app.command(rich_help_panel=MISSIONS)
+def wait(
+    ctx: typer.Context,
+    words: Annotated[list[str] | None, typer.Argument(metavar="[NAME|ID]...", help="Missions, by name or id.")] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="All missions there are now.")] = False,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait.")] = DAY_SECONDS,
+    namespace: Namespace = None,
+) -> None:
+    """Wait until missions are final, whichever way."""
+    waiting.wait(ctx.obj, words or [], every=every, namespace=namespace, timeout_seconds=timeout)
+
+
+@app.command(rich_help_panel=MISSIONS)
+def cancel(
+    ctx: typer.Context,
+    words: Words,
+    *,
+    message: Annotated[str, typer.Option("--message", "-m", metavar="TEXT", help="Why, for its history.")] = "",
+    namespace: Namespace = None,
+) -> None:
+    """Cancel missions: at once while they wait, else as soon as their handlers stop."""
+    waiting.cancel(ctx.obj, words, namespace=namespace, message=message)
+
+
+@app.command(rich_help_panel=MISSIONS)
+def events(
+    ctx: typer.Context,
+    *,
+    after: Annotated[str, typer.Option(metavar="ID", help="Begin behind this event.")] = "",
+    output: Output = Format.TABLE,
+    namespace: Namespace = None,
+) -> None:
+    """Follow every change as it happens, until Ctrl-C."""
+    showing.events(ctx.obj, namespace=namespace, after=after, form=output)
+
+
+@app.command(rich_help_panel=COMMANDER)
+def pools(ctx: typer.Context, output: Output = Format.TABLE) -> None:
+    """Show the pools, their soldiers and their queues."""
+    showing.pools(ctx.obj, form=output)
+
+
+@app.command(rich_help_panel=COMMANDER)
+def health(ctx: typer.Context, output: Output = Format.TABLE) -> None:
+    """Show how the Commander, its ledger and its broker are."""
+    showing.health(ctx.obj, form=output)
+
+
+@app.command(rich_help_panel=COMMANDER)
+def token(ctx: typer.Context) -> None:
+    """Print an access token, as in: curl -H "Authorization: Bearer $(missionctl token)" …"""
+    showing.token(ctx.obj)
+
+
+@app.command(rich_help_panel=COMMANDER)
+def config(ctx: typer.Context) -> None:
+    """Show where commands connect, as whom, and why."""
+    showing.config(ctx.obj)
+
+
+@app.command(rich_help_panel=HERE)
+def version() -> None:
+    """Print the version."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    typer.echo(f"missionctl {installed('missionctl')} (Python {python})")
