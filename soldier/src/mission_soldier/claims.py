@@ -107,14 +107,14 @@ class Claims:
         later: list[tuple[Received, ClaimAnswer]] = []
         for received, answer in zip(batch, answers, strict=True):
             match answer.verdict:
-                case Verdict.RUN:
+                case Verdict.RUN if self._has_handler(received.order.envelope.type):
                     granted.append((received, answer))
                 case Verdict.DROP:
                     dropped.append(received)
                 case Verdict.TELL if not received.is_told:
                     received.is_told = True
                     again.append(received)
-                case Verdict.WAIT | Verdict.TELL:
+                case _:  # WAIT, and what no Commander should answer
                     later.append((received, answer))
         self._drop(dropped)
         self._waiting.put_back(again)

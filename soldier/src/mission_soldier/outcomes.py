@@ -8,6 +8,7 @@ import msgspec
 
 from mission_contracts.messages import AttemptError, ReportKind
 from mission_contracts.mission import Failure
+from mission_contracts.optional_json import OptionalJson
 from mission_soldier.errors import BadPayloadError, BadResultError, GiveUp, MissionCancelledError, RetryLater
 
 MAX_MESSAGE_CHARACTERS: Final = 1024
@@ -18,7 +19,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """The end of one attempt."""
 
     kind: ReportKind
-    result: msgspec.Raw | None = None
+    result: OptionalJson = None
     error: AttemptError | None = None
 
 

@@ -14,7 +14,7 @@ from mission_contracts import topology
 from mission_contracts.clock import Clock, SystemClock
 from mission_contracts.mission import Instance
 from mission_contracts.soldiering import HeartbeatAnswer, Registered, Registration
-from mission_soldier import prefetch, probes
+from mission_soldier import control, prefetch, probes
 from mission_soldier.book import Book, key_of
 from mission_soldier.builtin import built_in
 from mission_soldier.children import Children
@@ -116,6 +116,7 @@ class Runtime:
                 return
             background = await stack.enter_async_context(self._background())
             await self._begin()
+            await stack.enter_async_context(control.heard(self._broker, self._instance, self._attempts.cancel_missions))
             log.info("taking orders", instance=self._instance, pool=self._settings.pool)
             await _first_of(stop, background)
             await self._leave()

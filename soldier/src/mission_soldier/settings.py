@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     Empty: the built-in handlers only.
     """
 
-    commander_url: str = "http://localhost:8080"
+    commander_url: str = "http://127.0.0.1:8484"
     """The Commander's address."""
 
     client_id: str = "soldier"
@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     client_secret: SecretStr | None = None
     """The secret that goes with the client id. Unset: no token is asked for, and calls carry none."""
 
-    rabbitmq_urls: Annotated[tuple[SecretStr, ...], NoDecode] = (SecretStr("amqp://guest:guest@localhost:5672/"),)
+    rabbitmq_urls: Annotated[tuple[SecretStr, ...], NoDecode] = (SecretStr("amqp://guest:guest@127.0.0.1:5672/"),)
     """The nodes of one RabbitMQ cluster, separated by commas, tried in turn. They may carry a password."""
 
     namespace: DnsLabel = "default"

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 
@@ -24,6 +25,8 @@ from mission_contracts.soldiering import (
 from mission_soldier.book import Key
 from mission_soldier.commander import CommanderAwayError, UnknownSoldierError
 
+ERA: Final = Era(1)
+
 Judge = Callable[[Claim], ClaimAnswer | None]
 
 
@@ -42,7 +45,7 @@ class FakeCommander:
     heartbeat_seconds: float = 0.02
     lease_seconds: float = 1.0
     timeout_seconds: float = 60.0
-    era: Era = Era(1)
+    era: Era = ERA
     judge: Judge = field(default=lambda _claim: None)
     """Overrules the verdict on a claim, where it gives one."""
     is_away: bool = False
@@ -155,7 +158,7 @@ def an_order(
     known = envelope or Envelope(
         mission_id=MissionId(mission_id), namespace="default", pool="default", type=mission_type, accepted_at=1.0
     )
-    return Order(v=messages.VERSION, era=Era(1), epoch=Epoch(epoch), envelope=known, payload=msgspec.Raw(payload))
+    return Order(v=messages.VERSION, era=ERA, epoch=Epoch(epoch), envelope=known, payload=msgspec.Raw(payload))
 
 
 def _listed(keys: set[Key]) -> tuple[Held, ...]:

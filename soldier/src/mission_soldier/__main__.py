@@ -1,0 +1,112 @@
+"""`mission-soldier`: a soldier as a process, on RabbitMQ and a Commander's address."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from contextlib import AsyncExitStack
+from typing import Final
+
+import pydantic
+import structlog
+import uvloop
+
+from mission_broker import rabbitmq
+from mission_soldier import commander, loading, logs, runtime
+from mission_soldier.errors import HandlerDefinitionError
+from mission_soldier.settings import Settings
+from mission_soldier.soldier import Soldier
+from mission_soldier.tokens import ClientSecret
+
+EXIT_NOW: Final = 130
+
+log = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Read the settings, run missions until told to stop."""
+    arguments = _parser().parse_args()
+    try:
+        settings = Settings() if arguments.handlers is None else Settings(handlers=arguments.handlers)
+        soldier = loading.load(settings.handlers)
+    except pydantic.ValidationError as error:
+        sys.exit(f"mission-soldier cannot start: {_readable(error)}")
+    except HandlerDefinitionError as error:
+        sys.exit(f"mission-soldier cannot start: {error}")
+    logs.configure(settings.log_format, settings.log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        loop = runner.get_loop()
+        run_through_exits(loop, loop.create_task(_serve(soldier, settings)))
+
+
+def run_through_exits(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
+    """Run to the task's end. A SystemExit or KeyboardInterrupt from a task that some handler started ends the
+    event loop's run; it ends nothing else."""
+    while not task.done():
+        try:
+            loop.run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt):
+            if task.done():
+                raise
+            log.exception("a handler's task tried to end the process")
+    task.result()
+
+
+async def _serve(soldier: Soldier, settings: Settings) -> None:
+    stop = asyncio.Event()
+    instance = settings.instance_name()
+    async with AsyncExitStack() as stack:
+        _on_signals(stop)
+        broker = await stack.enter_async_context(rabbitmq.connect(_rabbitmq_settings(settings, instance)))
+        post = await stack.enter_async_context(commander.connect(settings.commander_url, _secret(settings)))
+        await runtime.serve(soldier, settings, broker, post, instance=instance, stop=stop)
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    """The first signal asks to leave, the second does not ask."""
+
+    def stop_or_exit() -> None:
+        if stop.is_set():
+            os._exit(EXIT_NOW)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop_or_exit)
+
+
+def _rabbitmq_settings(settings: Settings, instance: str) -> rabbitmq.RabbitMQSettings:
+    urls = tuple(url.get_secret_value() for url in settings.rabbitmq_urls)
+    return rabbitmq.RabbitMQSettings(urls=urls, name=f"soldier {instance}")
+
+
+def _secret(settings: Settings) -> ClientSecret | None:
+    return ClientSecret(settings.client_id, settings.client_secret) if settings.client_secret else None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mission-soldier",
+        description="Runs missions of one pool with your handlers, until SIGTERM.",
+        epilog="Settings come from the environment: "
+        + ", ".join(f"SOLDIER_{name.upper()}" for name in Settings.model_fields)
+        + ". What each means: docs/reference/settings.md.",
+    )
+    parser.add_argument(
+        "handlers",
+        nargs="?",
+        help="your handlers as module:attribute, for example shop.handlers:soldier (default: SOLDIER_HANDLERS; "
+        "with neither, only the built-in noop and simulate)",
+    )
+    return parser
+
+
+def _readable(error: pydantic.ValidationError) -> str:
+    def name(location: tuple[int | str, ...]) -> str:
+        return "SOLDIER_" + ".".join(str(part) for part in location).upper()
+
+    return "; ".join(f"{name(one['loc'])}: {one['msg']}" for one in error.errors(include_input=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Hears the control fanout: hints that make a cancellation faster than the next heartbeat's answer."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from mission_broker.port import Broker, BrokerAwayError, Delivery
+from mission_contracts import messages, topology
+from mission_contracts.errors import UnreadableMessageError
+from mission_contracts.messages import ControlMessage
+from mission_contracts.mission import Instance, MissionId
+from mission_contracts.topology import Queue
+
+PREFETCH = 100
+
+
+@asynccontextmanager
+async def heard(
+    broker: Broker, instance: Instance, on_cancel: Callable[[Iterable[MissionId]], None]
+) -> AsyncIterator[None]:
+    """Pass on cancellations while the context is open. A lost hint costs nothing but time."""
+    queue = Queue(name=f"{topology.CONTROL.name}.{instance}", bound_to=topology.CONTROL, key="", transient=True)
+
+    def arrived(deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            with suppress(UnreadableMessageError):  # the heartbeat says the same for sure
+                on_cancel(messages.decode(delivery.body, ControlMessage).cancel)
+            delivery.ack()
+
+    with suppress(BrokerAwayError):  # it is declared when the broker is back
+        await broker.declare([queue])
+    async with broker.consume(queue, arrived, prefetch=PREFETCH):
+        yield
