@@ -1,5 +1,6 @@
 """`python -m tools.demo`: missions on a real API server, from nothing to nothing. KEEP=1 leaves it up until Ctrl-C."""
 
+import argparse
 import contextlib
 import os
 import secrets
@@ -8,7 +9,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,11 +31,14 @@ WHERE_FROM: Final[Mapping[Source, str]] = {
 }
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tools.demo", description=__doc__)
+    parser.add_argument("--state", type=Path, help="where data and logs are kept meanwhile [a new folder in .state]")
+    wanted = parser.parse_args(arguments).state
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     teller = Teller()
     try:
-        with _state() as state:
+        with _state(wanted or ROOT / ".state" / f"demo-{secrets.token_hex(3)}") as state:
             _tell(state, teller, keep=os.environ.get("KEEP", "") not in {"", "0"})
     except KeyboardInterrupt:
         teller.line("\nEnded; nothing is left running.")
@@ -117,12 +121,11 @@ def _path_of(kube: KubeAccess) -> Path:
 
 
 @contextlib.contextmanager
-def _state() -> Iterator[Path]:
+def _state(state: Path) -> Iterator[Path]:
     """A folder of this run's own; it stays only when something went wrong, for its logs."""
-    state = ROOT / ".state" / f"demo-{secrets.token_hex(3)}"
     state.mkdir(parents=True)
     try:
-        yield state
+        yield state.resolve()
     except StackError as error:
         raise StackError(f"{error}\nThe logs of all processes are in {state}.") from error
     except BaseException:
@@ -132,4 +135,4 @@ def _state() -> Iterator[Path]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
