@@ -5,7 +5,7 @@ import json
 import secrets
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -50,27 +50,28 @@ def running(launch: Launch) -> Iterator[None]:
 
 
 def dev(state: Path) -> Launch:
-    """`missionctl dev`: Commander and soldiers in one process."""
-    port = free_port()
+    """`missionctl dev`: Commander and soldiers in one process; ready once it has left its note."""
+    note = state / "missionctl"
     return _launch(
         "missionctl",
-        ("missionctl", "dev", "--port", str(port), "--concurrency", str(SLOTS)),
+        ("missionctl", "dev", "--port", "0", "--concurrency", str(SLOTS), "--drain-seconds", "1"),
         state,
-        is_ready_at=f"http://{LOOPBACK}:{port}/readyz",
-        environment={context_file.STATE_DIR_VARIABLE: str(state / "missionctl")},
+        is_ready=lambda: context_file.read(context_file.path_in(note)) is not None,
+        environment={context_file.STATE_DIR_VARIABLE: str(note)},
     )
 
 
 def commander_of_dev(state: Path) -> Commander:
     """Read the note that `missionctl dev` leaves for the commands that follow it."""
-    context = context_file.read(context_file.path_in(state / "missionctl"))
+    note = state / "missionctl"
+    context = context_file.read(context_file.path_in(note))
     if context is None:
-        raise DemoError(f"`missionctl dev` serves but left no note in {state / 'missionctl'}: see its log there")
+        raise DemoError(f"`missionctl dev` took its note away again: see {state / 'missionctl.log'}")
     return Commander(
         url=context.url,
         operator_id=context.operator.client_id,
         operator_secret=context.operator.client_secret,
-        environment={context_file.STATE_DIR_VARIABLE: str(state / "missionctl")},
+        environment={context_file.STATE_DIR_VARIABLE: str(note)},
     )
 
 
@@ -113,7 +114,7 @@ def commander_on(servers: Servers, state: Path) -> tuple[Commander, Launch, Laun
         "commander",
         ("mission_commander",),
         state,
-        is_ready_at=f"{url}/readyz",
+        is_ready=lambda: _answers(f"{url}/readyz"),
         environment={
             "COMMANDER_INSTALL_KEY": keys["install"],
             "COMMANDER_CLIENTS": json.dumps(clients),
@@ -133,7 +134,7 @@ def _soldier(commander: Commander, servers: Servers, secret: str, state: Path) -
         "soldier",
         ("mission_soldier",),
         state,
-        is_ready_at=f"http://{LOOPBACK}:{port}/livez",
+        is_ready=lambda: _answers(f"http://{LOOPBACK}:{port}/livez"),
         environment={
             "SOLDIER_COMMANDER_URL": commander.url,
             "SOLDIER_CLIENT_SECRET": secret,
@@ -157,7 +158,7 @@ def operator(commander: Commander, kube: KubeAccess, state: Path, *, may_make_po
         "operator",
         ("mission_operator",),
         state,
-        is_ready_at=f"http://{LOOPBACK}:{port}/readyz",
+        is_ready=lambda: _answers(f"http://{LOOPBACK}:{port}/readyz"),
         environment={
             **kube.environment(),
             "OPERATOR_COMMANDER_URL": commander.url,
@@ -183,12 +184,17 @@ def _default_pool(*, may_make_pods: bool) -> dict[str, object]:
 
 
 def _launch(
-    name: str, module_and_arguments: tuple[str, ...], state: Path, *, is_ready_at: str, environment: Mapping[str, str]
+    name: str,
+    module_and_arguments: tuple[str, ...],
+    state: Path,
+    *,
+    is_ready: Callable[[], bool],
+    environment: Mapping[str, str],
 ) -> Launch:
     return Launch(
         name=name,
         command=(sys.executable, "-m", *module_and_arguments),
-        is_ready=lambda: _answers(is_ready_at),
+        is_ready=is_ready,
         log=state / f"{name}.log",
         environment=environment,
     )
