@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     up = commands.add_parser("up", help="start servers, print their addresses, stay until interrupted")
     up.set_defaults(run=_up)
+    up.add_argument("--stay", action="store_true", help="go on when whoever started this is gone")
     up.add_argument("--state", type=Path, help="state folder; wiped at start, kept at the end [new, removed]")
     prepare = commands.add_parser("prepare", help="install or build what the servers need")
     prepare.set_defaults(run=_prepare)
@@ -73,8 +74,10 @@ def _reason_not_to(ensure: Callable[[], object]) -> str | None:
 
 
 def _up(options: argparse.Namespace) -> None:
+    parent = os.getppid()
     _prepare(options)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a script's background job is born deaf to SIGINT
+        signal.signal(number, signal.default_int_handler)
     with (
         contextlib.suppress(KeyboardInterrupt),
         _state(options.state) as state,
@@ -83,7 +86,8 @@ def _up(options: argparse.Namespace) -> None:
         for kind in options.only:
             _print_exports(_start(kind, state, servers))
         print(f"# Logs and data are in {state}. Ctrl-C stops what was started here.", flush=True)
-        _wait_for_the_end()
+        while options.stay or os.getppid() == parent:
+            time.sleep(0.5)
 
 
 @contextlib.contextmanager
@@ -111,13 +115,6 @@ def _start(kind: str, state: Path, servers: contextlib.ExitStack) -> Mapping[str
 def _print_exports(variables: Mapping[str, str]) -> None:
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}", flush=True)
-
-
-def _wait_for_the_end() -> None:
-    """Until a signal, or until whoever started us is gone."""
-    parent = os.getppid()
-    while os.getppid() == parent:
-        time.sleep(0.5)
 
 
 if __name__ == "__main__":
