@@ -43,10 +43,18 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         teller.line("\nEnded; nothing is left running.")
         return INTERRUPTED
+    except BrokenPipeError:
+        _forget_stdout()
+        return 1
     except StackError as error:
         teller.trouble(f"\nerror: {error}")
         return 1
     return 0
+
+
+def _forget_stdout() -> None:
+    """Nobody reads on (`make demo | head`): what Python still wants to flush at its end goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(state: Path, teller: Teller, *, keep: bool) -> None:

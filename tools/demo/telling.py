@@ -4,6 +4,8 @@ import sys
 from collections.abc import Mapping
 from typing import Final, TextIO
 
+from tools.demo.watching import Look
+
 BOLD: Final = "1"
 DIM: Final = "2"
 RED: Final = "31"
@@ -31,10 +33,14 @@ class Teller:
         """Show a command as the reader could type it."""
         self.line(self._in(DIM, f"$ {text}"))
 
-    def row(self, text: str, *, after_seconds: float | None = None) -> None:
-        """Show a line of `kubectl get missions`, its state in colour."""
-        clock = "        " if after_seconds is None else f"{after_seconds:6.1f}s "
-        self.line(self._in(DIM, clock) + self._painted(text))
+    def look(self, look: Look, after_seconds: float) -> None:
+        """Show what the watch saw, and when."""
+        self.line(self._in(DIM, f"{after_seconds:6.1f}s  ") + self._painted(look.text()))
+
+    def rows(self, table: str) -> None:
+        """Show what `kubectl get missions` printed, its states in colour."""
+        for line in table.splitlines():
+            self.line(self._painted(line))
 
     def trouble(self, text: str) -> None:
         self.line(self._in(RED, text))

@@ -11,7 +11,7 @@ from tools.demo.clusters import Source, choose
 from tools.demo.endings import ENDINGS, surprises
 from tools.demo.errors import DemoError
 from tools.demo.telling import Teller
-from tools.demo.watching import news
+from tools.demo.watching import HEADER, Look, look, news
 
 SAMPLES = Path(__file__).parents[3] / "manifests" / "samples"
 
@@ -48,34 +48,67 @@ class TestTheServers:
 
 
 class TestTheWatch:
-    def test_a_line_that_shows_nothing_new_is_left_out(self) -> None:
+    @pytest.mark.parametrize(
+        ("line", "cells"),
+        [
+            ("hello   Queued      noop  default                     0s", "Queued|noop|default|||"),
+            (
+                "hello   InProgress  noop  default  1                  0s",
+                ("InProgress", "noop", "default", "1", "", ""),
+            ),
+            (
+                "hello   InProgress  noop  default  1  40              1s",
+                ("InProgress", "noop", "default", "1", "40", ""),
+            ),
+            (
+                "hello   Completed   noop  default  1  100  1.03s      9s",
+                ("Completed", "noop", "default", "1", "100", "1.03s"),
+            ),
+            (
+                "hello   Failed      noop  default  2       4m05s    6m1s",
+                ("Failed", "noop", "default", "2", "", "4m05s"),
+            ),
+            (
+                "hello   Cancelled   noop  default          0.00s      0s",
+                ("Cancelled", "noop", "default", "", "", "0.00s"),
+            ),
+        ],
+    )
+    def test_empty_cells_are_found_again(self, line: str, cells: str) -> None:
+        assert look(line) == Look(("hello", *cells.split("|")))
+
+    def test_lines_that_show_nothing_new_are_left_out(self) -> None:
         lines = [
-            "NAME   STATE        TYPE   AGE\n",
-            "hello               noop   0s\n",
-            "hello  InProgress   noop   0s\n",
-            "hello  InProgress   noop   1s\n",
-            "other  InProgress   noop   1s\n",
+            "NAME   STATE        TYPE   POOL     ATTEMPT   PROGRESS   DURATION   AGE\n",
+            "hello               noop   default                                  0s\n",
+            "hello  InProgress   noop   default  1                               0s\n",
+            "hello  InProgress   noop   default  1                               1s\n",
+            "other  InProgress   noop   default  1                               1s\n",
             "\n",
-            "hello  Completed    noop   1s\n",
+            "hello  Completed    noop   default  1                    1.00s      1s\n",
         ]
-        assert [line.split()[:2] for line in news(lines)] == [
-            ["NAME", "STATE"],
-            ["hello", "noop"],
-            ["hello", "InProgress"],
-            ["other", "InProgress"],
-            ["hello", "Completed"],
+        assert [found.cells[:2] for found in news(lines)] == [
+            ("NAME", "STATE"),
+            ("hello", "InProgress"),
+            ("other", "InProgress"),
+            ("hello", "Completed"),
         ]
+
+    def test_all_lines_have_the_same_columns(self) -> None:
+        short, long = Look(("a", "Queued", "noop", "default", "1", "", "")), Look(HEADER)
+        assert short.text().index("noop") == long.text().index("TYPE")
+        assert short.text().index("default") == long.text().index("POOL")
 
 
 class TestTheTelling:
     def test_a_pipe_gets_plain_text(self) -> None:
         out = io.StringIO()
-        Teller(out).row("hello  Completed  noop", after_seconds=1.25)
-        assert out.getvalue() == "   1.2s hello  Completed  noop\n"
+        Teller(out).look(Look(("hello", "Completed", "noop", "default", "1", "", "1.00s")), 1.25)
+        assert out.getvalue().split() == ["1.2s", "hello", "Completed", "noop", "default", "1", "1.00s"]
 
     def test_a_terminal_gets_the_state_in_colour(self) -> None:
         out = io.StringIO()
-        Teller(out, colours=True).row("hello  Failed  noop")
+        Teller(out, colours=True).rows("hello  Failed  noop")
         assert "\x1b[31mFailed\x1b[0m" in out.getvalue()
 
 
