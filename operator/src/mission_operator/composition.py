@@ -22,6 +22,10 @@ from mission_operator.leadership import Leadership, LeaseLostError
 from mission_operator.missions.api import MissionApi
 from mission_operator.missions.reconciling import MissionReconciler
 from mission_operator.missions.resyncing import Resync
+from mission_operator.pools import default
+from mission_operator.pools.api import PoolApi
+from mission_operator.pools.deployment import Installation
+from mission_operator.pools.reconciling import PoolReconciler
 from mission_operator.probes import Probes
 from mission_operator.settings import OperatorSettings
 from mission_operator.watching import Watcher
@@ -52,15 +56,20 @@ class Operator:
         objects = MissionApi(api, namespace)
         self._missions = MissionReconciler(
             commander, objects, reachability, self._announcer, self._echoes, clock,
+            on_room=lambda: self._resync.ask("room in the outbox"),
             patches_in_flight=settings.patches_in_flight,
         )  # fmt: skip
         self._resync = Resync(self._missions, commander, objects, namespace, every_seconds=settings.resync_seconds)
+        pool_objects = PoolApi(api, namespace)
+        self._pools = PoolReconciler(commander, pool_objects, _installation(settings), clock)
+        self._default_pool = _DefaultPool(settings, pool_objects)
         self._events = EventFollower(
             commander, reachability, namespace, on_view=self._missions.take_view, on_gap=self._gap
         )
 
     async def run(self) -> None:
         """Act until SIGTERM, or until the watches are found dead."""
+        self._watcher.pools(self._look_at_pool)
         self._watcher.missions(self._look_at_mission)
         self._watcher.lease(self._look_at_lease)
         async with asyncio.TaskGroup() as group:
@@ -76,6 +85,8 @@ class Operator:
 
     def _parts(self) -> tuple[Coroutine[Any, Any, None], ...]:
         return (
+            self._default_pool.create(),
+            self._pools.run(),
             self._missions.run(),
             self._resync.run(),
             self._events.run(),
@@ -100,11 +111,35 @@ class Operator:
     def _look_at_mission(self, body: Mapping[str, Any], is_gone: bool) -> None:
         self._missions.look(body, is_gone=is_gone)
 
+    def _look_at_pool(self, body: Mapping[str, Any], is_gone: bool) -> None:
+        self._pools.look(body, is_gone=is_gone)
+
     def _look_at_lease(self, _body: Mapping[str, Any], _is_gone: bool) -> None:
         self._lease_seen.happened()
 
     def _gap(self, why: str) -> None:
+        self._pools.declare_again()
         self._resync.ask(why)
+
+
+class _DefaultPool:
+    def __init__(self, settings: OperatorSettings, objects: PoolApi) -> None:
+        self._body = default.read(settings.default_pool_file) if settings.default_pool_file else None
+        self._objects = objects
+
+    async def create(self) -> None:
+        if self._body is not None:
+            await default.create_if_absent(self._objects, self._body)
+
+
+def _installation(settings: OperatorSettings) -> Installation:
+    return Installation(
+        image=settings.soldier_image,
+        commander_url=str(settings.soldier_commander_url or settings.commander_url),
+        client_id=settings.soldier_client_id,
+        secret_name=settings.soldier_secret_name,
+        service_account=settings.soldier_service_account,
+    )
 
 
 class Service:

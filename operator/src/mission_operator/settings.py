@@ -56,13 +56,16 @@ class OperatorSettings(BaseSettings):
     """The Commander's address as soldiers see it. Default: the operator's own `commander_url`."""
 
     soldier_secret_name: str = "mission-soldier"  # noqa: S105 - the name of a Secret, not its content
-    """The Secret whose keys soldiers get as environment variables: broker addresses, client id and secret.
+    """The Secret that soldiers log in with: its keys are `client-secret` and `rabbitmq-urls`.
 
-    Only its name is used here: the operator holds no right to read Secrets.
+    Only its name is used here: the kubelet reads it, the operator holds no right on Secrets.
     """
 
-    soldier_service_account: str = "mission-soldier"
-    """The ServiceAccount soldiers run as; it needs no rights."""
+    soldier_client_id: str = "soldier"
+    """The name soldiers log in to the Commander with."""
+
+    soldier_service_account: str = "default"
+    """The ServiceAccount that soldiers run as; it needs no rights."""
 
     probe_port: int = Field(default=8081, ge=0, le=65535)
     """Where /livez and /readyz answer. 0 takes any free port and logs it."""

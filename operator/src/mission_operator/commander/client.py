@@ -10,7 +10,7 @@ import msgspec
 
 from mission_contracts.clock import Clock
 from mission_contracts.envelope import Door
-from mission_contracts.errors import Problem
+from mission_contracts.errors import PROBLEM_CONTENT_TYPE, Problem
 from mission_contracts.mission import MissionId
 from mission_contracts.rest import (
     AcknowledgedRequest,
@@ -124,7 +124,7 @@ class CommanderClient:
                 if not answer.is_success:
                     await answer.aread()
                     self._token.doubt(answer.status_code)
-                    raise CommanderAwayError(f"the event stream was refused with {answer.status_code}")
+                    raise _refusal(answer, "GET /events")
                 yield answer.aiter_lines()
         except (httpx.HTTPError, OSError) as error:
             raise CommanderAwayError(f"the event stream ended: {error!r}") from error
@@ -135,7 +135,7 @@ class CommanderClient:
             answer = await self._http.request(method, path, headers=headers, timeout=_TIMEOUT, **request)
         except (httpx.HTTPError, OSError) as error:
             raise CommanderAwayError(f"the Commander did not answer {method} {path}: {error!r}") from error
-        if answer.is_success or (may_be_unknown and answer.status_code == httpx.codes.NOT_FOUND):
+        if answer.is_success or (may_be_unknown and _is_unknown(answer)):
             return answer
         self._token.doubt(answer.status_code)
         raise _refusal(answer, f"{method} {path}")
@@ -187,6 +187,12 @@ def _read(answer: httpx.Response, model: type[_T]) -> _T:
         raise CommanderAwayError(
             f"the Commander's answer to {answer.request.url.path} is unreadable: {error}"
         ) from error
+
+
+def _is_unknown(answer: httpx.Response) -> bool:
+    """Tell whether the Commander itself said 404, and not a proxy before it."""
+    content_type: str = answer.headers.get("Content-Type", "")
+    return answer.status_code == httpx.codes.NOT_FOUND and content_type.startswith(PROBLEM_CONTENT_TYPE)
 
 
 def _view(answer: httpx.Response) -> MissionView | None:

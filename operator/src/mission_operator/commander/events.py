@@ -10,7 +10,7 @@ import structlog
 
 from mission_contracts.rest import MissionView
 from mission_operator.backoff import Backoff
-from mission_operator.commander.client import CommanderAwayError
+from mission_operator.commander.client import CommanderAwayError, CommanderRefusedError
 from mission_operator.commander.reachability import Reachability
 
 _log: Final = structlog.get_logger()
@@ -84,6 +84,9 @@ class EventFollower:
         while True:
             try:
                 await self._follow_once()
+            except CommanderRefusedError as error:
+                self._last_event_id = ""
+                _log.warning("the event stream was refused, following from now on", why=str(error))
             except CommanderAwayError as error:
                 self._reachability.failed()
                 _log.warning("the event stream broke, following again", why=str(error))
@@ -108,6 +111,7 @@ class EventFollower:
         if event.id:
             self._last_event_id = event.id
         if event.kind == "reset":
+            self._last_event_id = ""  # it is too old to resume from, and would be again
             self._on_gap("reset")
         elif event.kind == "mission":
             self._take_view(event)

@@ -21,6 +21,9 @@ from mission_operator.commander.reachability import Reachability
 
 _log: Final = structlog.get_logger()
 
+_REFUSALS: Final = frozenset({400, 409, 413, 422})
+"""Answers that blame the mission. Any other (403: our role is wrong) says nothing about it, and it waits."""
+
 MAX_ITEMS: Final = 500
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
@@ -105,12 +108,17 @@ class Outbox:
             await self._arrived.wait()
             batch = self._next_batch()
             try:
-                await self._send(batch)
+                held_up = await self._send(batch)
             except CommanderAwayError as error:
                 self._put_back(batch)
                 self._reachability.failed()
                 _log.warning("submissions wait: the Commander is away", waiting=len(self._waiting), why=str(error))
                 await asyncio.sleep(backoff.next(error.retry_after_seconds))
+                continue
+            if held_up:
+                self._put_last(held_up)
+                _log.warning("the Commander cannot take some missions now", count=len(held_up))
+                await asyncio.sleep(backoff.next())
             else:
                 backoff.reset()
 
@@ -134,35 +142,37 @@ class Outbox:
         self._waiting.extendleft(reversed([one for one in batch if one.mission_id in self._unsettled]))
         self._arrived.set()
 
-    async def _send(self, batch: Sequence[Pending]) -> None:
+    def _put_last(self, held_up: Sequence[Pending]) -> None:
+        # Behind the others, so that a few that fail each time never stand in everyone's way.
+        self._waiting.extend(held_up)
+        self._arrived.set()
+
+    async def _send(self, batch: Sequence[Pending]) -> list[Pending]:
+        """Submit these together; gives those that have to be submitted again."""
         if not batch:
-            return
+            return []
         try:
             answers = await self._commander.submit([one.body for one in batch])
         except CommanderRefusedError as error:
-            await self._send_apart(batch, error.problem)
-            return
+            return await self._send_apart(batch, error.problem)
         self._reachability.answered()
-        held_up = [self._take(one, answer) for one, answer in zip(batch, answers, strict=True)]
-        if any(held_up):
-            raise CommanderAwayError("the Commander took some of the missions and cannot take the others now")
+        return [one for one, answer in zip(batch, answers, strict=True) if self._take(one, answer)]
 
-    async def _send_apart(self, batch: Sequence[Pending], problem: Problem) -> None:
+    async def _send_apart(self, batch: Sequence[Pending], problem: Problem) -> list[Pending]:
         """Find the one that spoils the batch: the whole was refused, which says nothing about its neighbours."""
         if len(batch) == 1:
             self._settle(batch[0])
             self._on_refused(batch[0], problem)
-            return
+            return []
         middle = len(batch) // 2
-        await self._send(batch[:middle])
-        await self._send(batch[middle:])
+        return [*await self._send(batch[:middle]), *await self._send(batch[middle:])]
 
     def _take(self, pending: Pending, answer: BatchItem) -> bool:
         """Settle one answer; True when it has to be submitted again."""
         if answer.mission is not None:
             self._settle(pending)
             self._on_accepted(pending, answer.mission)
-        elif answer.problem is not None and 400 <= answer.status < 500 and answer.status != 429:
+        elif answer.problem is not None and answer.status in _REFUSALS:
             self._settle(pending)
             self._on_refused(pending, answer.problem)
         return pending.mission_id in self._unsettled

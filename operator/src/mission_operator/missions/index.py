@@ -9,7 +9,8 @@ from enum import IntEnum
 import msgspec
 
 from mission_contracts.mission import MissionId
-from mission_operator.missions.observing import Observed, Since
+from mission_operator.missions.observing import Observed
+from mission_operator.objects import Since
 
 
 class Cancelling(IntEnum):

@@ -8,13 +8,7 @@ import msgspec
 
 from mission_contracts.mission import MissionId, MissionState
 from mission_contracts.resources import ConditionStatus, MissionCondition
-
-
-class Since(msgspec.Struct, frozen=True):
-    """A condition as the object shows it: what it says, and since when."""
-
-    status: ConditionStatus
-    at: datetime
+from mission_operator.objects import Since, conditions_shown
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,12 +75,8 @@ def _shown(status: Mapping[str, Any] | None) -> Shown | None:
         epoch=status.get("epoch", 0),
         attempt=status.get("attempt", 0),
         finished_at=_moment(status.get("finishedAt")),
-        conditions={one["type"]: _since(one) for one in status.get("conditions", ())},
+        conditions=conditions_shown(status),
     )
-
-
-def _since(condition: Mapping[str, Any]) -> Since:
-    return Since(ConditionStatus(condition["status"]), datetime.fromisoformat(condition["lastTransitionTime"]))
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -5,7 +5,7 @@ times. Both are handled at once and without waiting; what takes time is handed t
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, assert_never
 
@@ -61,6 +61,7 @@ class MissionReconciler:
         echoes: Echoes,
         clock: Clock,
         *,
+        on_room: Callable[[], None],
         patches_in_flight: int = 32,
         hold_seconds: float = 0.1,
     ) -> None:
@@ -69,6 +70,8 @@ class MissionReconciler:
         self._announcer = announcer
         self._echoes = echoes
         self._clock = clock
+        self._on_room = on_room
+        self._left_out = False
         self.index = Index()
         self.outbox = Outbox(commander, reachability, on_accepted=self._accepted, on_refused=self._refused)
         self._deeds = Deeds(reachability)
@@ -137,6 +140,8 @@ class MissionReconciler:
     def _submit(self, observed: Observed, body: Mapping[str, Any]) -> None:
         if self.outbox.offer(submission(observed, body.get("spec") or {})):
             self.index.change(observed.mission_id, is_submitted=True, suspend=observed.suspend)
+        else:
+            self._left_out = True
 
     def _set_suspend(self, mission_id: MissionId, suspend: bool) -> None:
         self.index.change(mission_id, suspend=suspend)
@@ -178,6 +183,9 @@ class MissionReconciler:
     def _accepted(self, pending: Pending, view: MissionView) -> None:
         self.index.change(pending.mission_id, is_accepted=True)
         self.take_view(view)
+        if self._left_out and self.outbox.is_empty:
+            self._left_out = False
+            self._on_room()
 
     def _refused(self, pending: Pending, problem: Problem) -> None:
         known = self.index.of(pending.mission_id)

@@ -6,6 +6,7 @@ from mission_contracts.clock import Clock
 from mission_contracts.rest import MissionView
 from mission_operator.missions import status
 from mission_operator.missions.index import Index
+from mission_operator.objects import status_patch
 
 
 class Renderer:
@@ -18,12 +19,12 @@ class Renderer:
     def full(self, view: MissionView) -> bytes:
         known = self._index.of(view.mission_id)
         rendered = status.status_of(view, generation=known.generation, shown=known.conditions, now=self._now())
-        return status.patch_of(view.mission_id, rendered)
+        return status_patch(view.mission_id, rendered)
 
     def minimal(self, view: MissionView) -> bytes:
         known = self._index.of(view.mission_id)
         rendered = status.minimal_status_of(view, generation=known.generation, shown=known.conditions, now=self._now())
-        return status.patch_of(view.mission_id, rendered)
+        return status_patch(view.mission_id, rendered)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.now(), UTC)

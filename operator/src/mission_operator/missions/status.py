@@ -4,15 +4,13 @@ The views that the operator makes itself (refused, Commander unreachable) take t
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
-
-import msgspec
 
 from mission_contracts.mission import MissionId, MissionState, Reason
 from mission_contracts.resources import ConditionStatus, MissionCondition, duration_text, whole_percent
 from mission_contracts.rest import MissionView
-from mission_operator.missions.observing import Since
+from mission_operator.objects import Since, moment_text, since
 
 _MAX_MESSAGE: Final = 1024
 _NOT_ACCEPTED: Final = frozenset({Reason.REFUSED, Reason.COMMANDER_UNREACHABLE})
@@ -136,8 +134,7 @@ def _condition(
     generation: int,
     shown: Mapping[str, Since],
 ) -> Status:
-    before = shown.get(kind)
-    since = before.at if before is not None and before.status is status else at
+    last_changed = since(shown, kind, status, otherwise=at)
     is_told_here = kind is not MissionCondition.ACCEPTED or view.reason in _NOT_ACCEPTED
     return _without_blanks(
         {
@@ -145,7 +142,7 @@ def _condition(
             "status": status.value,
             "reason": str(view.reason) if is_told_here else Reason.ACCEPTED.value,
             "message": view.message[:_MAX_MESSAGE] if is_told_here else "",
-            "lastTransitionTime": _text(since),
+            "lastTransitionTime": moment_text(last_changed),
             "observedGeneration": generation or None,
         }
     )
@@ -156,25 +153,8 @@ def _truth(value: bool) -> ConditionStatus:
 
 
 def _text(moment: datetime | None) -> str | None:
-    """Write a moment as Kubernetes does, to the millisecond, in UTC."""
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if moment is None else moment_text(moment)
 
 
 def _without_blanks(status: Status) -> Status:
     return {name: value for name, value in status.items() if value is not None and value != ""}
-
-
-def patch_of(mission_id: MissionId, status: Status) -> bytes:
-    """Replace the status of this very object.
-
-    The `test` is what keeps it from hitting a new object of the same name: the API server ignores a `metadata.uid`
-    in a merge patch on `/status` (it answers 200 and writes), and refuses this one.
-    """
-    return msgspec.json.encode(
-        (
-            {"op": "test", "path": "/metadata/uid", "value": mission_id},
-            {"op": "add", "path": "/status", "value": status},
-        )
-    )

@@ -1,0 +1,1 @@
+"""SoldierPools: declared at the Commander, one Deployment each, and how they are doing."""

@@ -1,0 +1,31 @@
+"""SoldierPools and their Deployments at the API server."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from mission_operator.kube import Answer, Kube, deployments_path, pools_path
+from mission_operator.pools.deployment import name_of
+from mission_operator.pools.observing import Pool
+
+
+class PoolApi:
+    """Reads and writes what belongs to pools."""
+
+    def __init__(self, api: Kube, namespace: str) -> None:
+        self._kube = api
+        self._namespace = namespace
+
+    async def read_deployment(self, pool: Pool) -> Answer:
+        return await self._kube.request("GET", deployments_path(pool.namespace, name_of(pool.name)))
+
+    async def apply_deployment(self, pool: Pool, manifest: Mapping[str, Any]) -> Answer:
+        return await self._kube.apply(deployments_path(pool.namespace, name_of(pool.name)), manifest)
+
+    async def patch_status(self, pool: Pool, patch: bytes) -> Answer:
+        return await self._kube.json_patch(f"{pools_path(pool.namespace, pool.name)}/status", patch)
+
+    async def create(self, body: Mapping[str, Any]) -> Answer:
+        """Create a pool; 409 says that there is one of this name."""
+        return await self._kube.request("POST", pools_path(self._namespace), msgspec.json.encode(body))

@@ -1,0 +1,184 @@
+"""The Deployment of a pool: pure, from the pool's spec and a few settings of the installation.
+
+The pool's template adds to what stands here and replaces none of it: soldiers run without root, without privileges
+and without a token of the cluster, whatever a pool says.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from mission_contracts.resources import API_VERSION, SOLDIER_POOL, PodTemplate
+from mission_operator.pools.observing import Pool
+
+POOL_LABEL: Final = "missioncontrol.dev/pool"
+DIGEST_ANNOTATION: Final = "missioncontrol.dev/digest"
+_CONTAINER: Final = "soldier"
+_PROBE_PORT: Final = 8081
+_BEYOND_DRAIN_SECONDS: Final = 10
+"""What a soldier needs after its drain: to flush its reports and to close its connections."""
+
+CLIENT_SECRET_KEY: Final = "client-secret"  # noqa: S105 - a key of a Secret, not its content
+RABBITMQ_URLS_KEY: Final = "rabbitmq-urls"
+
+Manifest = dict[str, Any]
+
+
+class Installation(msgspec.Struct, frozen=True, kw_only=True):
+    """What all soldiers of this installation share."""
+
+    image: str
+    commander_url: str
+    client_id: str
+    secret_name: str
+    service_account: str
+
+
+def name_of(pool: str) -> str:
+    return f"soldier-{pool}"
+
+
+def labels_of(pool: str) -> dict[str, str]:
+    """The labels that select a pool's pods."""
+    return {"app.kubernetes.io/name": "soldier", POOL_LABEL: pool}
+
+
+def selector_text(pool: str) -> str:
+    return ",".join(f"{name}={value}" for name, value in labels_of(pool).items())
+
+
+def deployment_of(pool: Pool, installation: Installation) -> Manifest:
+    """Render the whole Deployment, with a digest of itself to tell whether a stored one is still the same."""
+    manifest: Manifest = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": name_of(pool.name),
+            "namespace": pool.namespace,
+            "labels": labels_of(pool.name) | {"app.kubernetes.io/managed-by": "mission-operator"},
+            "ownerReferences": [_owner(pool)],
+        },
+        "spec": {
+            "replicas": pool.wanted,
+            "selector": {"matchLabels": labels_of(pool.name)},
+            # A new version takes missions before an old one stops.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
+            "template": _pod(pool, installation),
+        },
+    }
+    manifest["metadata"]["annotations"] = {DIGEST_ANNOTATION: _digest(manifest)}
+    return manifest
+
+
+def is_like(stored: Mapping[str, Any], wanted: Manifest) -> bool:
+    """Tell whether a stored Deployment was last applied like this, and has the size it should have."""
+    annotations = stored["metadata"].get("annotations") or {}
+    is_same = annotations.get(DIGEST_ANNOTATION) == wanted["metadata"]["annotations"][DIGEST_ANNOTATION]
+    return bool(is_same and stored["spec"].get("replicas") == wanted["spec"]["replicas"])
+
+
+def belongs_to(stored: Mapping[str, Any], pool: Pool) -> bool:
+    """Tell whether a stored Deployment is this pool's."""
+    return any(owner.get("uid") == pool.uid for owner in stored["metadata"].get("ownerReferences") or ())
+
+
+def _owner(pool: Pool) -> Manifest:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": SOLDIER_POOL.kind,
+        "name": pool.name,
+        "uid": pool.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,  # it would need the right to set finalizers on pools
+    }
+
+
+def _digest(manifest: Manifest) -> str:
+    return hashlib.blake2b(msgspec.json.encode(manifest, order="sorted"), digest_size=16).hexdigest()
+
+
+def _pod(pool: Pool, installation: Installation) -> Manifest:
+    template = pool.spec.template or PodTemplate()
+    given = template.model_dump(mode="json", by_alias=True, exclude_none=True)
+    metadata = {"labels": given.get("labels", {}) | labels_of(pool.name)}
+    if "annotations" in given:
+        metadata["annotations"] = given["annotations"]
+    return {"metadata": metadata, "spec": _pod_spec(pool, installation, given)}
+
+
+_OF_THE_POD: Final = (
+    "nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "imagePullSecrets", "priorityClassName",
+)  # fmt: skip
+
+
+def _pod_spec(pool: Pool, installation: Installation, given: Manifest) -> Manifest:
+    return {field: given[field] for field in _OF_THE_POD if field in given} | {
+        "serviceAccountName": given.get("serviceAccountName", installation.service_account),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": pool.spec.drain_seconds + _BEYOND_DRAIN_SECONDS,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "volumes": [*_others(given.get("volumes", ()), "tmp"), {"name": "tmp", "emptyDir": {}}],
+        "containers": [_container(pool, installation, given)],
+    }
+
+
+def _container(pool: Pool, installation: Installation, given: Manifest) -> Manifest:
+    own = _environment(pool, installation)
+    container: Manifest = {
+        "name": _CONTAINER,
+        "image": pool.spec.image or installation.image,
+        "env": [*_others(given.get("env", ()), *(one["name"] for one in own)), *own],
+        "ports": [{"name": "probes", "containerPort": _PROBE_PORT}],
+        "livenessProbe": _probe("/livez", period_seconds=10, failures=3),
+        "readinessProbe": _probe("/readyz", period_seconds=2, failures=2),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [*_others(given.get("volumeMounts", ()), "tmp"), {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
+    }
+    if pool.spec.resources:
+        container["resources"] = pool.spec.resources.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return container | {field: given[field] for field in ("envFrom", "imagePullPolicy") if field in given}
+
+
+def _others(given: Any, *own: str) -> list[Manifest]:
+    """Leave out what a template names like something of ours."""
+    return [one for one in given if one["name"] not in own]
+
+
+def _environment(pool: Pool, installation: Installation) -> list[Manifest]:
+    values = {
+        "SOLDIER_NAMESPACE": pool.namespace,
+        "SOLDIER_POOL": pool.name,
+        "SOLDIER_CONCURRENCY": str(pool.spec.concurrency),
+        "SOLDIER_DRAIN_SECONDS": str(pool.spec.drain_seconds),
+        "SOLDIER_COMMANDER_URL": installation.commander_url,
+        "SOLDIER_CLIENT_ID": installation.client_id,
+        "SOLDIER_PROBE_PORT": str(_PROBE_PORT),
+    }
+    if pool.spec.handlers:
+        values["SOLDIER_HANDLERS"] = pool.spec.handlers
+    return [
+        *({"name": name, "value": value} for name, value in values.items()),
+        {"name": "SOLDIER_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        _secret("SOLDIER_CLIENT_SECRET", installation.secret_name, CLIENT_SECRET_KEY),
+        _secret("SOLDIER_RABBITMQ_URLS", installation.secret_name, RABBITMQ_URLS_KEY),
+    ]
+
+
+def _secret(variable: str, name: str, key: str) -> Manifest:
+    return {"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}
+
+
+def _probe(path: str, *, period_seconds: int, failures: int) -> Manifest:
+    return {
+        "httpGet": {"path": path, "port": "probes"},
+        "periodSeconds": period_seconds,
+        "failureThreshold": failures,
+        "timeoutSeconds": 2,
+    }

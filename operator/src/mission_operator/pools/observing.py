@@ -1,0 +1,50 @@
+"""All reading of a SoldierPool object, and what follows from its spec alone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from mission_contracts.resources import SoldierPoolSpec
+from mission_contracts.rest import PoolDeclaration
+from mission_operator.objects import Since, conditions_shown
+
+
+class Pool(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at a SoldierPool."""
+
+    uid: str
+    namespace: str
+    name: str
+    generation: int
+    spec: SoldierPoolSpec
+    status: Mapping[str, Any] = {}
+
+    @property
+    def wanted(self) -> int:
+        """How many soldiers there shall be."""
+        return self.spec.min_replicas if self.spec.replicas is None else self.spec.replicas
+
+    @property
+    def declaration(self) -> PoolDeclaration:
+        """What the Commander needs to know."""
+        return PoolDeclaration(
+            paused=self.spec.paused, replicas=self.wanted, max_replicas=max(self.spec.max_replicas, self.wanted)
+        )
+
+    @property
+    def conditions(self) -> Mapping[str, Since]:
+        return conditions_shown(self.status)
+
+
+def observe(body: Mapping[str, Any]) -> Pool:
+    """Read an object; ValueError when its spec is not one that this version knows."""
+    metadata = body["metadata"]
+    return Pool(
+        uid=metadata["uid"],
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        generation=metadata.get("generation", 1),
+        spec=SoldierPoolSpec.model_validate(body.get("spec") or {}),
+        status=body.get("status") or {},
+    )
