@@ -65,7 +65,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _pytest(name: str, marked: str) -> Stage:
     """All of `tests/`, chosen by marks alone, so that no folder is ever forgotten."""
-    return Stage(name=name, command=(sys.executable, "-m", "pytest", "-q", "-m", marked), is_pytest=True)
+    options = ("-q", "--continue-on-collection-errors", "-m", marked)
+    return Stage(name=name, command=(sys.executable, "-m", "pytest", *options), is_pytest=True)
 
 
 STAGES: Mapping[str, Stage] = {
