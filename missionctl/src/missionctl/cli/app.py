@@ -1,8 +1,9 @@
 """Every command with its options and its help; the work is elsewhere, and read only when it is done."""
 
+import os
 import sys
-from collections.abc import Sequence
-from importlib.metadata import version as installed
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -12,15 +13,19 @@ from typer.core import TyperGroup
 from mission_contracts.mission import MissionState, Priority
 from missionctl.cli.deferred import deferred
 from missionctl.cli.exits import TABLE, CommandError, Exit
-from missionctl.cli.formats import Format
+from missionctl.cli.formats import Format, LogLevel
 
 if TYPE_CHECKING:
-    from missionctl import client, dev
+    from importlib import metadata
+
+    from missionctl import client, context_file, dev
     from missionctl.cli import applying, places, running, screen, showing, waiting
 else:
     applying = deferred("missionctl.cli.applying")
     client = deferred("missionctl.client")
+    context_file = deferred("missionctl.context_file")
     dev = deferred("missionctl.dev")
+    metadata = deferred("importlib.metadata")
     places = deferred("missionctl.cli.places")
     running = deferred("missionctl.cli.running")
     screen = deferred("missionctl.cli.screen")
@@ -28,6 +33,7 @@ else:
     waiting = deferred("missionctl.cli.waiting")
 
 DAY_SECONDS: Final = 86_400.0
+SERVERS: Final = frozenset({"fastapi", "mission_broker", "mission_commander", "mission_soldier", "uvicorn", "uvloop"})
 HOISTED: Final = ("--url", "--client-id", "--client-secret-file")
 
 
@@ -68,6 +74,18 @@ def hoisted(args: Sequence[str]) -> list[str]:
     return first + others
 
 
+@contextmanager
+def servers_needed() -> Iterator[None]:
+    """The client is of use without the servers; only `dev` needs them."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in SERVERS:
+            raise
+        sentence = f"there is no {error.name} here: install the servers with `pip install 'missionctl[dev-server]'`"
+        raise CommandError(sentence, Exit.USAGE) from error
+
+
 def _ended(sentence: str, code: Exit) -> typer.Exit:
     screen.Screen().complain(sentence)
     return typer.Exit(code)
@@ -94,6 +112,13 @@ Output = Annotated[Format, typer.Option("--output", "-o", help="How to print.")]
 Words = Annotated[list[str], typer.Argument(metavar="NAME|ID...", help="Missions, by name or id.")]
 
 
+def print_version(wanted: bool) -> None:
+    """What --version does, before anything else is looked at."""
+    if wanted:
+        version()
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     ctx: typer.Context,
@@ -108,16 +133,15 @@ def root(
         Path | None,
         typer.Option(metavar="FILE", help="Its secret [dim](MISSIONCTL_CLIENT_SECRET holds one itself)[/dim]."),
     ] = None,
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=print_version)
+    ] = False,
 ) -> None:
     """Durable background work, run by warm soldiers.
 
     Try it: [bold]missionctl dev[/bold] in one terminal, [bold]missionctl run simulate --wait[/bold] in another.
     Without --url and MISSIONCTL_URL, commands speak to the Commander that `missionctl dev` started.
     """
-    if show_version:
-        version()
-        raise typer.Exit
     ctx.obj = places.Flags(url=url, client_id=client_id, client_secret_file=client_secret_file)
 
 
@@ -268,8 +292,42 @@ def config(ctx: typer.Context) -> None:
     showing.config(ctx.obj)
 
 
+@app.command(rich_help_panel=HERE, name="dev")
+def start_dev(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Where to listen; 0 takes a free port.")] = 8484,
+    handlers: Annotated[
+        str, typer.Option(metavar="MODULE:ATTR", help="Your Soldier. Default: only noop and simulate.")
+    ] = "",
+    concurrency: Annotated[int, typer.Option(min=1, max=1024, help="How many missions run at once.")] = 16,
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", metavar="NAME", help="Which one it serves.")
+    ] = "default",
+    pool: Annotated[str, typer.Option(metavar="NAME", help="The pool its soldier belongs to.")] = "default",
+    drain_seconds: Annotated[float, typer.Option(min=0, help="How long missions may finish at the end.")] = 20.0,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where the other commands find it [dim](MISSIONCTL_STATE_DIR)[/dim]."),
+    ] = None,
+    log_level: Annotated[LogLevel, typer.Option(help="What is worth a line.")] = LogLevel.INFO,
+) -> None:
+    """Start it all in one process: Commander, soldier, memory broker and ledger."""
+    with servers_needed():
+        options = dev.DevOptions(
+            state_dir=state_dir or context_file.state_dir(os.environ),
+            port=port,
+            handlers=handlers,
+            concurrency=concurrency,
+            namespace=namespace,
+            pool=pool,
+            drain_seconds=drain_seconds,
+            log_level=log_level.value,
+        )
+    dev.run(options)
+
+
 @app.command(rich_help_panel=HERE)
 def version() -> None:
     """Print the version."""
     python = ".".join(map(str, sys.version_info[:3]))
-    typer.echo(f"missionctl {installed('missionctl')} (Python {python})")
+    typer.echo(f"missionctl {metadata.version('missionctl')} (Python {python})")

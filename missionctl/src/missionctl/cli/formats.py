@@ -1,4 +1,4 @@
-"""The forms of output one can ask for."""
+"""What one can choose of, where a word is chosen."""
 
 from enum import StrEnum
 
@@ -10,3 +10,12 @@ class Format(StrEnum):
     WIDE = "wide"
     JSON = "json"
     YAML = "yaml"
+
+
+class LogLevel(StrEnum):
+    """What a dev process logs."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"

@@ -52,8 +52,16 @@ def answer(response: httpx.Response, body: bytes) -> Answer:
 
 
 def lost(error: httpx.TransportError) -> Lost:
-    why = str(error) or type(error).__name__
-    return Lost(why=why, was_sent=not isinstance(error, _NEVER_SENT))
+    return Lost(why=_why(error), was_sent=not isinstance(error, _NEVER_SENT))
+
+
+def _why(error: BaseException) -> str:
+    """The deepest cause speaks plainest: "Connection refused", where httpx says "All connection attempts failed"."""
+    causes = [error]
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
+    spoken = (one.strerror for one in reversed(causes) if isinstance(one, OSError) and one.strerror)
+    return next(spoken, str(error) or type(error).__name__)
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

@@ -66,7 +66,7 @@ def get(mission_id: str, wait_seconds: float | None) -> Request:
         return Request(method="GET", path=_mission(mission_id))
     wait = min(max(wait_seconds, 0.0), rest.MAX_WAIT_SECONDS)
     return Request(
-        method="GET", path=_mission(mission_id), query=(("wait", f"{wait:g}s"),), read_seconds=wait + READ_SECONDS
+        method="GET", path=_mission(mission_id), query=(("wait", f"{wait:.3f}s"),), read_seconds=wait + READ_SECONDS
     )
 
 
