@@ -8,7 +8,7 @@ from typing import Any
 from mission_broker.memory import MemoryBroker
 from mission_broker.port import Delivery, Message
 from mission_contracts import messages, topology
-from mission_contracts.messages import Order, Report, ReportKind
+from mission_contracts.messages import ControlMessage, Order, Report, ReportKind
 from mission_contracts.mission import Instance, Priority
 from mission_contracts.topology import Queue
 from mission_soldier import Soldier
@@ -39,6 +39,9 @@ class Stage:
 
     async def publish(self, *bodies: bytes, queue: Queue = NORMAL) -> None:
         await self.broker.publish([Message(exchange=queue.bound_to, key=queue.key, body=body) for body in bodies])
+
+    async def hint(self, message: ControlMessage) -> None:
+        await self.broker.publish([Message(exchange=topology.CONTROL, key="", body=messages.encode(message))])
 
     async def report_on(self, mission_id: str = "mission-1") -> Report:
         """Give the one final report on a mission."""

@@ -120,6 +120,7 @@ class Claims:
         self._waiting.put_back(again)
         self._put_back_later(later)
         if granted:
+            self._waiting.claimed(received for received, _ in granted)
             self._on_granted(granted)
 
     def _drop(self, dropped: Sequence[Received]) -> None:

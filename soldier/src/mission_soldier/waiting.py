@@ -74,9 +74,10 @@ class Waiting:
         """These wait no more: they were dropped, or are gone."""
         self._book.forget_unclaimed(self._keys_out(batch))
 
-    def claimed(self, received: Received) -> None:
-        """It waits no more, because it runs; the book moves it with its claim."""
-        self._by_key.pop(received.key, None)
+    def claimed(self, batch: Iterable[Received]) -> None:
+        """These wait no more, because they run; the book moves them with their claims."""
+        for received in batch:
+            self._by_key.pop(received.key, None)
 
     def close(self) -> None:
         """Return every order to its queue unharmed, now and when it is put back: nothing more is taken."""
