@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from msgspec import structs
+
 from mission_contracts.mission import MissionId, MissionState, Reason
 from mission_contracts.resources import ConditionStatus, MissionCondition, duration_text, whole_percent
 from mission_contracts.rest import MissionView
@@ -23,6 +25,8 @@ def status_of(view: MissionView, *, generation: int, shown: Mapping[str, Since],
     return _without_blanks(
         _identity(view)
         | {
+            "soldier": view.soldier,
+            "traceId": view.trace_id,
             "message": view.message[:_MAX_MESSAGE],
             "progress": whole_percent(view.progress),
             "result": view.result or None,
@@ -41,7 +45,7 @@ def minimal_status_of(view: MissionView, *, generation: int, shown: Mapping[str,
             "reason": Reason.STATUS_REFUSED.value,
             "message": message,
             "observedGeneration": generation or None,
-            "conditions": _conditions(view, generation, shown, now),
+            "conditions": _conditions(structs.replace(view, message=message), generation, shown, now),
         }
     )
 
@@ -85,12 +89,10 @@ def _identity(view: MissionView) -> Status:
         "attempt": view.attempt,
         "epoch": view.epoch or None,
         "sequence": view.sequence,
-        "soldier": view.soldier,
         "queuedAt": _text(view.queued_at),
         "startedAt": _text(view.started_at),
         "finishedAt": _text(view.finished_at),
         "duration": _duration(view),
-        "traceId": view.trace_id,
     }
 
 

@@ -1,0 +1,220 @@
+"""An operator as users run it (a process, with its own rights only), between a real API server and a fake Commander."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import signal
+import ssl
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from support.operators_commander import CLIENT_SECRET, OperatorsCommander
+from tools.stack import KubeAccess
+
+from mission_contracts.resources import API_VERSION
+
+PATIENCE_SECONDS = 30.0
+
+Object = dict[str, Any]
+
+
+async def until(holds: Callable[[], bool], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait until something holds; the message says what never did."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"in {seconds:g} s it never came to pass that {what}"
+        await asyncio.sleep(0.02)
+
+
+class Objects:
+    """One namespace of the API server, with an administrator's rights and without kubectl's half second per call."""
+
+    def __init__(self, session: aiohttp.ClientSession, server: str, namespace: str) -> None:
+        self._session = session
+        self._server = server
+        self.namespace = namespace
+
+    async def create_missions(self, *names: str, **spec: Any) -> None:
+        """Create Missions, one after the other."""
+        for name in names:
+            body = {"type": "noop", "payload": {"n": name}} | spec
+            await self.create("missions", {"kind": "Mission", "metadata": {"name": name}, "spec": body})
+
+    async def create(self, plural: str, body: Object) -> Object:
+        return await self.request("POST", self.path(plural), {"apiVersion": API_VERSION} | body)
+
+    async def get(self, plural: str, name: str) -> Object:
+        return await self.request("GET", self.path(plural, name))
+
+    async def all(self, plural: str) -> Mapping[str, Object]:
+        found = await self.request("GET", self.path(plural))
+        items: list[Object] = found["items"]
+        return {one["metadata"]["name"]: one for one in items}
+
+    async def delete(self, plural: str, name: str) -> None:
+        await self.request("DELETE", self.path(plural, name))
+
+    async def patch(self, plural: str, name: str, change: Object, *, subresource: str = "") -> Object:
+        path = self.path(plural, name) + (f"/{subresource}" if subresource else "")
+        return await self.request("PATCH", path, change, content_type="application/merge-patch+json")
+
+    async def states(self) -> Mapping[str, str]:
+        """The state that each Mission shows."""
+        return {name: one.get("status", {}).get("state", "") for name, one in (await self.all("missions")).items()}
+
+    async def until_states(self, expected: Mapping[str, str], *, seconds: float = PATIENCE_SECONDS) -> None:
+        deadline = time.monotonic() + seconds
+        while (states := await self.states()) != expected:
+            assert time.monotonic() < deadline, f"after {seconds:g} s the states are {states} and not {expected}"
+            await asyncio.sleep(0.05)
+
+    async def until_status(
+        self, plural: str, name: str, holds: Callable[[Object], bool], what: str, *, seconds: float = PATIENCE_SECONDS
+    ) -> Object:
+        deadline = time.monotonic() + seconds
+        while True:
+            status: Object = (await self.get(plural, name)).get("status", {})
+            if holds(status):
+                return status
+            assert time.monotonic() < deadline, f"after {seconds:g} s it is not so that {what}: {status}"
+            await asyncio.sleep(0.05)
+
+    def path(self, plural: str, name: str = "") -> str:
+        group = _GROUPS.get(plural, f"apis/{API_VERSION}")
+        return f"/{group}/namespaces/{self.namespace}/{plural}" + (f"/{name}" if name else "")
+
+    async def request(
+        self, method: str, path: str, body: Object | None = None, *, content_type: str = "application/json"
+    ) -> Object:
+        data = None if body is None else json.dumps(body)
+        headers = {"Content-Type": content_type}
+        while True:
+            async with self._session.request(method, self._server + path, data=data, headers=headers) as answer:
+                read: Object = await answer.json()
+            if answer.status != 429:
+                assert answer.status < 300, f"{method} {path}: {read}"
+                return read
+            await asyncio.sleep(1)  # what an API server asks for that has just started
+
+
+_GROUPS = {
+    "deployments": "apis/apps/v1",
+    "leases": "apis/coordination.k8s.io/v1",
+    "events": "apis/events.k8s.io/v1",
+}
+
+
+@contextlib.asynccontextmanager
+async def objects_in(kube: KubeAccess, namespace: str) -> AsyncIterator[Objects]:
+    """Speak to the API server while the context is open."""
+    config = json.loads(kube.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
+    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+    tls = _tls(cluster)
+    headers = {"Authorization": f"Bearer {user['token']}"}
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls), headers=headers) as session:
+        yield Objects(session, cluster["server"], namespace)
+
+
+def _tls(cluster: Object) -> ssl.SSLContext:
+    return ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+
+
+class RunningOperator:
+    """One operator process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        self._process = process
+        self._log = log
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.returncode is None
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text()
+
+    async def until_it_says(self, what: str, *, seconds: float = PATIENCE_SECONDS) -> None:
+        await until(lambda: what in self.said or not self.is_running, f"the operator says {what!r}", seconds=seconds)
+        assert what in self.said, f"the operator ended with {self._process.returncode}:\n{self.said}"
+
+    async def kill(self) -> None:
+        """End it without a word, as a node that loses power does."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """End it as a cluster does; gives its exit code."""
+        return await self._end(signal.SIGTERM)
+
+    def freeze(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    async def exit_code(self, *, seconds: float = PATIENCE_SECONDS) -> int:
+        async with asyncio.timeout(seconds):
+            return await self._process.wait()
+
+    async def _end(self, how: signal.Signals) -> int:
+        if self.is_running:
+            self._process.send_signal(how)
+        return await self._process.wait()
+
+
+class Stage:
+    """Starts operators in one namespace, and ends those that a test left running."""
+
+    def __init__(self, objects: Objects, commander: OperatorsCommander, url: str, kubeconfig: Path) -> None:
+        self.objects = objects
+        self.commander = commander
+        self._url = url
+        self._kubeconfig = kubeconfig
+        self._running: list[RunningOperator] = []
+
+    async def operator(self, *, must_act: bool = True, **settings: str) -> RunningOperator:
+        """Start an operator; settings as their environment variables' names without the prefix."""
+        number = len(self._running)
+        log = self._kubeconfig.parent / f"operator-{number}.log"
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("OPERATOR_")},
+            "KUBECONFIG": str(self._kubeconfig),
+            "OPERATOR_COMMANDER_URL": self._url,
+            "OPERATOR_CLIENT_SECRET": CLIENT_SECRET,
+            "OPERATOR_NAMESPACE": self.objects.namespace,
+            "OPERATOR_PROBE_HOST": "127.0.0.1",
+            "OPERATOR_PROBE_PORT": "0",
+            "OPERATOR_IDENTITY": f"operator-{number}",
+            **{f"OPERATOR_{name.upper()}": value for name, value in settings.items()},
+        }
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "mission_operator", env=environment, stdout=output, stderr=output
+            )
+        operator = RunningOperator(process, log)
+        self._running.append(operator)
+        if must_act:
+            await operator.until_it_says("this operator acts now")
+        return operator
+
+    async def end(self) -> None:
+        for operator in self._running:
+            await operator.kill()
+
+
+def grant(kube: KubeAccess, namespace: str, manifests: Sequence[Path], folder: Path) -> Path:
+    """Give the operator its own rights in a namespace; returns a kubeconfig that holds these and no others."""
+    for manifest in manifests:
+        kube.kubectl("--namespace", namespace, "apply", "-f", str(manifest))
+    token = kube.kubectl("--namespace", namespace, "create", "token", "mission-operator").strip()
+    config = json.loads(kube.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
+    config["users"][0]["user"] = {"token": token}
+    path = folder / "operator-kubeconfig.json"
+    path.write_text(json.dumps(config))
+    return path
