@@ -109,7 +109,7 @@ def _say_what_next(teller: Teller, began: float) -> None:
     teller.step(f"That took {time.monotonic() - began:.0f} s. What to try next")
     teller.line("  make demo KEEP=1                  the same, and it stays up for your own kubectl")
     teller.line("  manifests/samples/                what was applied, one use per file, with comments")
-    teller.line("  missionctl dev                    Commander and soldiers on this machine, no cluster at all")
+    teller.line("  .venv/bin/missionctl dev          Commander and soldiers on this machine, no cluster at all")
     teller.line("  docs/reference/resources.md       every field, its default and its bounds")
 
 

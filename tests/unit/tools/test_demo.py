@@ -52,26 +52,11 @@ class TestTheWatch:
         ("line", "cells"),
         [
             ("hello   Queued      noop  default                     0s", "Queued|noop|default|||"),
-            (
-                "hello   InProgress  noop  default  1                  0s",
-                ("InProgress", "noop", "default", "1", "", ""),
-            ),
-            (
-                "hello   InProgress  noop  default  1  40              1s",
-                ("InProgress", "noop", "default", "1", "40", ""),
-            ),
-            (
-                "hello   Completed   noop  default  1  100  1.03s      9s",
-                ("Completed", "noop", "default", "1", "100", "1.03s"),
-            ),
-            (
-                "hello   Failed      noop  default  2       4m05s    6m1s",
-                ("Failed", "noop", "default", "2", "", "4m05s"),
-            ),
-            (
-                "hello   Cancelled   noop  default          0.00s      0s",
-                ("Cancelled", "noop", "default", "", "", "0.00s"),
-            ),
+            ("hello   InProgress  noop  default  1                  0s", "InProgress|noop|default|1||"),
+            ("hello   InProgress  noop  default  1  40              1s", "InProgress|noop|default|1|40|"),
+            ("hello   Completed   noop  default  1  100  1.03s      9s", "Completed|noop|default|1|100|1.03s"),
+            ("hello   Failed      noop  default  2       4m05s    6m1s", "Failed|noop|default|2||4m05s"),
+            ("hello   Cancelled   noop  default          0.00s      0s", "Cancelled|noop|default|||0.00s"),
         ],
     )
     def test_empty_cells_are_found_again(self, line: str, cells: str) -> None:
