@@ -1,12 +1,13 @@
 """What ledger tests share: missions to write, and stages: a store that several Commanders reach, and may lose."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
 import msgspec
-import redis.asyncio
+import redis
 
 from mission_commander.adapters.memory_ledger import MemoryLedger, MemoryStore
 from mission_commander.adapters.redis_ledger import RedisLedger, RedisSettings, connect
@@ -149,8 +150,8 @@ class RedisStage:
 
     async def command(self, *words: str | int) -> Any:
         """Say something to Redis as an administrator."""
-        async with redis.asyncio.from_url(self.url) as client:
-            return await client.execute_command(*words)  # type: ignore[no-untyped-call]
+        with contextlib.closing(redis.Redis.from_url(self.url)) as client:
+            return client.execute_command(*words)  # type: ignore[no-untyped-call]
 
 
 @asynccontextmanager

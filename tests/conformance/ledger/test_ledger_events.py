@@ -99,7 +99,7 @@ async def test_a_reader_of_an_empty_stream_hears_of_the_first_commit(ledger: Led
 
 async def test_several_readers_hear_the_same(ledger: Ledger, stage: Stage) -> None:
     readers = [await stage.another() for _ in range(3)]
-    waiting = [await waiting_for_events(one, "0-0") for one in readers]
+    waiting = await asyncio.gather(*(waiting_for_events(one, "0-0") for one in readers))
     await put(ledger, a_mission())
     async with asyncio.timeout(PATIENCE_SECONDS):
         heard = await asyncio.gather(*waiting)
@@ -114,7 +114,7 @@ async def test_a_reader_is_told_nothing_when_its_time_is_over(ledger: Ledger) ->
 
 
 async def test_other_work_goes_on_while_readers_wait(ledger: Ledger) -> None:
-    waiting = [await waiting_for_events(ledger, "0-0") for _ in range(16)]
+    waiting = await asyncio.gather(*(waiting_for_events(ledger, "0-0") for _ in range(16)))
     async with asyncio.timeout(PATIENCE_SECONDS):
         await put(ledger, a_mission())
         assert len([await one for one in waiting]) == 16
