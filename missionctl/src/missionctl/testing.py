@@ -4,7 +4,7 @@
     control = MissionControl(commander.url, transport=commander.transport)
 
 It keeps missions in memory and runs nothing: the test says what becomes of them (`finish`), and what goes wrong
-on the way (`fail_next`). It answers a `wait` at once, so a test sets `on_wait` to what happens meanwhile.
+on the way (`fail_next`, `why_refused`). It answers a `wait` at once: set `on_wait` to what happens meanwhile.
 """
 
 import re
@@ -37,6 +37,7 @@ class FakeCommander:
         self.pools: dict[tuple[str, str], rest.PoolDeclaration] = {}
         self.requests: list[httpx.Request] = []
         self.on_wait: Callable[[MissionId], None] = lambda _: None
+        self.why_refused: Callable[[rest.Submission], str | None] = lambda _: None
         self.health = rest.Health(status="ok", parts={"ledger": "ok", "broker": "ok"}, durability="strong")
         self.tokens: list[str] = []
         self._client_secret = client_secret
@@ -97,6 +98,8 @@ class FakeCommander:
             return failure
         if request.url.path == "/token":
             return self._token(msgspec.json.decode(request.content, type=rest.TokenRequest))
+        if request.url.path == "/health":
+            return _json(self.health, 503 if self.health.status == "down" else 200)
         if not self._is_admitted(request):
             return refusal(401, "NoToken", "send a token")
         return self._routed(request)
@@ -109,7 +112,6 @@ class FakeCommander:
             ("GET", "/missions"): self._list,
             ("GET", "/events"): self._stream,
             ("GET", "/pools"): self._pools,
-            ("GET", "/health"): lambda _: _json(self.health, 503 if self.health.status == "down" else 200),
         }
         if route := exact.get((request.method, request.url.path)):
             return route(request)
@@ -147,6 +149,8 @@ class FakeCommander:
             first = error.errors(include_url=False)[0]
             field = ".".join(map(str, first["loc"]))
             return Problem(title="Refused", status=422, code="BadField", detail=first["msg"], field=field)
+        if why := self.why_refused(asked):
+            return Problem(title="Refused", status=422, code="Refused", detail=why)
         key = key or asked.idempotency_key or ""
         if key not in self._by_key:
             self._by_key[key] = MissionId(f"00000000-0000-4000-8000-{len(self.missions) + 1:012}")

@@ -18,10 +18,10 @@ def place(flags: Flags) -> Place:
     return places.find(flags, os.environ)
 
 
-def connect(to: Place, *, retries: Retries = ASKING) -> MissionControlSync:
+def connect(to: Place, *, patiently: bool = False) -> MissionControlSync:
     """A client with the credentials of that place."""
     credentials = ClientSecret(to.secret.client_id, to.secret.client_secret) if to.secret else None
     try:
-        return MissionControlSync(to.url, credentials, retries=retries)
+        return MissionControlSync(to.url, credentials, retries=WAITING if patiently else ASKING)
     except ValueError as error:
         raise CommandError(f"{error} (from {to.url_from})", Exit.USAGE) from error

@@ -62,10 +62,11 @@ def parse(file: str, text: str) -> Iterator[Document]:
     loader = _Loader(text)
     number = 1
     try:
-        for number, node in enumerate(iter(loader.next_node, None), start=1):
+        while (node := loader.next_node()) is not None:
             content = loader.construct_document(node)
             if content is not None:
                 yield _document(file, number, content, node)
+            number += 1
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1

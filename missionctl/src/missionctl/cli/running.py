@@ -21,10 +21,11 @@ def run(
 ) -> None:
     """Submit, and wait if asked to; `options` are fields of the submission."""
     to = connecting.place(flags)
+    options["namespace"] = options.get("namespace") or to.namespace
     given = {name: value for name, value in options.items() if value is not None}
-    submission = _submission({"namespace": to.namespace} | given | {"type": mission_type, "payload": _payload(payload)})
+    submission = _submission({"type": mission_type, "payload": _payload(payload), **given})
     screen = Screen()
-    with connecting.connect(to, retries=connecting.ASKING if wait_seconds is None else connecting.WAITING) as control:
+    with connecting.connect(to, patiently=wait_seconds is not None) as control:
         mission = control.submit(submission)
         if wait_seconds is None:
             _print(mission, form, screen)

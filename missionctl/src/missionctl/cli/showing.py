@@ -63,7 +63,7 @@ def watch(flags: Flags, words: Sequence[str], chosen: Filter, *, form: Format) -
     """One line for each mission, and another each time it changes, until Ctrl-C."""
     to = connecting.place(flags)
     chosen = _in(chosen, to.namespace)
-    with connecting.connect(to, retries=connecting.WAITING) as control:
+    with connecting.connect(to, patiently=True) as control:
         ids = frozenset(naming.ids_of(control, words, chosen.namespace))
         tell = _teller(control, chosen, form)
         with closing(control.watch(chosen)) as changes:
@@ -135,7 +135,7 @@ def events(flags: Flags, *, namespace: str | None, after: str, form: Format) -> 
     to = connecting.place(flags)
     screen = Screen()
     with (
-        connecting.connect(to, retries=connecting.WAITING) as control,
+        connecting.connect(to, patiently=True) as control,
         closing(control.events(namespace=namespace or to.namespace, after=after)) as heard,
     ):
         for event in heard:

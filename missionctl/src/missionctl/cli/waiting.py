@@ -16,7 +16,7 @@ def wait(flags: Flags, words: Sequence[str], *, every: bool, namespace: str | No
     if bool(words) == every:
         raise CommandError("say which missions: their names or ids, or --all, and not both", Exit.USAGE)
     to = connecting.place(flags)
-    with connecting.connect(to, retries=connecting.WAITING) as control:
+    with connecting.connect(to, patiently=True) as control:
         ids = _chosen(control, words, namespace or to.namespace)
         missions = control.wait_all(ids, timeout_seconds=timeout_seconds) if ids else []
     _print(missions)
