@@ -5,6 +5,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from support.broker_probe import eventually
+from support.fake_commander import FakeCommander, an_order
+
 from mission_broker.memory import MemoryBroker
 from mission_broker.port import Delivery, Message
 from mission_contracts import messages, topology
@@ -14,9 +17,6 @@ from mission_contracts.topology import Queue
 from mission_soldier import Soldier
 from mission_soldier.runtime import serve
 from mission_soldier.settings import Settings
-
-from support.broker_probe import eventually
-from support.fake_commander import FakeCommander, an_order
 
 INSTANCE = Instance("soldier-1")
 NORMAL = topology.orders_of("default", "default")
@@ -97,11 +97,8 @@ async def a_stage(
     defaults: dict[str, Any] = {"drain_seconds": 0.0, "flush_seconds": 1.0, "cancel_grace_seconds": 0.05}
     stage = Stage(commander or FakeCommander(), Settings(**{**defaults, **settings}), soldier or Soldier())
     async with stage.broker.consume(topology.STATUS, stage.read_reports, prefetch=100):
-        stage.serving = asyncio.create_task(
-            serve(
-                stage.soldier, stage.settings, stage.broker, stage.commander, instance=INSTANCE, stop=stage.stop
-            )  # fmt: skip
-        )
+        work = serve(stage.soldier, stage.settings, stage.broker, stage.commander, instance=INSTANCE, stop=stage.stop)
+        stage.serving = asyncio.create_task(work)
         try:
             if begins:
                 await eventually(lambda: stage.commander.beats, "the first heartbeat")

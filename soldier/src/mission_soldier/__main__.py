@@ -9,19 +9,16 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 import pydantic
-import structlog
 import uvloop
 
 from mission_broker import rabbitmq
-from mission_soldier import commander, loading, logs, runtime
+from mission_soldier import commander, loading, logs, runtime, surviving
 from mission_soldier.errors import HandlerDefinitionError
 from mission_soldier.settings import Settings
 from mission_soldier.soldier import Soldier
 from mission_soldier.tokens import ClientSecret
 
 EXIT_NOW: Final = 130
-
-log = structlog.get_logger(__name__)
 
 
 def main() -> None:
@@ -37,20 +34,7 @@ def main() -> None:
     logs.configure(settings.log_format, settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         loop = runner.get_loop()
-        run_through_exits(loop, loop.create_task(_serve(soldier, settings)))
-
-
-def run_through_exits(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
-    """Run to the task's end. A SystemExit or KeyboardInterrupt from a task that some handler started ends the
-    event loop's run; it ends nothing else."""
-    while not task.done():
-        try:
-            loop.run_until_complete(task)
-        except (SystemExit, KeyboardInterrupt):
-            if task.done():
-                raise
-            log.exception("a handler's task tried to end the process")
-    task.result()
+        surviving.run_through_exits(loop, loop.create_task(_serve(soldier, settings)))
 
 
 async def _serve(soldier: Soldier, settings: Settings) -> None:
@@ -75,9 +59,9 @@ def _on_signals(stop: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop_or_exit)
 
 
-def _rabbitmq_settings(settings: Settings, instance: str) -> rabbitmq.RabbitMQSettings:
+def _rabbitmq_settings(settings: Settings, instance: str) -> "rabbitmq.RabbitMQSettings":
     urls = tuple(url.get_secret_value() for url in settings.rabbitmq_urls)
-    return rabbitmq.RabbitMQSettings(urls=urls, name=f"soldier {instance}")
+    return rabbitmq.RabbitMQSettings(urls=urls, connection_name=f"soldier {instance}")
 
 
 def _secret(settings: Settings) -> ClientSecret | None:

@@ -85,7 +85,7 @@ class HttpCommander:
 
     async def claim(self, instance: Instance, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
         request = ClaimRequest(claims=tuple(claims))
-        answers = (await self._call(f"/soldiers/{quote(instance)}/claims", request, _claim_answers)).answers
+        answers = (await self._call(f"/soldiers/{quote(instance, safe='')}/claims", request, _claim_answers)).answers
         if len(answers) != len(claims):
             raise CommanderAwayError(
                 f"{len(claims)} claims got {len(answers)} answers: the Commander's answer is wrong"
@@ -95,7 +95,7 @@ class HttpCommander:
     def beat(self, instance: Instance, heartbeat: Heartbeat) -> HeartbeatAnswer:
         token = self._tokens.renewed() if self._tokens else None
         body = _encoder.encode(heartbeat)
-        path = f"/soldiers/{quote(instance)}/heartbeat"
+        path = f"/soldiers/{quote(instance, safe='')}/heartbeat"
         status, answer = self._line.post_in_thread(path, body, token, BEAT_TIMEOUT_SECONDS)
         self._note_refusal(status, token)
         return _read(status, answer, _heartbeat_answer)

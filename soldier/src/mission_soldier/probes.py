@@ -1,6 +1,7 @@
 """Answers a kubelet's /livez and /readyz without a web framework."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Final
@@ -22,9 +23,16 @@ async def serve(port: int, findings: Mapping[str, Finding]) -> AsyncIterator[int
                 await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(answer, port=port)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+    listener = _listener(port)
+    async with await asyncio.start_server(answer, sock=listener):
+        yield listener.getsockname()[1]
+
+
+def _listener(port: int) -> socket.socket:
+    """One socket for IPv4 and IPv6: a kubelet may come by either."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))
 
 
 def _response(request_line: bytes, findings: Mapping[str, Finding]) -> bytes:

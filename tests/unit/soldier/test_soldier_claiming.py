@@ -4,14 +4,16 @@ import asyncio
 from typing import Any
 
 import pytest
-from mission_contracts import messages, topology
-from mission_contracts.messages import ReportKind
-from mission_contracts.mission import Priority
-from mission_contracts.soldiering import Claim, ClaimAnswer, DropReason, Verdict
-from mission_soldier import Context, Soldier
 from support.broker_probe import Inbox, consuming, eventually
 from support.fake_commander import FakeCommander, an_order
 from support.soldier_stage import HIGH, NORMAL, a_stage
+
+from mission_contracts import messages, topology
+from mission_contracts.envelope import Envelope
+from mission_contracts.messages import ReportKind
+from mission_contracts.mission import MissionId, Priority
+from mission_contracts.soldiering import Claim, ClaimAnswer, DropReason, Verdict
+from mission_soldier import Context, Soldier
 
 DROPPED = ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.STALE)
 
@@ -198,7 +200,7 @@ async def test_high_priority_gets_the_next_slot() -> None:
         await stage.hand_out(an_order("gated", mission_id="running"))
         await eventually(lambda: gate.runs, "the slot is taken")
         waiting: dict[str, Any] = {"namespace": "default", "pool": "default", "type": "gated", "accepted_at": 1.0}
-        high = messages.Envelope(mission_id="high", priority=Priority.HIGH, **waiting)  # type: ignore[attr-defined]
+        high = Envelope(mission_id=MissionId("high"), priority=Priority.HIGH, **waiting)
         await stage.hand_out(an_order("gated", mission_id="normal"))
         await stage.publish(messages.encode(an_order(envelope=high)), queue=HIGH)
         await stage.beaten()

@@ -3,6 +3,8 @@
 import itertools
 
 import pytest
+from support.fake_commander import an_order
+
 from mission_contracts.messages import ReportKind
 from mission_contracts.mission import Era, Failure
 from mission_contracts.soldiering import HeartbeatAnswer, Held, Hold
@@ -11,7 +13,6 @@ from mission_soldier.backoff import Backoff
 from mission_soldier.book import Book, Entry
 from mission_soldier.outcomes import Outcome, Stop, ending
 from mission_soldier.prefetch import Pace, Plan, ahead, claims_ahead, plan
-from support.fake_commander import an_order
 
 COMPLETED = outcomes.completed(b"1")
 ERROR = outcomes.failed(Failure.ERROR, "broke on the way out")
@@ -60,6 +61,7 @@ def test_the_pace_follows_the_newest() -> None:
     assert pace.mean_seconds == 10
     for _ in range(50):
         pace.note(0)
+    assert pace.mean_seconds is not None
     assert pace.mean_seconds < 0.1
 
 
@@ -112,7 +114,7 @@ def test_messages_and_tracebacks_are_bounded() -> None:
     def deep(levels: int) -> None:
         if levels == 0:
             raise ValueError("x" * 5000)
-        deep(levels - 1) if levels % 2 else (lambda: deep(levels - 1))()
+        deep(levels - 1)
 
     try:
         deep(200)

@@ -9,15 +9,16 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from mission_contracts import messages
-from mission_contracts.messages import Report, ReportKind
-from mission_contracts.mission import Failure
-from mission_soldier import Context, GiveUp, RetryLater, Soldier
 from pydantic import BaseModel
 from support import soldier_handlers
 from support.broker_probe import eventually
 from support.fake_commander import FakeCommander, an_order
 from support.soldier_stage import Stage, a_stage
+
+from mission_contracts import messages
+from mission_contracts.messages import Report, ReportKind
+from mission_contracts.mission import Failure
+from mission_soldier import Context, GiveUp, RetryLater, Soldier
 
 
 class Size(BaseModel):
@@ -40,7 +41,7 @@ def result_of(report: Report) -> bytes:
     return bytes(report.result)
 
 
-def troublesome() -> Soldier:
+def troublesome() -> Soldier:  # noqa: C901 - a list of handlers, no decision
     soldier = Soldier()
 
     @soldier.handler("measure")
@@ -368,7 +369,7 @@ async def test_each_suspect_has_a_child_of_its_own() -> None:
 
 async def test_a_suspect_that_no_child_can_find_is_not_run_here() -> None:
     soldier, runs = Soldier(), []
-    soldier.handler("local")(lambda ctx: runs.append(ctx))
+    soldier.handler("local")(lambda ctx: runs.append(ctx))  # noqa: PLW0108 - a builtin has no signature to read
     async with a_stage(soldier, commander=FakeCommander(solo=True)) as stage:
         failure, message = failure_of(await stage.run("local"))
         assert failure is Failure.ERROR

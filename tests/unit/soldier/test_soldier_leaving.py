@@ -4,11 +4,12 @@ import asyncio
 import threading
 
 import pytest
-from mission_contracts.messages import ReportKind
-from mission_soldier import Context, Soldier
 from support.broker_probe import eventually
 from support.fake_commander import FakeCommander, an_order
 from support.soldier_stage import Stage, a_stage
+
+from mission_contracts.messages import ReportKind
+from mission_soldier import Context, Soldier
 
 
 class Company:

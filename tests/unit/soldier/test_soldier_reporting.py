@@ -3,13 +3,14 @@
 import asyncio
 import time
 
+from support.broker_probe import eventually
+from support.fake_commander import FakeCommander, an_order
+from support.soldier_stage import HIGH, Stage, a_stage
+
 from mission_contracts import messages
 from mission_contracts.mission import Era
 from mission_contracts.soldiering import Heartbeat
 from mission_soldier import Context, Soldier
-from support.broker_probe import eventually
-from support.fake_commander import FakeCommander, an_order
-from support.soldier_stage import HIGH, Stage, a_stage
 
 
 def a_gated_soldier(gate: asyncio.Event) -> Soldier:
@@ -112,7 +113,9 @@ async def test_the_envelope_is_listed_only_when_it_is_asked_for() -> None:
         assert stage.commander.beats[-1].held[0].envelope is None
         stage.commander.unknown.add(stage.commander.beats[-1].held[0].mission_id)
         await eventually(lambda: stage.commander.beats[-1].held[0].envelope is not None, "the envelope is listed")
-        assert stage.commander.beats[-1].held[0].envelope.type == "gated"  # type: ignore[union-attr]
+        envelope = stage.commander.beats[-1].held[0].envelope
+        assert envelope is not None
+        assert envelope.type == "gated"
 
 
 async def test_unclaimed_deliveries_are_listed() -> None:

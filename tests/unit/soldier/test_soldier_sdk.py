@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import msgspec
 import pytest
+from pydantic import BaseModel, Field
+
 from mission_contracts.envelope import Envelope
 from mission_contracts.mission import Epoch, MissionId
 from mission_soldier import Context, HandlerDefinitionError, MissionCancelledError, RetryLater, Soldier
@@ -15,7 +17,6 @@ from mission_soldier.context import Cancellation
 from mission_soldier.errors import BadPayloadError, BadResultError
 from mission_soldier.handlers import Handler, Isolation
 from mission_soldier.testing import Logged, Progress, SoldierEnvironment
-from pydantic import BaseModel, Field
 
 
 class Size(BaseModel):
@@ -70,7 +71,7 @@ def test_a_name_that_cannot_travel_is_refused(name: str) -> None:
 def test_a_type_has_one_handler() -> None:
     soldier = Soldier()
     soldier.handler("t")(takes_nothing)
-    with pytest.raises(HandlerDefinitionError, match="'t' has a handler already, .*takes_nothing; .*takes_size needs"):
+    with pytest.raises(HandlerDefinitionError, match=r"'t' has a handler already, .*takes_nothing; .*takes_size needs"):
         soldier.handler("t")(takes_size)
 
 

@@ -1,0 +1,217 @@
+"""The Commander over HTTP: what each answer means, and how the token comes along."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from mission_contracts.mission import Epoch, Era, Instance, MissionId
+from mission_contracts.rest import TokenAnswer
+from mission_contracts.soldiering import Claim, Heartbeat, Registration, Verdict
+from mission_soldier.commander import (
+    CommanderAwayError,
+    HttpCommander,
+    UnknownSoldierError,
+    connect,
+    connect_in_process,
+)
+from mission_soldier.tokens import ClientSecret, Tokens
+
+INSTANCE = Instance("a/b c")
+CLAIM = Claim(mission_id=MissionId("m"), epoch=Epoch(1), era=Era(1), accepted_at=1, order=b"\x00order")
+BEAT = Heartbeat(beat=1, after=0, era=Era(1), held=(), unclaimed=(), slots=1, taking=True)
+REGISTRATION = Registration(instance=INSTANCE, namespace="n", pool="p", types=(), concurrency=1)
+SECRET = ClientSecret("soldier", SecretStr("hush"))
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+def problem(status: int, code: str) -> httpx.Response:
+    return httpx.Response(status, json={"title": "t", "status": status, "detail": "because", "code": code})
+
+
+async def answered(answer: Answer, call: Callable[[HttpCommander], Any], secret: ClientSecret | None = None) -> Any:
+    async with connect_in_process(httpx.MockTransport(answer), secret) as commander:
+        async with asyncio.timeout(10):
+            return await call(commander)
+
+
+def claim(commander: HttpCommander) -> Any:
+    return commander.claim(INSTANCE, [CLAIM])
+
+
+def beat(commander: HttpCommander) -> Any:
+    return asyncio.to_thread(commander.beat, INSTANCE, BEAT)
+
+
+async def test_claims_are_posted_and_answered_in_order() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json={"answers": [{"verdict": "RUN", "secret": "s", "attempt": 2}]})
+
+    [told] = await answered(answer, claim)
+    assert (told.verdict, told.secret, told.attempt) == (Verdict.RUN, "s", 2)
+    assert seen[0].url.raw_path == b"/soldiers/a%2Fb%20c/claims"
+    assert json.loads(seen[0].content)["claims"][0]["order"] == "AG9yZGVy"
+
+
+async def test_a_heartbeat_is_answered_in_a_thread_of_its_own() -> None:
+    answer = await answered(lambda _: httpx.Response(200, json={"now": 5, "era": 2, "take_nothing": True}), beat)
+    assert (answer.now, answer.era, answer.take_nothing) == (5, 2, True)
+
+
+@pytest.mark.parametrize("call", [claim, beat])
+async def test_an_unknown_soldier_has_to_register(call: Callable[[HttpCommander], Any]) -> None:
+    with pytest.raises(UnknownSoldierError, match="because"):
+        await answered(lambda _: problem(404, "UnknownSoldier"), call)
+
+
+def refuse(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("nobody there", request=request)
+
+
+@pytest.mark.parametrize("call", [claim, beat])
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        pytest.param(refuse, "no answer: ConnectError: nobody there", id="no connection"),
+        pytest.param(lambda _: problem(503, "LedgerAway"), "status 503, LedgerAway: because", id="down"),
+        pytest.param(lambda _: problem(404, "NotFound"), "status 404, NotFound", id="another 404"),
+        pytest.param(lambda _: httpx.Response(502, text="<html>"), "status 502 and no problem", id="a proxy's page"),
+        pytest.param(lambda _: httpx.Response(200, text="no json"), "cannot be read", id="no JSON"),
+    ],
+)
+async def test_any_other_trouble_means_ask_again(
+    call: Callable[[HttpCommander], Any], answer: Answer, words: str
+) -> None:
+    with pytest.raises(CommanderAwayError, match=words):
+        await answered(answer, call)
+
+
+async def test_too_few_answers_are_no_answer() -> None:
+    with pytest.raises(CommanderAwayError, match="1 claims got 0 answers"):
+        await answered(lambda _: httpx.Response(200, json={"answers": []}), claim)
+
+
+async def test_over_the_network_nobody_there_means_ask_again() -> None:
+    async with connect("http://127.0.0.1:1") as commander:
+        with pytest.raises(CommanderAwayError):
+            await commander.register(REGISTRATION)
+        with pytest.raises(CommanderAwayError):
+            await asyncio.to_thread(commander.beat, INSTANCE, BEAT)
+
+
+class Doorkeeper:
+    """Gives tokens, and takes only the newest."""
+
+    def __init__(self) -> None:
+        self.given = 0
+        self.is_strict = True
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/token":
+            assert json.loads(request.content) == {
+                "client_id": "soldier",
+                "client_secret": "hush",
+                "grant_type": "client_credentials",
+            }
+            self.given += 1
+            return httpx.Response(200, json={"access_token": f"token-{self.given}", "expires_in": 300})
+        if request.headers.get("Authorization") != f"Bearer token-{self.given}":
+            return problem(401, "BadToken")
+        return httpx.Response(200, json={"heartbeat_seconds": 1, "lease_seconds": 4, "era": 1})
+
+
+async def test_a_token_is_fetched_once_for_many_calls() -> None:
+    door = Doorkeeper()
+    async with connect_in_process(httpx.MockTransport(door), SECRET) as commander:
+        await asyncio.gather(*(commander.register(REGISTRATION) for _ in range(5)))
+    assert door.given == 1
+
+
+async def test_a_refused_token_is_replaced() -> None:
+    door = Doorkeeper()
+    async with connect_in_process(httpx.MockTransport(door), SECRET) as commander:
+        await commander.register(REGISTRATION)
+        door.given += 1  # somebody else's is the newest now: ours is refused
+        with pytest.raises(CommanderAwayError, match="401"):
+            await commander.register(REGISTRATION)
+        await commander.register(REGISTRATION)
+
+
+async def test_no_errors_text_carries_the_secret() -> None:
+    with pytest.raises(CommanderAwayError) as raised:
+        await answered(lambda _: problem(401, "BadCredentials"), claim, SECRET)
+    assert "hush" not in str(raised.value)
+
+
+# Tokens
+
+
+class Mint:
+    """Makes tokens by a clock that the test turns."""
+
+    def __init__(self, lifetime_seconds: float = 30) -> None:
+        self.now = 1000.0
+        self.made = 0
+        self.is_away = False
+        self.tokens = Tokens(self.make, SECRET, lambda: self.now)
+        self._lifetime_seconds = lifetime_seconds
+
+    def make(self, _secret: ClientSecret) -> TokenAnswer:
+        if self.is_away:
+            raise CommanderAwayError("away")
+        self.made += 1
+        return TokenAnswer(access_token=f"token-{self.made}", expires_in=self._lifetime_seconds)
+
+
+def test_a_token_is_kept_for_the_first_half_of_its_life() -> None:
+    mint = Mint()
+    assert mint.tokens.valid() is None
+    assert mint.tokens.renewed() == "token-1"
+    mint.now += 14.9
+    assert mint.tokens.renewed() == "token-1"
+    mint.now += 0.2
+    assert mint.tokens.renewed() == "token-2"
+
+
+def test_a_valid_token_bridges_a_commander_that_is_away() -> None:
+    mint = Mint()
+    mint.tokens.renewed()
+    mint.is_away = True
+    mint.now += 20
+    assert mint.tokens.renewed() == "token-1"
+    assert mint.tokens.valid() == "token-1"
+
+
+def test_a_token_is_not_used_in_its_last_moments() -> None:
+    mint = Mint()
+    mint.tokens.renewed()
+    mint.is_away = True
+    mint.now += 28.5
+    assert mint.tokens.valid() is None
+    with pytest.raises(CommanderAwayError):
+        mint.tokens.renewed()
+
+
+def test_renewals_do_not_pester_a_commander_that_is_away() -> None:
+    mint = Mint()
+    mint.tokens.renewed()
+    mint.is_away = True
+    mint.now += 20
+    mint.tokens.renewed()
+    mint.is_away = False
+    mint.now += 1
+    assert mint.tokens.renewed() == "token-1"
+    mint.now += 1
+    assert mint.tokens.renewed() == "token-2"
+
+
+def test_a_client_secret_prints_without_its_secret() -> None:
+    assert "hush" not in repr(SECRET)
