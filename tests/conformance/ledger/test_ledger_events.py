@@ -63,6 +63,17 @@ async def test_event_ids_grow(ledger: Ledger) -> None:
     assert places == sorted(set(places))
 
 
+async def test_event_ids_go_on_growing_past_a_wipe(ledger: Ledger, stage: Stage) -> None:
+    await many(ledger, 5)
+    before = await ledger.last_event()
+    for _ in range(5):
+        await stage.wipe()
+        await ledger.begin_era(ERA)
+        [answer] = await put(ledger, a_mission())
+        assert order_of(answer.event) > order_of(before)
+        before = answer.event
+
+
 async def test_reading_goes_on_after_any_event(ledger: Ledger) -> None:
     await many(ledger, 6)
     events = await all_events(ledger)

@@ -171,8 +171,8 @@ class MemoryLedger:
         data = self._reach()
         if data.era != era:
             raise EraChangedError(f"the ledger is in era {data.era}, not {era}: nothing was written; restore first")
-        now_ms = int(self.store.clock.now() * 1000)
-        answers = [_apply(data, change, now_ms) for change in changes]
+        now = self.store.clock.now()
+        answers = [_apply(data, change, now) for change in changes]
         self.store.wake_readers()
         return answers
 
@@ -269,9 +269,9 @@ class MemoryLedger:
         return self.store.data
 
 
-def _apply(data: MemoryData, change: Change, now_ms: int) -> Committed | Conflict:
+def _apply(data: MemoryData, change: Change, now: float) -> Committed | Conflict:
     current = data.records.get(change.mission.id)
     if change.expected != (0 if current is None else current.sequence):
         return Conflict(current)
     data.write(change)
-    return Committed(data.stream.add(change.mission, now_ms))
+    return Committed(data.stream.add(change.mission, now))

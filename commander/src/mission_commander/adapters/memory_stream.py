@@ -21,15 +21,22 @@ class EventStream:
     def last(self) -> EventId:
         return self._events[-1].id if self._events else self._forgotten
 
-    def add(self, mission: Mission, now_ms: int) -> EventId:
-        last_ms, last_number = order_of(self.last)
-        # A clock that steps back must not make an id that readers have passed.
-        event = f"{now_ms}-0" if now_ms > last_ms else f"{last_ms}-{last_number + 1}"
+    def add(self, mission: Mission, now: float) -> EventId:
+        event = self._next_id(int(now * 1_000_000))
         self._events.append(Event(event, mission))
         # Forgetting in large steps keeps an addition cheap.
         if len(self._events) >= 2 * self._keep:
             self._forget(len(self._events) - self._keep)
         return event
+
+    def _next_id(self, now_us: int) -> EventId:
+        now_ms, microseconds = divmod(now_us, 1000)
+        if self.last == NO_EVENT:
+            # So that ids grow also past a wipe within a millisecond.
+            return f"{now_ms}-{microseconds * 1000}"
+        last_ms, last_number = order_of(self.last)
+        # A clock that steps back must not make an id that readers have passed.
+        return f"{now_ms}-0" if now_ms > last_ms else f"{last_ms}-{last_number + 1}"
 
     def after(self, event: EventId, limit: int) -> Sequence[Event] | None:
         """What follows an event; None when the stream does not hold what came right after it, or never had it."""

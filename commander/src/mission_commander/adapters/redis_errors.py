@@ -29,6 +29,7 @@ _SENTENCES: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.ConnectionError, "the connection to Redis failed or was lost: it is tried again"),
     (exceptions.TimeoutError, "Redis did not answer in time: it is tried again"),
     (TimeoutError, "Redis did not answer in time: it is tried again"),
+    (OSError, "the connection to Redis failed or was lost: it is tried again"),
 )
 
 

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
@@ -19,10 +19,13 @@ class Nodes:
     Connections of an earlier generation are not used again, so one READONLY empties every pool at once.
     """
 
-    def __init__(self, urls: Sequence[str], *, client_name: str) -> None:
+    def __init__(
+        self, urls: Sequence[str], *, client_name: str, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         if not urls:
             raise ValueError("the ledger has no Redis URL: give at least one, such as redis://localhost:6379/0")
         self._nodes = [_arguments(url, client_name) for url in urls]
+        self._monotonic = monotonic
         self._failures = 0
         self._rest_until = 0.0
         self.generation = 0
@@ -33,7 +36,7 @@ class Nodes:
 
     def connection(self) -> AbstractConnection:
         """Make a connection, not yet connected; LedgerAwayError at once while the nodes are left alone."""
-        left = self._rest_until - time.monotonic()
+        left = self._rest_until - self._monotonic()
         if left > 0:
             raise LedgerAwayError(f"Redis could not be reached: it is tried again in {left:.2f} s")
         arguments = dict(self._nodes[self.generation % len(self._nodes)])
@@ -49,7 +52,7 @@ class Nodes:
         rounds, place = divmod(self._failures, len(self._nodes))
         if place == 0:
             longest = min(LONGEST_REST_SECONDS, FIRST_REST_SECONDS * 2 ** min(rounds - 1, 10))
-            self._rest_until = time.monotonic() + longest * random.uniform(0.5, 1)  # noqa: S311 (jitter is no secret)
+            self._rest_until = self._monotonic() + longest * random.uniform(0.5, 1)  # noqa: S311 (jitter is no secret)
 
     def works(self) -> None:
         self._failures = 0

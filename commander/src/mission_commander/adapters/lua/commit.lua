@@ -34,6 +34,15 @@ local function put(index, since, id)
     end
 end
 
+-- The first id of a stream has the microseconds in its number, so that ids grow also past a wipe within a millisecond.
+local function first_event_id()
+    local now = call('TIME')
+    local microseconds = tonumber(now[2])
+    return string.format('%s%03d-%d', now[1], microseconds / 1000, microseconds % 1000 * 1000)
+end
+
+local next_id = newest and '*' or first_event_id()
+
 local answers = {}
 for at = FIRST, #ARGV, STRIDE do
     local id, record, payload = ARGV[at + ID], ARGV[at + RECORD], ARGV[at + PAYLOAD]
@@ -64,7 +73,8 @@ for at = FIRST, #ARGV, STRIDE do
             put(PURGEABLE, ARGV[at + PURGEABLE_SINCE], id)
             put(DEAD, ARGV[at + DEAD_SINCE], id)
         end
-        last_event = call('XADD', EVENTS, 'MAXLEN', '~', kept, '*', 'b', last_event, 'r', record)
+        last_event = call('XADD', EVENTS, 'MAXLEN', '~', kept, next_id, 'b', last_event, 'r', record)
+        next_id = '*'
         answers[#answers + 1] = last_event
     end
 end
