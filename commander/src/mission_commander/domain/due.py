@@ -5,7 +5,7 @@ from typing import Final
 
 from mission_commander.domain.life import DEADLINE_GRACE_SECONDS
 from mission_commander.domain.record import Mission, Phase
-from mission_contracts.mission import MissionId
+from mission_contracts.mission import MissionId, Reason
 
 SLACK: Final = 1_024
 """Stale heap entries that are tolerated beside as many as there are live ones."""
@@ -20,7 +20,9 @@ def look_at(mission: Mission, cancel_deadline_seconds: float) -> float | None:
         end = deadline + DEADLINE_GRACE_SECONDS
         asked = mission.cancel_requested_at
         return end if asked is None else min(end, asked + cancel_deadline_seconds)
-    return deadline if mission.due_at is None or mission.suspended else min(mission.due_at, deadline)
+    # One that was suspended while it ran still says why its attempt failed, until its backoff is over.
+    is_held = mission.reason is Reason.SUSPENDED
+    return deadline if mission.due_at is None or is_held else min(mission.due_at, deadline)
 
 
 class DueIndex:
@@ -46,11 +48,11 @@ class DueIndex:
         self._drop_stale()
         return self._heap[0][0] if self._heap else None
 
-    def pop(self, now: float) -> list[MissionId]:
-        """Take out the missions whose moment has come, earliest first."""
+    def pop(self, now: float, *, limit: int | None = None) -> list[MissionId]:
+        """Take out the missions whose moment has come, earliest first: all, or the first ones."""
         due: list[MissionId] = []
         self._drop_stale()
-        while self._heap and self._heap[0][0] <= now:
+        while self._heap and self._heap[0][0] <= now and len(due) != limit:
             _, mission_id = heapq.heappop(self._heap)
             del self._armed[mission_id]
             due.append(mission_id)

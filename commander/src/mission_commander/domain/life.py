@@ -292,6 +292,7 @@ def _completed(mission: Mission, said: Report, moment: Moment) -> Mission:
 
 def _released(mission: Mission, moment: Moment) -> Mission:
     ended = _uncharged(_ended(mission, moment.now, None, "released"))
+    ended = msgspec.structs.replace(ended, solo=mission.solo)  # it proved nothing: a suspect stays one
     if ended.cancel_requested_at is not None:
         return _finish(ended, moment, MissionState.CANCELLED, Reason.CANCELLED, "cancelled while it ran")
     return _again(ended, moment, Reason.RELEASED, "given back by a soldier that leaves; it runs again")
@@ -324,7 +325,8 @@ def backoff_bound(mission: Mission) -> float:
 
 
 def _later(mission: Mission, moment: Moment, error: AttemptError) -> Mission:
-    due_at = moment.now + max(0.0, error.retry_after_seconds or 0.0)
+    # A wait beyond the deadline ends at it, and a date must stay one that can be written.
+    due_at = min(moment.now + max(0.0, error.retry_after_seconds or 0.0), mission.envelope.deadline_at)
     waiting = _wait(_uncharged(mission), moment, Reason.RETRY_BACKOFF, _sentence(error), due_at=due_at)
     return msgspec.structs.replace(waiting, laters=mission.laters + 1)
 
@@ -352,7 +354,7 @@ def expire(mission: Mission, epoch: Epoch, moment: Moment) -> Mission | None:
         return None
     lost = f"soldier {mission.holder} was not heard of for a whole lease"
     ended = _uncharged(_ended(mission, moment.now, Failure.PROCESS_DIED, lost))
-    ended = msgspec.structs.replace(ended, deaths=mission.deaths + 1, solo=True)
+    ended = msgspec.structs.replace(ended, deaths=mission.deaths + 1)
     if ended.cancel_requested_at is not None:
         return _finish(ended, moment, MissionState.CANCELLED, Reason.CANCELLED, "cancelled while it ran")
     if ended.deaths >= MAX_DEATHS:
@@ -396,7 +398,8 @@ def cancel_overdue(mission: Mission, moment: Moment, deadline_seconds: float) ->
     if mission.phase is not Phase.CLAIMED or asked is None or moment.now < asked + deadline_seconds:
         return None
     message = f"cancelled; its soldier gave no answer within {deadline_seconds:g} s"
-    return _fenced(_finish(mission, moment, MissionState.CANCELLED, Reason.CANCELLED, message), moment)
+    ended = _ended(mission, moment.now, Failure.CANCELLED, message)
+    return _fenced(_finish(ended, moment, MissionState.CANCELLED, Reason.CANCELLED, message), moment)
 
 
 def suspend(mission: Mission, moment: Moment) -> Mission | None:
@@ -430,10 +433,12 @@ def past_deadline(mission: Mission, moment: Moment) -> Mission:
 
 def meet_deadline(mission: Mission, moment: Moment) -> Mission | None:
     """Fail what is past its deadline; a running attempt has a little more time to end itself."""
-    grace = DEADLINE_GRACE_SECONDS if mission.phase is Phase.CLAIMED else 0.0
+    runs = mission.phase is Phase.CLAIMED
+    grace = DEADLINE_GRACE_SECONDS if runs else 0.0
     if mission.is_final or moment.now < mission.envelope.deadline_at + grace:
         return None
-    return past_deadline(mission, moment)
+    ended = _ended(mission, moment.now, Failure.TIMED_OUT, "still running at the deadline") if runs else mission
+    return past_deadline(ended, moment)
 
 
 def acknowledge(mission: Mission, moment: Moment) -> Mission | None:
@@ -505,7 +510,12 @@ def _ended(mission: Mission, ended_at: float, failure: Failure | None, message: 
         failure=failure,
         message=message,
     )
-    return msgspec.structs.replace(mission, attempts=(*mission.attempts, attempt)[-KEPT_ATTEMPTS:], solo=False)
+    return msgspec.structs.replace(
+        mission,
+        attempts=(*mission.attempts, attempt)[-KEPT_ATTEMPTS:],
+        # Whoever may have killed its process runs alone next, and again when it killed its child.
+        solo=failure is Failure.PROCESS_DIED,
+    )
 
 
 def _uncharged(mission: Mission) -> Mission:

@@ -7,18 +7,22 @@ sequence wins, so it does not matter in which order one hears.
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 from mission_commander.domain.due import DueIndex, look_at
 from mission_commander.domain.record import Mission, Phase
-from mission_contracts.mission import Instance, MissionId
+from mission_contracts.mission import Epoch, Instance, MissionId
 
 KEPT_FINALS: Final = 50_000
 
 PoolKey = tuple[str, str]
 """(namespace, pool)."""
 
+Place = tuple[PoolKey, Phase]
+
 Listener = Callable[[Mission], None]
+
+_Key = TypeVar("_Key")
 
 
 def pool_of(mission: Mission) -> PoolKey:
@@ -35,8 +39,8 @@ class MissionMemory:
         self._finals: OrderedDict[MissionId, None] = OrderedDict()
         self._kept_finals = kept_finals
         self._cancel_deadline_seconds = cancel_deadline_seconds
-        self._by_pool: defaultdict[PoolKey, dict[Phase, dict[MissionId, None]]] = defaultdict(_phases)
-        self._by_holder: defaultdict[Instance, set[MissionId]] = defaultdict(set)
+        self._by_place: defaultdict[Place, dict[MissionId, None]] = defaultdict(dict)
+        self._by_holder: defaultdict[Instance, dict[MissionId, None]] = defaultdict(dict)
         self._due = DueIndex()
         self._listeners: list[Listener] = []
 
@@ -49,7 +53,7 @@ class MissionMemory:
             return False
         if payload is not None:
             self._payloads[mission.id] = payload
-        if known is not None:
+        if known is not None and not _stays(known, mission):
             self._leave_indexes(known)
         self._missions[mission.id] = mission
         self._enter_indexes(mission)
@@ -81,25 +85,26 @@ class MissionMemory:
 
     def in_phase(self, pool: PoolKey, phase: Phase, *, limit: int | None = None) -> Iterable[Mission]:
         """A pool's missions of one phase, in the order in which they came into it: all, or the first ones."""
-        ids = self._by_pool[pool][phase] if pool in self._by_pool else ()
+        ids = self._by_place.get((pool, phase), ())
         return [self._missions[mission_id] for mission_id in islice(ids, limit)]
 
     def count(self, pool: PoolKey, phase: Phase) -> int:
-        return len(self._by_pool[pool][phase]) if pool in self._by_pool else 0
+        return len(self._by_place.get((pool, phase), ()))
 
     def oldest(self, pool: PoolKey, phase: Phase) -> Mission | None:
         """The mission that has been longest in a phase of a pool."""
-        mission_id = next(iter(self._by_pool[pool][phase]), None)
+        mission_id = next(iter(self._by_place.get((pool, phase), ())), None)
         return None if mission_id is None else self._missions[mission_id]
 
     def pools(self) -> Iterable[PoolKey]:
-        return tuple(self._by_pool)
+        """Those that have a live mission."""
+        return tuple({pool for pool, _ in self._by_place})
 
     def held_by(self, instance: Instance) -> Iterable[Mission]:
         return [self._missions[mission_id] for mission_id in self._by_holder.get(instance, ())]
 
     def holders(self) -> Iterable[Instance]:
-        return tuple(instance for instance, held in self._by_holder.items() if held)
+        return tuple(self._by_holder)
 
     def live(self) -> Iterator[Mission]:
         return (mission for mission in tuple(self._missions.values()) if not mission.is_final)
@@ -116,9 +121,9 @@ class MissionMemory:
         """When the next mission has to be looked at."""
         return self._due.next_time()
 
-    def pop_due(self, now: float) -> list[MissionId]:
+    def pop_due(self, now: float, *, limit: int | None = None) -> list[MissionId]:
         """The missions whose moment has come; what does not move by it has to be put back."""
-        return self._due.pop(now)
+        return self._due.pop(now, limit=limit)
 
     def look_again_unless_armed(self, mission_id: MissionId, at: float) -> None:
         """Look at a mission then, if it did not move and so has no moment of its own any more."""
@@ -133,22 +138,16 @@ class MissionMemory:
         if mission.is_final:
             self._keep_final(mission.id)
             return
-        self._by_pool[pool_of(mission)][mission.phase][mission.id] = None
+        self._by_place[_place(mission)][mission.id] = None
         if mission.phase is Phase.CLAIMED:
-            self._by_holder[mission.holder].add(mission.id)
+            self._by_holder[mission.holder][mission.id] = None
 
     def _leave_indexes(self, mission: Mission) -> None:
         if mission.is_final:
             return
-        self._by_pool[pool_of(mission)][mission.phase].pop(mission.id, None)
+        _drop(self._by_place, _place(mission), mission.id)
         if mission.phase is Phase.CLAIMED:
-            self._release_holder(mission)
-
-    def _release_holder(self, mission: Mission) -> None:
-        held = self._by_holder[mission.holder]
-        held.discard(mission.id)
-        if not held:
-            del self._by_holder[mission.holder]
+            _drop(self._by_holder, mission.holder, mission.id)
 
     def _keep_final(self, mission_id: MissionId) -> None:
         self._payloads.pop(mission_id, None)
@@ -159,5 +158,22 @@ class MissionMemory:
             del self._missions[oldest]
 
 
-def _phases() -> dict[Phase, dict[MissionId, None]]:
-    return {phase: {} for phase in Phase}
+def _place(mission: Mission) -> Place:
+    return pool_of(mission), mission.phase
+
+
+def _stays(known: Mission, mission: Mission) -> bool:
+    """The same hand-out in the same hands: it keeps its place among its neighbours."""
+    return _hand_out(known) == _hand_out(mission)
+
+
+def _hand_out(mission: Mission) -> tuple[Place, Epoch, Instance]:
+    return _place(mission), mission.epoch, mission.holder
+
+
+def _drop(index: defaultdict[_Key, dict[MissionId, None]], key: _Key, mission_id: MissionId) -> None:
+    """Leave an index, and no empty entry behind: pools and holders come and go for years."""
+    held = index[key]
+    held.pop(mission_id, None)
+    if not held:
+        del index[key]

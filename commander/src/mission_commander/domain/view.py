@@ -1,11 +1,15 @@
 """A record as it is shown at every door."""
 
 from datetime import UTC, datetime
+from math import isfinite, isnan
+from typing import Final
 
 import msgspec
 
 from mission_commander.domain.record import Attempt, Mission
 from mission_contracts.rest import MissionView
+
+_LAST_SECOND: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
 
 def view(mission: Mission) -> MissionView:
@@ -48,8 +52,12 @@ def _duration(mission: Mission) -> float | None:
     """From the start of the last attempt to the end; nothing where none was started."""
     if mission.finished_at is None or mission.started_at is None:
         return None
-    return round(max(0.0, mission.finished_at - mission.started_at), 6)
+    seconds = mission.finished_at - mission.started_at
+    return round(max(0.0, seconds), 6) if isfinite(seconds) else None
 
 
 def _time(at: float | None) -> datetime | None:
-    return None if at is None else datetime.fromtimestamp(at, UTC)
+    """The nearest date that can be written: a record rebuilt from a message may hold any number."""
+    if at is None or isnan(at):
+        return None
+    return datetime.fromtimestamp(min(max(at, 0.0), _LAST_SECOND), UTC)

@@ -1,0 +1,184 @@
+"""What a Commander holds in memory: the indexes agree with the records, whatever is applied in whatever order."""
+
+from collections import defaultdict
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+from support.records import (
+    OTHER_SOLDIER,
+    SOLDIER,
+    after,
+    cancelled,
+    claimed,
+    completed,
+    failed,
+    out,
+    suspended,
+    waiting,
+)
+
+from mission_commander.domain import life
+from mission_commander.domain.due import look_at
+from mission_commander.domain.memory import MissionMemory, pool_of
+from mission_commander.domain.record import Mission, Phase
+from mission_contracts.mission import MissionId, Reason, Sequence
+
+POOL = ("default", "default")
+
+
+def memory_of(*missions: Mission, **settings: int) -> MissionMemory:
+    memory = MissionMemory(**settings)  # type: ignore[arg-type]
+    for mission in missions:
+        memory.apply(mission, b"{}")
+    return memory
+
+
+def a_life(mission_id: str, pool: str, sequence: int) -> list[Mission]:
+    """Some records of one mission, with sequences as given and up."""
+    first = out(mission_id=mission_id, pool=pool)
+    lives = [first, claimed(first), failed(claimed(first)), suspended(first), completed(claimed(first))]
+    lives += [cancelled(claimed(first)), claimed(first, instance=OTHER_SOLDIER), waiting(mission_id=mission_id)]
+    return [msgspec.structs.replace(one, sequence=Sequence(sequence + number)) for number, one in enumerate(lives)]
+
+
+RECORDS = st.builds(
+    lambda mission_id, pool, sequence, which: a_life(mission_id, pool, sequence)[which],
+    st.sampled_from(["a", "b", "c", "d"]),
+    st.sampled_from(["default", "gpu"]),
+    st.integers(1, 30),
+    st.integers(0, 7),
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["apply", "forget"]), RECORDS), max_size=30), st.integers(1, 3))
+def test_every_index_agrees_with_the_records(operations: list[tuple[str, Mission]], kept: int) -> None:
+    memory, model = MissionMemory(kept_finals=kept), dict[MissionId, Mission]()
+    for what, mission in operations:
+        known = model.get(mission.id)
+        if what == "forget":
+            memory.forget(mission.id)
+            model.pop(mission.id, None)
+        elif known is not None and known.is_final and not mission.is_final:
+            continue  # nothing follows a final record; life.py sees to it
+        else:
+            is_newer = known is None or known.sequence < mission.sequence
+            assert memory.apply(mission, b"{}") is is_newer
+            if is_newer:
+                model[mission.id] = mission
+        model = {one.id: one for one in model.values() if memory.get(one.id) is not None or not one.is_final}
+        assert_consistent(memory, model)
+        assert sum(one.is_final for one in model.values()) <= kept
+
+
+def assert_consistent(memory: MissionMemory, model: dict[MissionId, Mission]) -> None:
+    live = [one for one in model.values() if not one.is_final]
+    assert {one.id: one for one in (*memory.live(), *memory.finals())} == model
+    assert memory.live_count() == len(live)
+    by_place, by_holder = defaultdict(set), defaultdict(set)
+    for one in live:
+        by_place[pool_of(one), one.phase].add(one.id)
+        if one.phase is Phase.CLAIMED:
+            by_holder[one.holder].add(one.id)
+    assert set(memory.pools()) == {pool for pool, _ in by_place}, "an empty pool is not held"
+    for pool in ((POOL), ("default", "gpu")):
+        for phase in Phase:
+            assert {one.id for one in memory.in_phase(pool, phase)} == by_place[pool, phase]
+            assert memory.count(pool, phase) == len(by_place[pool, phase])
+    assert set(memory.holders()) == {holder for holder, held in by_holder.items() if held}
+    for holder in (SOLDIER, OTHER_SOLDIER):
+        assert {one.id for one in memory.held_by(holder)} == by_holder[holder]
+    moments = [at for one in live if (at := look_at(one, 30.0)) is not None]
+    assert memory.next_time() == min(moments, default=None)
+    assert all(memory.payload(one.id) is not None for one in live)
+
+
+def test_the_highest_sequence_wins_in_whichever_order_one_hears() -> None:
+    older, newer = out(), claimed(out())
+    for order in ((older, newer), (newer, older)):
+        assert memory_of(*order).get(older.id) == newer
+
+
+def test_a_mission_that_is_told_why_it_waits_keeps_its_place() -> None:
+    first, second = out(mission_id="first"), out(mission_id="second")
+    memory = memory_of(first, second)
+    told = life.explain(first, after(3), Reason.POOL_AT_MAX, "all slots are in use")
+    assert told is not None
+    memory.apply(told)
+    assert [one.id for one in memory.in_phase(POOL, Phase.OUT)] == ["first", "second"]
+    assert memory.oldest(POOL, Phase.OUT) == told
+
+
+def test_a_mission_that_is_handed_out_anew_joins_the_tail() -> None:
+    first, second = out(mission_id="first"), out(mission_id="second")
+    memory = memory_of(first, second)
+    memory.apply(life.hand_out(first, after(3)))
+    assert [one.id for one in memory.in_phase(POOL, Phase.OUT)] == ["second", "first"]
+
+
+def test_a_limit_gives_the_first_ones() -> None:
+    memory = memory_of(*(out(mission_id=f"m-{number}") for number in range(5)))
+    assert [one.id for one in memory.in_phase(POOL, Phase.OUT, limit=2)] == ["m-0", "m-1"]
+
+
+def test_only_the_newest_finals_are_kept_and_their_payloads_never() -> None:
+    ends = [completed(claimed(out(mission_id=f"m-{number}"))) for number in range(5)]
+    memory = memory_of(*ends, kept_finals=2)
+    assert [one.id for one in memory.finals()] == ["m-3", "m-4"]
+    assert memory.payload(MissionId("m-4")) is None
+
+
+def test_asking_about_a_pool_that_nobody_named_leaves_no_trace() -> None:
+    memory = memory_of()
+    assert memory.oldest(POOL, Phase.OUT) is None
+    assert memory.count(POOL, Phase.OUT) == 0
+    assert not memory.pools()
+
+
+def test_listeners_hear_each_record_that_was_taken_in_until_they_stop() -> None:
+    memory, heard = memory_of(), list[Mission]()
+    stop = memory.listen(heard.append)
+    memory.apply(out())
+    memory.apply(out())
+    memory.apply(claimed())
+    stop()
+    memory.apply(completed())
+    assert heard == [out(), claimed()]
+
+
+def test_a_listener_may_stop_while_it_is_called() -> None:
+    memory, heard = memory_of(), list[str]()
+
+    def once(_: Mission) -> None:
+        heard.append("once")
+        stop()
+
+    stop = memory.listen(once)
+    memory.listen(lambda _: heard.append("always"))
+    memory.apply(out())
+    memory.apply(claimed())
+    assert heard == ["once", "always", "always"]
+
+
+def test_what_did_not_move_is_looked_at_again_later() -> None:
+    memory = memory_of(waiting())
+    [due] = memory.pop_due(after(60).now)
+    assert memory.next_time() is None
+    memory.look_again_unless_armed(due, after(61).now)
+    assert memory.next_time() == after(61).now
+
+
+def test_what_moved_keeps_its_own_moment() -> None:
+    memory = memory_of(waiting())
+    [due] = memory.pop_due(after(60).now)
+    moved = life.wake(waiting(), after(60), life.OPEN_FIELD)
+    assert moved is not None
+    memory.apply(moved)
+    memory.look_again_unless_armed(due, after(61).now)
+    assert memory.next_time() == look_at(moved, 30.0)
+
+
+def test_what_is_final_is_not_looked_at_again() -> None:
+    memory = memory_of(completed())
+    memory.look_again_unless_armed(completed().id, after(61).now)
+    assert memory.next_time() is None
