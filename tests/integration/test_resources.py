@@ -309,9 +309,14 @@ class TestTheSpecIsImmutable:
             callback={"url": "https://host/path"},
         )
         (field,) = change
-        assert f"spec.{field}: Forbidden: cannot change once the object exists" in _refusal(
+        assert f"spec: Forbidden: {field} cannot change once the object exists" in _refusal(
             lambda: objects.patch(change)
         )
+
+    def test_all_that_changed_is_named(self, objects: Objects) -> None:
+        objects.mission()
+        change = {"type": "other", "orderingKey": "lane", "suspend": True}
+        assert "spec: Forbidden: type orderingKey cannot change" in _refusal(lambda: objects.patch(change))
 
     @pytest.mark.parametrize(
         "change",

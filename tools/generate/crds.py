@@ -103,4 +103,6 @@ def _find(schema: Schema, rule: Rule) -> Schema:
 def _validation(rule: Rule) -> Schema:
     # As "Forbidden" the error is the sentence alone; as "Invalid" it would quote the value: "object".
     written: Schema = {"rule": rule.holds, "message": rule.message, "reason": "FieldValueForbidden"}
+    if rule.says:
+        written["messageExpression"] = rule.says
     return written | ({"fieldPath": f".{rule.field}"} if rule.field else {})

@@ -157,15 +157,20 @@ def whole_percent(progress: float | None) -> int | None:
 
 
 _ANEW: Final = "make a new Mission with another name, or delete this one first (which cancels it)"
-_IMMUTABLE: Final = tuple(
-    field.alias
+_IMMUTABLE: Final = {
+    field.alias: field.default is None
     for name, field in MissionSpec.model_fields.items()
     if field.alias is not None and field.alias not in CHANGEABLE and name != "payload"
-)
-"""The payload's fields are unknown to the schema, where `==` holds nothing: the admission policy holds them."""
+}
+"""Fields, and whether they may be absent. The payload's fields are unknown to the schema, where `==` holds nothing:
+the admission policy holds them."""
 
 _RULES: Final = (
-    *(unchanged(field, _ANEW) for field in _IMMUTABLE),
+    unchanged(
+        always=[field for field, may_be_absent in _IMMUTABLE.items() if not may_be_absent],
+        optional=[field for field, may_be_absent in _IMMUTABLE.items() if may_be_absent],
+        instead=_ANEW,
+    ),
     Rule(
         at=("spec",),
         field="cancel",
