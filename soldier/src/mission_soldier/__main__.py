@@ -61,7 +61,7 @@ def _on_signals(stop: asyncio.Event) -> None:
 
 def _rabbitmq_settings(settings: Settings, instance: str) -> "rabbitmq.RabbitMQSettings":
     urls = tuple(url.get_secret_value() for url in settings.rabbitmq_urls)
-    return rabbitmq.RabbitMQSettings(urls=urls, connection_name=f"soldier {instance}")
+    return rabbitmq.RabbitMQSettings(urls=urls, name=f"soldier {instance}")
 
 
 def _secret(settings: Settings) -> ClientSecret | None:

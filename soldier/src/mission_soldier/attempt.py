@@ -9,7 +9,7 @@ from mission_contracts.messages import Order, Report, ReportKind
 from mission_contracts.soldiering import ClaimAnswer, Hold
 from mission_soldier.book import Key
 from mission_soldier.context import Context
-from mission_soldier.handlers import Handler
+from mission_soldier.handlers import Handler, Isolation
 from mission_soldier.outcomes import Outcome, Stop
 from mission_soldier.waiting import Received
 
@@ -30,6 +30,7 @@ class Attempt:
         "is_settled",
         "key",
         "order",
+        "runs_in",
         "started",
         "stop",
         "timer",
@@ -43,6 +44,7 @@ class Attempt:
         self.is_high = received.is_high
         self.answer = answer
         self.handler = handler
+        self.runs_in = Isolation.PROCESS if answer.solo else handler.isolation
         self.context: Context | None = None
         self.started = 0.0
         """By the monotonic clock; 0 while it waits for a slot."""

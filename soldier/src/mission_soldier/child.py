@@ -69,6 +69,7 @@ class _Child:
         self._sending = threading.Lock()
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._context: Context | None = None
+        self._handlers: dict[str, Handler] = {}
 
     def serve(self) -> None:
         threading.Thread(target=self._listen, daemon=True).start()
@@ -104,13 +105,19 @@ class _Child:
         if context is None:
             raise RuntimeError("a job was taken before its context was made")
         try:
-            handler = Handler.of(job.envelope.type, _function(job.reference))
+            handler = self._handler(job)
         except BaseException as error:  # noqa: BLE001 - importing runs the user's code
             said = f"the child process cannot import {job.reference}: {type(error).__name__}: {error}"
             return outcomes.failed(Failure.ERROR, said)
         if handler.is_async:
             return asyncio.run(perform.in_loop(handler, context, job.payload))
         return perform.in_thread(handler, context, job.payload)
+
+    def _handler(self, job: Job) -> Handler:
+        """Import and look at each function once."""
+        if job.reference not in self._handlers:
+            self._handlers[job.reference] = Handler.of(job.envelope.type, _function(job.reference))
+        return self._handlers[job.reference]
 
     def _send(self, message: Told | Ended) -> None:
         with self._sending:

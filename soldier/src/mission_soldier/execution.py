@@ -151,7 +151,8 @@ class Attempts:
             attempt.is_settled = True
             attempt.force_stop()
         self._children.close()
-        await asyncio.wait(self._tasks, timeout=UNWIND_SECONDS) if self._tasks else None
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=UNWIND_SECONDS)
 
     # Starting.
 
@@ -177,12 +178,12 @@ class Attempts:
         attempt.begin(self._context(attempt))
         if timeout > 0:
             attempt.timer = self._loop.call_later(timeout, self._time_out, attempt)
-        if attempt.answer.solo or attempt.handler.isolation is Isolation.PROCESS:
-            self._start_in_child(attempt)
-        elif attempt.handler.isolation is Isolation.ASYNC:
+        if attempt.runs_in is Isolation.ASYNC:
             self._start_in_loop(attempt)
-        else:
+        elif attempt.runs_in is Isolation.THREAD:
             self._start_in_thread(attempt)
+        else:
+            self._start_in_child(attempt)
 
     def _context(self, attempt: Attempt) -> Context:
         return Context(
@@ -265,7 +266,7 @@ class Attempts:
 
     def _tell(self, attempt: Attempt, percent: float, note: str) -> None:
         """Progress may come from any thread."""
-        if attempt.handler.isolation is Isolation.ASYNC and not attempt.answer.solo:
+        if attempt.runs_in is Isolation.ASYNC:
             self._reports.progress(attempt, percent, note)
         else:
             self._from_thread(self._reports.progress, attempt, percent, note)
@@ -273,7 +274,8 @@ class Attempts:
     # Stopping.
 
     def _time_out(self, attempt: Attempt) -> None:
-        gently = attempt.handler.isolation is not Isolation.ASYNC
+        # A cancelled task can still clean up; a killed process cannot, so it is asked first.
+        gently = attempt.runs_in is not Isolation.ASYNC
         self._stop(attempt, Stop.TIMED_OUT, grace_seconds=self._cancel_grace_seconds if gently else 0)
 
     def _cancel(self, attempt: Attempt) -> None:

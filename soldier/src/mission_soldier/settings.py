@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     Empty: the built-in handlers only.
     """
 
-    commander_url: str = "http://127.0.0.1:8484"
+    commander_url: Annotated[str, Field(pattern=r"^https?://[^/]")] = "http://127.0.0.1:8484"
     """The Commander's address."""
 
     client_id: str = "soldier"

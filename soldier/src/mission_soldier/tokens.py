@@ -62,12 +62,10 @@ class Tokens:
         The fetch's error is raised only when no valid token is left.
         """
         with self._one_at_a_time:
-            if self._is_due():
-                self._renew()
-        token = self._token
-        if token is None:
-            raise RuntimeError("a token was fetched and is gone: it was refused at the same moment")
-        return token.text
+            token = self._token
+            if token is None or self._is_due(token):
+                token = self._renew(token)
+            return token.text
 
     def refused(self, text: str) -> None:
         """The Commander refused this token: the next call fetches another."""
@@ -75,23 +73,22 @@ class Tokens:
         if token is not None and token.text == text:
             self._token = None
 
-    def _is_due(self) -> bool:
-        token, now = self._token, self._monotonic()
-        if token is None or now >= token.ends_at:
-            return True
-        return now >= token.renew_at and now >= self._try_again_at
+    def _is_due(self, token: _Token) -> bool:
+        now = self._monotonic()
+        return now >= token.ends_at or (now >= token.renew_at and now >= self._try_again_at)
 
-    def _renew(self) -> None:
+    def _renew(self, token: _Token | None) -> _Token:
         began = self._monotonic()
         try:
             answer = self._fetch(self._secret)
         except Exception:
             self._try_again_at = self._monotonic() + RETRY_SECONDS
-            if self.valid() is None:
+            if token is None or self._monotonic() >= token.ends_at:
                 raise
-            return
-        self._token = _Token(
+            return token
+        self._token = fresh = _Token(
             text=answer.access_token,
             renew_at=began + answer.expires_in * RENEW_AFTER_SHARE,
             ends_at=began + max(answer.expires_in - MARGIN_SECONDS, answer.expires_in * RENEW_AFTER_SHARE),
         )
+        return fresh
