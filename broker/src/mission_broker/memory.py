@@ -11,7 +11,16 @@ from contextlib import asynccontextmanager
 from types import MappingProxyType
 
 from mission_broker.memory_server import HeldQueue, MemoryServer, Stored
-from mission_broker.port import Away, BrokerAwayError, Consumer, Delivery, Message, OnDeliveries, Outcome
+from mission_broker.port import (
+    Away,
+    BrokerAwayError,
+    Consumer,
+    Delivery,
+    Message,
+    OnDeliveries,
+    Outcome,
+    checked_prefetch,
+)
 from mission_contracts.topology import Queue
 
 log = logging.getLogger(__name__)
@@ -102,7 +111,7 @@ class MemoryConsumer:
     """One subscription; it outlives cuts and deleted queues."""
 
     def __init__(self, server: MemoryServer, queue: Queue, on_deliveries: OnDeliveries, prefetch: int) -> None:
-        self.prefetch = _checked(prefetch)
+        self.prefetch = checked_prefetch(prefetch)
         self._server = server
         self.queue = queue
         self._on_deliveries = on_deliveries
@@ -117,7 +126,7 @@ class MemoryConsumer:
         return self._channel is not None and self._channel.is_taking
 
     def set_prefetch(self, count: int) -> None:
-        self.prefetch = _checked(count)
+        self.prefetch = checked_prefetch(count)
         if self._channel is not None:
             self._channel.held.serve()
 
@@ -286,9 +295,3 @@ class MemoryBroker:
     def _require_connection(self) -> None:
         if self._away is Away.DISCONNECTED:
             raise BrokerAwayError("the broker was cut off: nothing can be declared or counted until it is mended")
-
-
-def _checked(prefetch: int) -> int:
-    if prefetch < 1:
-        raise ValueError(f"prefetch {prefetch} would mean no bound at all: give 1 or more, or pause the consumer")
-    return prefetch

@@ -43,6 +43,10 @@ class BrokerAwayError(Exception):
     """The broker cannot be reached, or takes nothing, now; it is being tried again."""
 
 
+class TopologyRefusedError(Exception):
+    """The broker will not declare a queue: it exists with other arguments, or belongs to another connection."""
+
+
 class Delivery(Protocol):
     """One message in a consumer's hands. It ends in exactly one of the three; a second word is ignored.
 
@@ -72,6 +76,13 @@ class Delivery(Protocol):
 
 OnDeliveries = Callable[[Sequence[Delivery]], None]
 """Called in the event loop with what arrived together; it must not block and must not raise."""
+
+
+def checked_prefetch(count: int) -> int:
+    """Give the count back; ValueError for one that would mean "no bound" to a broker."""
+    if count < 1:
+        raise ValueError(f"prefetch {count} would mean no bound at all: give 1 or more, or pause the consumer")
+    return count
 
 
 class Consumer(Protocol):
@@ -104,7 +115,8 @@ class Broker(Protocol):
     async def declare(self, queues: Sequence[Queue]) -> None:
         """Make exchanges, queues and bindings exist, now and after each reconnect (idempotent).
 
-        Raises BrokerAwayError when it is away; the queues are then declared at the reconnect.
+        Raises BrokerAwayError when it is away; the queues are then declared at the reconnect. Raises
+        TopologyRefusedError when the broker refuses some; all others are declared.
         """
 
     async def forget(self, queues: Sequence[Queue]) -> None:

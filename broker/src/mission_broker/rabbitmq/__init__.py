@@ -1,0 +1,6 @@
+"""RabbitMQ behind the broker's port: `async with connect(RabbitMQSettings(urls=…, name=…)) as broker`."""
+
+from mission_broker.rabbitmq.broker import RabbitMQBroker, connect
+from mission_broker.rabbitmq.settings import RabbitMQSettings
+
+__all__ = ["RabbitMQBroker", "RabbitMQSettings", "connect"]

@@ -1,0 +1,91 @@
+"""One AMQP connection: aiormq's handshake and heartbeats, our channels."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import aiormq
+from yarl import URL
+
+from mission_broker.rabbitmq.channel import Channel
+from mission_broker.rabbitmq.settings import RabbitMQSettings
+from mission_broker.rabbitmq.tap import ConnectionLostError, Tap, TapFactory
+
+CLOSE_SECONDS: Final = 3
+_C = TypeVar("_C", bound=Channel)
+
+
+class Connection:
+    """An open connection, until `lost` is done."""
+
+    def __init__(self, connection: aiormq.Connection, tap: Tap, settings: RabbitMQSettings) -> None:
+        self._connection = connection
+        self._tap = tap
+        self._settings = settings
+        tap.frame_max = int(connection.connection_tune.frame_max) or tap.frame_max
+        tap.watch(settings.silence_seconds)
+
+    @property
+    def lost(self) -> asyncio.Future[Exception]:
+        return self._tap.lost
+
+    @property
+    def is_open(self) -> bool:
+        return not self._tap.lost.done()
+
+    @property
+    def is_blocked(self) -> bool:
+        return self._tap.is_blocked
+
+    def when_blocked_changes(self, callback: Callable[[], None]) -> None:
+        self._tap.on_blocked = callback
+
+    async def channel(self, kind: Callable[..., _C]) -> _C:
+        """Open a channel of one kind on the lowest free number. Raises ChannelLostError, ConnectionLostError."""
+        if not self.is_open:
+            raise ConnectionLostError("the connection is gone, no channel can be opened on it")
+        channel = kind(self._tap, self._free_number(), rpc_timeout_seconds=self._settings.rpc_timeout_seconds)
+        try:
+            await channel.open()
+        except BaseException as error:
+            channel.end(ConnectionLostError(f"not opened: {error!r}"))
+            raise
+        return channel
+
+    async def close(self) -> None:
+        """Say goodbye if the broker still listens, and free the socket either way."""
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(self._connection.close(), CLOSE_SECONDS)
+        self._tap.abort(ConnectionLostError("closed by its user"))
+
+    def _free_number(self) -> int:
+        highest = self._connection.connection_tune.channel_max or 65_535
+        used = self._tap.endpoints
+        number = next((number for number in range(1, highest + 1) if number not in used), None)
+        if number is None:
+            raise ConnectionLostError(f"all {highest} channels of the connection are in use")
+        return number
+
+
+async def open_connection(url: str, purpose: str, settings: RabbitMQSettings) -> Connection:
+    """Connect to one node. Raises OSError, TimeoutError or an aiormq error."""
+    factory = TapFactory(settings.heartbeat_seconds)
+    connection = aiormq.Connection(
+        URL(url).update_query(heartbeat=str(settings.heartbeat_seconds)),
+        transport_factory=factory,
+        client_properties={"connection_name": f"{settings.name} {purpose}"},
+    )
+    # aiormq waits for the socket to close before it gives up, and a half-open one closes only when it is dropped.
+    deadline = asyncio.get_running_loop().call_later(settings.connect_timeout_seconds, factory.abort)
+    try:
+        async with asyncio.timeout(settings.connect_timeout_seconds):
+            await connection.connect()
+    except BaseException:
+        factory.abort()
+        raise
+    finally:
+        deadline.cancel()
+    if factory.tap is None:
+        raise RuntimeError("aiormq connected without asking for a transport: it changed, and tap.py must follow")
+    return Connection(connection, factory.tap, settings)

@@ -1,0 +1,255 @@
+"""A subscription that outlives channels and connections: what arrives together is handed over together."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Never
+
+from pamqp import commands
+
+from mission_broker.port import OnDeliveries, checked_prefetch
+from mission_broker.rabbitmq import frames
+from mission_broker.rabbitmq.acknowledgements import Acknowledgements
+from mission_broker.rabbitmq.backoff import Backoff
+from mission_broker.rabbitmq.channel import CLOSED_HERE, Channel, ChannelLostError
+from mission_broker.rabbitmq.connection import Connection
+from mission_broker.rabbitmq.link import Link
+from mission_broker.rabbitmq.tap import ConnectionLostError, Tap
+from mission_contracts.topology import Queue
+
+log = logging.getLogger(__name__)
+
+Prepare = Callable[[Connection, Queue], Awaitable[object]]
+
+
+class RabbitDelivery:
+    """A message in a consumer's hands."""
+
+    __slots__ = ("_channel", "_is_settled", "_properties", "body", "redelivered", "tag")
+
+    def __init__(self, channel: "ConsumeChannel", tag: int, redelivered: bool, properties: bytes, body: bytes) -> None:
+        self._channel = channel
+        self._properties = properties
+        self._is_settled = False
+        self.tag = tag
+        self.redelivered = redelivered
+        self.body = body
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return frames.read_headers(self._properties)  # read when asked for: most are not
+
+    @property
+    def is_alive(self) -> bool:
+        return self._channel.is_open
+
+    def ack(self) -> None:
+        if self._settles():
+            self._channel.words().ack(self.tag)
+
+    def give_back(self) -> None:
+        if self._settles():
+            self._channel.words().give_back(self.tag)
+
+    def dead_letter(self) -> None:
+        if self._settles():
+            self._channel.words().dead_letter(self.tag)
+
+    def _settles(self) -> bool:
+        if self._is_settled or not self._channel.is_open:
+            return False
+        self._is_settled = True
+        return True
+
+
+class ConsumeChannel(Channel):
+    """A channel with at most one consumer on it at a time."""
+
+    def __init__(self, tap: Tap, number: int, *, rpc_timeout_seconds: float) -> None:
+        super().__init__(tap, number, rpc_timeout_seconds=rpc_timeout_seconds)
+        self.on_deliveries: OnDeliveries = _nobody
+        self.prefetch: int | None = None
+        """What the broker confirmed; None while nothing is consumed."""
+        self._consumers = 0
+        self._tag = 0
+        self._redelivered = False
+        self._properties = b""
+        self._missing = 0
+        self._parts: list[bytes] = []
+        self._arrived: list[RabbitDelivery] = []
+        self._words = Acknowledgements(number)
+        self._words_are_due = False
+
+    async def consume(self, queue: Queue, prefetch: int) -> None:
+        # A new tag each time: under its old one a consumer of a quorum queue keeps its old prefetch.
+        self._consumers += 1
+        await self.rpc(
+            commands.Basic.Qos(prefetch_count=prefetch),
+            commands.Basic.Consume(queue=queue.name, consumer_tag=self._consumer_tag, arguments={}),
+        )
+        self.prefetch = prefetch
+
+    async def cancel(self) -> None:
+        """Take no more; what was delivered before can still be settled."""
+        self.prefetch = None
+        await self.rpc(commands.Basic.Cancel(consumer_tag=self._consumer_tag))
+        self._hand_over()
+
+    def words(self) -> Acknowledgements:
+        """Where to note a word on a delivery; all of one turn of the event loop leave together."""
+        if not self._words_are_due:
+            self._words_are_due = True
+            self._loop.call_soon(self._speak)
+        return self._words
+
+    # What the tap calls
+
+    def method(self, index: int, data: bytes, start: int, stop: int) -> None:
+        if index == frames.BASIC_DELIVER:
+            self._tag, self._redelivered = frames.read_deliver(data, start)
+        elif index == frames.BASIC_CANCEL:
+            # Whatever the reason (the queue is deleted, a consumer timeout): what was held here goes back or is gone.
+            self.end(ChannelLostError(CLOSED_HERE, "the broker cancelled the consumer"))
+        else:
+            super().method(index, data, start, stop)
+
+    def header(self, data: bytes, start: int, stop: int) -> None:
+        self._properties = data[start + frames.PROPERTIES_AT : stop]
+        self._missing = frames.read_body_size(data, start)
+        if not self._missing:
+            self._complete(b"")
+
+    def body(self, data: bytes, start: int, stop: int) -> None:
+        self._missing -= stop - start
+        if self._missing:
+            self._parts.append(data[start:stop])
+        elif self._parts:
+            parts, self._parts = [*self._parts, data[start:stop]], []
+            self._complete(b"".join(parts))
+        else:
+            self._complete(data[start:stop])
+
+    # Inside
+
+    @property
+    def _consumer_tag(self) -> str:
+        return f"{self.number}.{self._consumers}"
+
+    def _complete(self, body: bytes) -> None:
+        if self.reason is not None:
+            return
+        if not self._arrived:
+            self._loop.call_soon(self._hand_over)
+        self._arrived.append(RabbitDelivery(self, self._tag, self._redelivered, self._properties, body))
+
+    def _hand_over(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        if not arrived or not self.is_open:
+            return
+        try:
+            self.on_deliveries(arrived)
+        except Exception:
+            log.exception("a consumer raised: its batch of %d goes back", len(arrived))
+            for delivery in arrived:
+                delivery.give_back()
+
+    def _speak(self) -> None:
+        self._words_are_due = False
+        if self.is_open:
+            self._last_words()
+
+    def _last_words(self) -> None:
+        self._tap.write(self._words.drain())
+
+    def _ended(self) -> None:
+        self.prefetch = None
+        self._arrived.clear()
+        self._parts.clear()
+
+
+class Subscription:
+    """One consumer of one queue, kept alive over a link."""
+
+    def __init__(
+        self,
+        link: Link,
+        prepare: Prepare,
+        backoff: Backoff,
+        *,
+        queue: Queue,
+        on_deliveries: OnDeliveries,
+        prefetch: int,
+    ) -> None:
+        self._link = link
+        self._prepare = prepare
+        self._backoff = backoff
+        self._queue = queue
+        self._on_deliveries = on_deliveries
+        self._prefetch: int | None = checked_prefetch(prefetch)
+        self._channel: ConsumeChannel | None = None
+        self._changed = asyncio.Event()
+        self._adjusting = asyncio.Lock()
+
+    @property
+    def is_consuming(self) -> bool:
+        return self._channel is not None and self._channel.prefetch is not None
+
+    def set_prefetch(self, count: int) -> None:
+        if self._prefetch is not None:
+            self._prefetch = checked_prefetch(count)
+        self._changed.set()
+
+    async def pause(self) -> None:
+        self._prefetch = None
+        channel = self._channel
+        if channel is None:
+            return
+        try:
+            await self._adjust(channel)
+        except ChannelLostError as error:
+            log.debug("%s was lost while it was paused: %s", self._queue.name, error)
+
+    async def keep(self) -> Never:
+        """Consume, and consume again, until cancelled."""
+        while True:
+            connection = await self._link.connected()
+            since = asyncio.get_running_loop().time()
+            try:
+                await self._stay(connection)
+            except (ChannelLostError, ConnectionLostError) as error:
+                log.warning("the subscription to %s is lost and made again: %s", self._queue.name, error)
+            self._backoff.lasted(asyncio.get_running_loop().time() - since)
+            await asyncio.sleep(self._backoff.next())
+
+    async def close(self) -> None:
+        """End it: what it holds goes back."""
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def _stay(self, connection: Connection) -> None:
+        channel = self._channel = await connection.channel(ConsumeChannel)
+        channel.on_deliveries = self._on_deliveries
+        channel.on_end = self._changed.set
+        try:
+            await self._prepare(connection, self._queue)
+            while channel.is_open:
+                self._changed.clear()
+                await self._adjust(channel)
+                await self._changed.wait()
+        finally:
+            channel.end(ChannelLostError(CLOSED_HERE, "the subscription starts anew"))
+        raise channel.reason or AssertionError("a channel ends for a reason")
+
+    async def _adjust(self, channel: ConsumeChannel) -> None:
+        """Make what the broker does for us what we want."""
+        async with self._adjusting:
+            if channel.prefetch == self._prefetch:
+                return
+            if channel.prefetch is not None:
+                await channel.cancel()
+            if self._prefetch is not None:
+                await channel.consume(self._queue, self._prefetch)
+
+
+def _nobody(_: object) -> None:
+    """Take deliveries before anybody is there: none come before basic.consume."""

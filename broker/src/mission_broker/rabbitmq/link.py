@@ -1,0 +1,83 @@
+"""One connection that is always being had: lost, it is tried again, node after node, for ever."""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+from typing import Never
+
+import aiormq
+from yarl import URL
+
+from mission_broker.rabbitmq.backoff import Backoff
+from mission_broker.rabbitmq.connection import Connection, open_connection
+from mission_broker.rabbitmq.settings import RabbitMQSettings
+
+log = logging.getLogger(__name__)
+
+CANNOT_CONNECT = (OSError, TimeoutError, EOFError, aiormq.AMQPError)
+
+
+class Link:
+    """A place where the current connection is found while there is one."""
+
+    def __init__(self, settings: RabbitMQSettings, purpose: str, changed: Callable[[], None]) -> None:
+        self._settings = settings
+        self._purpose = purpose
+        self._changed = changed
+        self._up = asyncio.Event()
+        self._connection: Connection | None = None
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection, unless it is lost; also when the loss was not yet acted upon."""
+        connection = self._connection
+        return connection if connection is not None and connection.is_open else None
+
+    async def connected(self) -> Connection:
+        """Wait for a connection."""
+        while (connection := self.connection) is None:
+            self._up.clear()
+            await self._up.wait()
+        return connection
+
+    async def keep(self) -> Never:
+        """Connect, and connect again, until cancelled."""
+        backoff = Backoff(self._settings.backoff_min_seconds, self._settings.backoff_max_seconds)
+        last = len(self._settings.urls) - 1
+        for number, url in itertools.cycle(enumerate(self._settings.urls)):
+            backoff.lasted(await self._try(url))
+            # One round over all nodes goes without a pause: a dead first node costs nothing but its refusal.
+            await asyncio.sleep(backoff.next() if number == last else 0)
+        raise AssertionError("there is no end to this")
+
+    async def _try(self, url: str) -> float:
+        """Connect to one node and stay; says how long that held."""
+        try:
+            connection = await open_connection(url, self._purpose, self._settings)
+        except CANNOT_CONNECT as error:
+            log.warning("cannot connect to RabbitMQ at %s (%s); it is tried again", _place(url), _short(error))
+            return 0
+        log.info("connected to RabbitMQ at %s for %s", _place(url), self._purpose)
+        since = asyncio.get_running_loop().time()
+        connection.when_blocked_changes(self._changed)
+        self._connection = connection
+        self._up.set()
+        self._changed()
+        try:
+            reason = await asyncio.shield(connection.lost)
+            log.warning("connection to RabbitMQ at %s for %s is lost: %s", _place(url), self._purpose, reason)
+        finally:
+            self._connection = None
+            self._changed()
+            await connection.close()
+        return asyncio.get_running_loop().time() - since
+
+
+def _place(url: str) -> str:
+    parsed = URL(url)
+    return f"{parsed.host}:{parsed.port or 5672}"
+
+
+def _short(error: BaseException) -> str:
+    return str(error) or type(error).__name__

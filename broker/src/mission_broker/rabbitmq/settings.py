@@ -1,0 +1,42 @@
+"""How to reach RabbitMQ, and how soon silence counts as loss."""
+
+import msgspec
+
+
+class RabbitMQSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `connect` needs to know."""
+
+    urls: tuple[str, ...]
+    """Nodes of one cluster, `amqp://user:password@host:port/vhost` or amqps. Tried in turn, for ever."""
+
+    name: str
+    """What the broker's own tools show, such as `commander-0`; the two connections add their purpose."""
+
+    heartbeat_seconds: int = 10
+    """How often either side speaks when there is nothing to say (at half of it).
+
+    A connection on which nothing at all came for 1.25 of it is dropped. Shorter finds a half-open connection
+    sooner; a broker that is paused for longer than this loses its clients, and their messages are delivered again.
+    """
+
+    connect_timeout_seconds: float = 5
+    """How long one node may take to answer before the next is tried."""
+
+    rpc_timeout_seconds: float = 10
+    """How long the broker may take to declare a queue, open a channel or start a consumer."""
+
+    backoff_min_seconds: float = 0.05
+    backoff_max_seconds: float = 2
+    """Waits between rounds over all nodes, drawn at random between half a bound and the bound, which doubles."""
+
+    def __post_init__(self) -> None:
+        if not self.urls:
+            raise ValueError("no broker is named: give at least one amqp:// or amqps:// address")
+        if wrong := [url for url in self.urls if not url.startswith(("amqp://", "amqps://"))]:
+            raise ValueError(f"{len(wrong)} of the broker's addresses do not begin with amqp:// or amqps://")
+
+    @property
+    def silence_seconds(self) -> float:
+        # The broker speaks up after a whole heartbeat in the worst case: it looks at every half, and stays quiet
+        # when something was sent since its last look.
+        return 1.25 * self.heartbeat_seconds

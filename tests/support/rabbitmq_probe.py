@@ -1,0 +1,27 @@
+"""A real broker for a test: a connection that is up, and the administrator's hand."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiormq
+
+from mission_broker import rabbitmq
+from mission_contracts.topology import Queue
+
+CONNECT_SECONDS = 15
+
+
+@asynccontextmanager
+async def connected_broker(
+    *urls: str, name: str, heartbeat_seconds: int = 10
+) -> AsyncIterator[rabbitmq.RabbitMQBroker]:
+    settings = rabbitmq.RabbitMQSettings(urls=urls, name=name, heartbeat_seconds=heartbeat_seconds)
+    async with rabbitmq.connect(settings) as broker:
+        assert await broker.wait_connected(CONNECT_SECONDS), f"RabbitMQ is not connected in {CONNECT_SECONDS} s"
+        yield broker
+
+
+async def delete_queue(url: str, queue: Queue) -> None:
+    async with aiormq.connect(url) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(queue.name)
