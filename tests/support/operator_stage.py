@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 from support.operators_commander import CLIENT_SECRET, OperatorsCommander
+from support.patience import until
 from tools.stack import KubeAccess
 
 from mission_contracts.resources import API_VERSION
@@ -22,14 +23,6 @@ from mission_contracts.resources import API_VERSION
 PATIENCE_SECONDS = 30.0
 
 Object = dict[str, Any]
-
-
-async def until(holds: Callable[[], bool], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait until something holds; the message says what never did."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"in {seconds:g} s it never came to pass that {what}"
-        await asyncio.sleep(0.02)
 
 
 class Objects:

@@ -5,6 +5,7 @@ API server keeps statuses from moving backwards whoever writes them.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -38,7 +39,17 @@ class LeaseApi(Protocol):
 class Leadership:
     """This process's claim to be the acting operator."""
 
-    def __init__(self, api: LeaseApi, clock: Clock, *, namespace: str, name: str, identity: str) -> None:
+    def __init__(
+        self,
+        api: LeaseApi,
+        clock: Clock,
+        *,
+        namespace: str,
+        name: str,
+        identity: str,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._sleep = sleep
         self._api = api
         self._clock = clock
         self._collection = leases_path(namespace)
@@ -56,14 +67,14 @@ class Leadership:
             if not is_waiting:
                 _log.info("waiting for the Lease", held_by=self._holder())
                 is_waiting = True
-            await asyncio.sleep(_LOOK_SECONDS)
+            await self._sleep(_LOOK_SECONDS)
         _log.info("this operator acts now", identity=self._identity)
 
     async def keep(self) -> None:
         """Renew the Lease until cancelled; LeaseLostError when that failed for too long."""
         renewed_at = self._clock.monotonic()
         while True:
-            await asyncio.sleep(max(renewed_at + RENEW_SECONDS - self._clock.monotonic(), 0.1))
+            await self._sleep(max(renewed_at + RENEW_SECONDS - self._clock.monotonic(), 0.1))
             if await self._renew(renewed_at + GIVE_UP_SECONDS - self._clock.monotonic()):
                 renewed_at = self._clock.monotonic()
             elif self._clock.monotonic() - renewed_at >= GIVE_UP_SECONDS:

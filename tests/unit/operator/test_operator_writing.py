@@ -1,0 +1,220 @@
+"""Statuses into objects: coalesced, in order, and with a reason for each that is not written."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+from support.operator_builders import UID, a_view
+from support.patience import until
+
+from mission_contracts.mission import MissionId, MissionState
+from mission_contracts.rest import MissionView
+from mission_operator.kube import Answer, KubeAwayError
+from mission_operator.missions.writing import Fate, StatusWriter
+
+OK = Answer(200, b'{"metadata": {"resourceVersion": "7"}}')
+INVALID = Answer(422, b'{"message": "no"}')
+NOT_FOUND = Answer(404, b'{"details": {"name": "resize"}}')
+QUEUED, IN_PROGRESS, COMPLETED = MissionState.QUEUED, MissionState.IN_PROGRESS, MissionState.COMPLETED
+HOLD_SECONDS = 0.05
+
+
+def an_object(*, uid: str = UID, sequence: int = 0) -> Answer:
+    return Answer(200, msgspec.json.encode({"metadata": {"uid": uid}, "status": {"sequence": sequence}}))
+
+
+class FakeObjects:
+    """An API server that answers as it is told, and by default says yes."""
+
+    def __init__(self) -> None:
+        self.patches: list[str] = []
+        self.answers: list[Answer | Exception] = []
+        self.object = an_object()
+        self.in_flight = self.most_in_flight = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def patch_status(self, view: MissionView, patch: bytes) -> Answer:
+        self.patches.append(patch.decode())
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        await self.gate.wait()
+        self.in_flight -= 1
+        answer = self.answers.pop(0) if self.answers else OK
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def get(self, view: MissionView) -> Answer:
+        return self.object
+
+
+class PlainRendering:
+    """Patches that a test can read."""
+
+    def full(self, view: MissionView) -> bytes:
+        return f"{view.state.camel} {view.sequence}".encode()
+
+    def minimal(self, view: MissionView) -> bytes:
+        return f"minimal {view.state.camel} {view.sequence}".encode()
+
+
+class Desk:
+    """A writer at work, and what became of what it was given."""
+
+    def __init__(self) -> None:
+        self.objects = FakeObjects()
+        self.fates: list[tuple[int, Fate]] = []
+        self.shown: dict[MissionId, int] = {}
+        self.writer = StatusWriter(
+            self.objects,
+            PlainRendering(),
+            sequence_shown=lambda mission_id: self.shown.get(mission_id, -1),
+            on_fate=lambda view, fate, _: self.fates.append((view.sequence, fate)),
+            in_flight=4,
+            hold_seconds=HOLD_SECONDS,
+            hold_at_most_seconds=0.4,
+        )
+
+    async def until_tried(self, times: int = 1) -> None:
+        await until(lambda: len(self.objects.patches) >= times, f"{times} writes are tried", seconds=5)
+
+    async def until_done(self) -> None:
+        await until(lambda: len(self.writer) == 0, "nothing waits to be written", seconds=5)
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    desk = Desk()
+    work = asyncio.create_task(desk.writer.run())
+    yield desk
+    work.cancel()
+    await asyncio.wait([work])
+
+
+async def test_a_mission_that_ends_at_once_costs_one_write(desk: Desk) -> None:
+    for view in (a_view(QUEUED, 1), a_view(IN_PROGRESS, 2), a_view(COMPLETED, 3)):
+        desk.writer.offer(view)
+    await desk.until_done()
+    assert desk.objects.patches == ["Completed 3"]
+
+
+async def test_a_status_is_written_once_it_held(desk: Desk) -> None:
+    desk.writer.offer(a_view(QUEUED, 1))
+    desk.writer.offer(a_view(IN_PROGRESS, 2))
+    await asyncio.sleep(0)
+    assert desk.objects.patches == []
+    await desk.until_done()
+    assert desk.objects.patches == ["InProgress 2"]
+
+
+async def test_a_status_that_never_holds_is_written_now_and_then(desk: Desk) -> None:
+    sequence = 0
+    async with asyncio.timeout(5):
+        while not desk.objects.patches:
+            sequence += 1
+            desk.writer.offer(a_view(IN_PROGRESS, sequence))
+            await asyncio.sleep(HOLD_SECONDS / 5)
+    assert sequence > 5, "it was held while it moved"
+
+
+async def test_an_older_view_never_follows_a_newer_one(desk: Desk) -> None:
+    desk.writer.offer(a_view(IN_PROGRESS, 5))
+    desk.writer.offer(a_view(QUEUED, 4))
+    await desk.until_done()
+    assert desk.objects.patches == ["InProgress 5"]
+
+
+async def test_what_the_object_shows_already_is_not_written(desk: Desk) -> None:
+    desk.shown[UID] = 5
+    desk.writer.offer(a_view(COMPLETED, 5))
+    desk.writer.offer(a_view(COMPLETED, 4))
+    await desk.until_done()
+    assert desk.objects.patches == []
+
+
+async def test_one_object_has_one_write_under_way_and_the_newest_follows(desk: Desk) -> None:
+    desk.objects.gate.clear()
+    desk.writer.offer(a_view(IN_PROGRESS, 1))
+    await desk.until_tried()
+    desk.writer.offer(a_view(IN_PROGRESS, 2))
+    desk.writer.offer(a_view(COMPLETED, 3))
+    desk.objects.gate.set()
+    await desk.until_done()
+    assert desk.objects.patches == ["InProgress 1", "Completed 3"]
+    assert desk.objects.most_in_flight == 1
+
+
+async def test_writes_under_way_are_bounded(desk: Desk) -> None:
+    desk.objects.gate.clear()
+    for number in range(20):
+        desk.writer.offer(a_view(COMPLETED, 1, mission_id=f"m{number}"))
+    await desk.until_tried(4)
+    desk.objects.gate.set()
+    await desk.until_done()
+    assert desk.objects.most_in_flight == 4
+    assert len(desk.objects.patches) == 20
+
+
+@pytest.mark.parametrize(
+    "obstacle",
+    [KubeAwayError("away"), Answer(409, b"{}"), Answer(429, b"{}", 0.01), Answer(503, b""), Answer(404, b"page")],
+    ids=["away", "conflict", "too many", "unavailable", "kind not served"],
+)
+async def test_what_may_pass_is_tried_again(desk: Desk, obstacle: Answer | Exception) -> None:
+    desk.objects.answers = [obstacle, obstacle]
+    desk.writer.offer(a_view(COMPLETED, 3))
+    await desk.until_done()
+    assert desk.objects.patches == ["Completed 3"] * 3
+    assert desk.fates == [(3, Fate.WRITTEN)]
+
+
+async def test_a_newer_view_takes_the_place_of_one_that_is_tried_again(desk: Desk) -> None:
+    desk.objects.answers = [Answer(503, b"")]
+    desk.writer.offer(a_view(IN_PROGRESS, 1))
+    await desk.until_tried()
+    desk.writer.offer(a_view(COMPLETED, 2))
+    await desk.until_done()
+    assert desk.objects.patches == ["InProgress 1", "Completed 2"]
+
+
+async def test_an_object_that_is_gone_is_left_alone(desk: Desk) -> None:
+    desk.objects.answers = [NOT_FOUND]
+    desk.writer.offer(a_view(COMPLETED, 3))
+    await desk.until_done()
+    assert desk.fates == [(3, Fate.GONE)]
+
+
+async def test_a_refused_patch_of_another_object_of_that_name_says_that_ours_is_gone(desk: Desk) -> None:
+    desk.objects.answers = [INVALID]
+    desk.objects.object = an_object(uid="another")
+    desk.writer.offer(a_view(COMPLETED, 3))
+    await desk.until_done()
+    assert desk.fates == [(3, Fate.GONE)]
+    assert desk.objects.patches == ["Completed 3"]
+
+
+async def test_a_refused_patch_of_an_object_that_is_further_is_stale(desk: Desk) -> None:
+    desk.objects.answers = [INVALID]
+    desk.objects.object = an_object(sequence=3)
+    desk.writer.offer(a_view(COMPLETED, 3))
+    await desk.until_done()
+    assert desk.fates == [(3, Fate.STALE)]
+
+
+async def test_a_status_that_is_refused_for_itself_is_written_in_short(desk: Desk) -> None:
+    desk.objects.answers = [INVALID]
+    desk.objects.object = an_object(sequence=2)
+    desk.writer.offer(a_view(COMPLETED, 3))
+    await desk.until_done()
+    assert desk.objects.patches == ["Completed 3", "minimal Completed 3"]
+    assert desk.fates == [(3, Fate.WRITTEN)]
+    assert desk.writer.minimal_written == 1
+
+
+async def test_a_status_that_is_refused_in_short_too_is_given_up(desk: Desk) -> None:
+    desk.objects.answers = [INVALID, INVALID]
+    desk.writer.offer(a_view(COMPLETED, 3))
+    await desk.until_done()
+    assert desk.fates == [(3, Fate.REFUSED)]
