@@ -55,6 +55,8 @@ class Story:
         self._teller.rows(self._typed("get", "missions", "-o", "wide"))
         self._teller.step(f"What there is to know about one of them ({TOLD_ABOUT})")
         self._show("describe", "mission", TOLD_ABOUT)
+        self._teller.step("The pool that ran them: soldiers stay warm for what comes next")
+        self._show("get", "pool")
         surprises = endings.surprises(json.loads(self._kubectl("get", "missions", "-o", "json"))["items"])
         if surprises:
             raise DemoError("; ".join(surprises))
