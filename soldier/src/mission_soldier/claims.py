@@ -11,6 +11,7 @@ from mission_contracts.mission import Instance
 from mission_contracts.soldiering import Claim, ClaimAnswer, Verdict
 from mission_soldier.backoff import Backoff
 from mission_soldier.commander import Commander, CommanderAwayError, UnknownSoldierError
+from mission_soldier.prefetch import Room
 from mission_soldier.registration import Registrar
 from mission_soldier.waiting import Received, Waiting
 
@@ -23,7 +24,7 @@ Granted = Sequence[tuple[Received, ClaimAnswer]]
 
 
 class Claims:
-    """One request at a time. Only as many orders are claimed as may run at once: claimed means may run now."""
+    """One request at a time. Claimed means may run now: only as many as there are slots, and a few of the fastest."""
 
     def __init__(
         self,
@@ -33,7 +34,8 @@ class Claims:
         registrar: Registrar,
         waiting: Waiting,
         has_handler: Callable[[str], bool],
-        free: Callable[[], int],
+        room: Callable[[], Room],
+        is_fast: Callable[[str], bool],
         on_granted: Callable[[Granted], None],
     ) -> None:
         self._commander = commander
@@ -41,7 +43,8 @@ class Claims:
         self._registrar = registrar
         self._waiting = waiting
         self._has_handler = has_handler
-        self._free = free
+        self._room = room
+        self._is_fast = is_fast
         self._on_granted = on_granted
         self._awake = asyncio.Event()
         self._is_closing = False
@@ -70,7 +73,14 @@ class Claims:
     def _gather(self) -> list[Received]:
         if self._is_closing:
             return []
-        return self._waiting.take(min(self._free(), MOST_PER_REQUEST))
+        slots, ahead = self._room()
+        batch = self._waiting.take(min(slots, MOST_PER_REQUEST))
+        if ahead and all(self._is_quick(received) for received in batch):
+            batch += self._waiting.take(min(ahead, MOST_PER_REQUEST - len(batch)), self._is_quick)
+        return batch
+
+    def _is_quick(self, received: Received) -> bool:
+        return self._is_fast(received.order.envelope.type)
 
     async def _settle(self, batch: Sequence[Received]) -> None:
         self._none_under_way.clear()

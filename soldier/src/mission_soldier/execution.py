@@ -23,6 +23,7 @@ from mission_soldier.context import Context
 from mission_soldier.errors import HandlerDefinitionError
 from mission_soldier.handlers import Handler, Isolation, reference_to
 from mission_soldier.outcomes import Outcome, Stop
+from mission_soldier.prefetch import Room
 from mission_soldier.reports import Reports
 from mission_soldier.threads import DaemonThreads
 from mission_soldier.waiting import Received
@@ -69,16 +70,25 @@ class Attempts:
         self._idle.set()
         self._is_leaving = False
         self.pace = prefetch.Pace()
+        self._pace_of: dict[str, prefetch.WorstPace] = {}
 
     def knows(self, key: Key) -> bool:
         """Tell whether this epoch runs here, or has been reported from here: its claim is durable, so a
         redelivery of its order needs no question and no second run."""
         return key in self._unsettled or key in self._settled
 
-    def free(self) -> int:
-        """How many more claims may be asked for."""
-        ahead = prefetch.claims_ahead(self._concurrency, self.pace.mean_seconds)
-        return self._concurrency + ahead - len(self._running) - len(self._ready)
+    def room(self) -> Room:
+        """How many more claims may be asked for, and how many of them ahead of a slot."""
+        slots = self._concurrency - len(self._running) - len(self._ready)
+        if not all(self.is_fast(attempt.handler.type) for attempt in self._running):
+            return Room(slots, 0)
+        ahead = prefetch.ahead(self._concurrency, prefetch.FAST_BELOW_SECONDS)
+        return Room(slots, max(0, ahead + min(0, slots)))
+
+    def is_fast(self, mission_type: str) -> bool:
+        """True for a type whose missions were all over within milliseconds lately."""
+        pace = self._pace_of.get(mission_type)
+        return pace is not None and pace.is_fast
 
     @property
     def running(self) -> int:
@@ -337,7 +347,9 @@ class Attempts:
         """The handler has returned, whichever way."""
         if not attempt.is_settled:
             self._settle(attempt, outcome)
-        self.pace.note(attempt.end())
+        seconds = attempt.end()
+        self.pace.note(seconds)
+        self._pace_of.setdefault(attempt.handler.type, prefetch.WorstPace()).note(seconds)
         self._running.discard(attempt)
         self._fill_slots()
         if not self._running:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 MOST_AHEAD: Final = 64
 AHEAD_BELOW_SECONDS: Final = 0.050
 """Slower handlers hide the round trip themselves."""
-CLAIM_AHEAD_BELOW_SECONDS: Final = 0.005
+FAST_BELOW_SECONDS: Final = 0.005
 """Handlers this fast finish a whole claim's worth while the next claim travels."""
 SHARE_FROM_SECONDS: Final = 1.0
 """From here on an order that waits in a busy soldier waits noticeably longer than in the queue."""
@@ -27,6 +27,34 @@ class Pace:
         self.mean_seconds = seconds if mean is None else mean + (seconds - mean) * _WEIGHT
 
 
+class WorstPace:
+    """How long one type's missions may take, judged by the slowest lately: one slow one is believed at once.
+
+    A claimed mission is InProgress for everybody, so it must not wait for its slot behind a slow neighbour.
+    """
+
+    __slots__ = ("_seconds",)
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+
+    @property
+    def is_fast(self) -> bool:
+        return self._seconds < FAST_BELOW_SECONDS
+
+    def note(self, seconds: float) -> None:
+        self._seconds = max(seconds, self._seconds + (seconds - self._seconds) * _WEIGHT)
+
+
+class Room(NamedTuple):
+    """What may be claimed now."""
+
+    slots: int
+    """Missions that start as soon as they are granted."""
+    ahead: int
+    """More of types that are fast, while nothing slow runs."""
+
+
 class Plan(NamedTuple):
     """Unacknowledged deliveries allowed per queue."""
 
@@ -39,13 +67,6 @@ def ahead(concurrency: int, mean_seconds: float | None) -> int:
     if mean_seconds is None or mean_seconds >= AHEAD_BELOW_SECONDS:
         return 0
     return min(MOST_AHEAD, math.ceil(concurrency * ROUND_TRIP_SECONDS / max(mean_seconds, 1e-6)))
-
-
-def claims_ahead(concurrency: int, mean_seconds: float | None) -> int:
-    """How many claims beyond the free slots are worth asking for; they start within milliseconds."""
-    if mean_seconds is None or mean_seconds >= CLAIM_AHEAD_BELOW_SECONDS:
-        return 0
-    return ahead(concurrency, mean_seconds)
 
 
 def plan(concurrency: int, mean_seconds: float | None, *, running_high: int, running_normal: int) -> Plan:

@@ -97,7 +97,8 @@ class Runtime:
             registrar=self._registrar,
             waiting=self._waiting,
             has_handler=handlers.handlers.__contains__,
-            free=self._attempts.free,
+            room=self._attempts.room,
+            is_fast=self._attempts.is_fast,
             on_granted=self._attempts.granted,
         )
         self._intake = self._new_intake()

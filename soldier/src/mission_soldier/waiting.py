@@ -1,7 +1,7 @@
 """Orders that wait in this soldier for their claim or for a slot: High before Normal, each in order of arrival."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mission_broker.port import Delivery
 from mission_contracts.messages import Order
@@ -59,11 +59,14 @@ class Waiting:
         if self._is_closed:
             self._give_back_lines()
 
-    def take(self, most: int) -> list[Received]:
-        """Take the next ones to claim; those whose channel died are forgotten, the broker delivers them again."""
+    def take(self, most: int, wanted: Callable[[Received], bool] = lambda _: True) -> list[Received]:
+        """Take the next ones to claim, up to the first that is not wanted.
+
+        Those whose channel died are forgotten, the broker delivers them again.
+        """
         taken: list[Received] = []
         dead: list[Received] = []
-        while len(taken) < most and (line := self._high or self._normal):
+        while len(taken) < most and (line := self._high or self._normal) and wanted(line[0]):
             received = line.popleft()
             (taken if received.delivery.is_alive else dead).append(received)
         if dead:

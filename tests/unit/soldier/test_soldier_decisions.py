@@ -12,7 +12,7 @@ from mission_soldier import outcomes
 from mission_soldier.backoff import Backoff
 from mission_soldier.book import Book, Entry
 from mission_soldier.outcomes import Outcome, Stop, ending
-from mission_soldier.prefetch import Pace, Plan, ahead, claims_ahead, plan
+from mission_soldier.prefetch import Pace, Plan, WorstPace, ahead, plan
 
 COMPLETED = outcomes.completed(b"1")
 ERROR = outcomes.failed(Failure.ERROR, "broke on the way out")
@@ -34,9 +34,15 @@ def test_how_many_deliveries_are_held_ahead(mean_seconds: float | None, expected
     assert ahead(16, mean_seconds) == expected
 
 
-@pytest.mark.parametrize(("mean_seconds", "expected"), [(None, 0), (0.005, 0), (0.040, 0), (0.001, 64)])
-def test_only_the_fastest_handlers_are_claimed_ahead(mean_seconds: float | None, expected: int) -> None:
-    assert claims_ahead(16, mean_seconds) == expected
+def test_one_slow_mission_makes_its_type_slow_at_once_and_fast_ones_win_it_back() -> None:
+    pace = WorstPace()
+    pace.note(0.001)
+    assert pace.is_fast
+    pace.note(0.5)
+    assert not pace.is_fast
+    for _ in range(100):
+        pace.note(0.001)
+    assert pace.is_fast
 
 
 @pytest.mark.parametrize(
