@@ -1,12 +1,12 @@
 """The one place where the operator is put together."""
 
 import asyncio
-import os
-from collections.abc import Coroutine, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import structlog
+from kubernetes.aio.client import Configuration
 
 from mission_contracts.clock import Clock, SystemClock
 from mission_contracts.resources import MISSION, SOLDIER_POOL
@@ -18,7 +18,8 @@ from mission_operator.commander.client import CommanderClient
 from mission_operator.commander.events import EventFollower
 from mission_operator.commander.reachability import Reachability
 from mission_operator.kube import Kube
-from mission_operator.leadership import Leadership, LeaseLostError
+from mission_operator.leadership import Leadership
+from mission_operator.leading import leading
 from mission_operator.missions.api import MissionApi
 from mission_operator.missions.reconciling import MissionReconciler
 from mission_operator.missions.resyncing import Resync
@@ -32,8 +33,9 @@ from mission_operator.watching import Watcher
 
 _log: Final = structlog.get_logger()
 
-_MOST_SECONDS_TO_STOP: Final = 1.0
-_EXIT_FAILED: Final = 1
+
+_OTHER_CONNECTIONS: Final = 24
+"""Beside the statuses: reading, pools, deletions, Events."""
 
 
 class StaleWatchError(Exception):
@@ -160,21 +162,25 @@ class Service:
             api = await stack.enter_async_context(
                 kube.connect(found, connections=settings.patches_in_flight + _OTHER_CONNECTIONS)
             )
-            # The Lease has connections of its own: its renewal must never queue behind statuses.
-            leadership = self._leadership(await stack.enter_async_context(kube.connect(found, connections=2)))
             commander = await stack.enter_async_context(self._commander())
             await api.wait_served(frozenset({MISSION.plural, SOLDIER_POOL.plural}))
-            await leadership.acquire()
+            lost = await stack.enter_async_context(leading(lambda: self._leadership(found)))
             watcher = Watcher(found, namespace=settings.namespace, lease_name=settings.lease_name)
             self._operator = Operator(settings, api, commander, watcher, self._clock)
-            await self._act(self._operator, leadership)
+            await _unless(lost, self._operator.run())
 
-    def _leadership(self, api: Kube) -> Leadership:
+    @asynccontextmanager
+    async def _leadership(self, found: Configuration) -> AsyncIterator[Leadership]:
         settings = self._settings
-        return Leadership(
-            api, self._clock,
-            namespace=settings.namespace, name=settings.lease_name, identity=settings.identity,
-        )  # fmt: skip
+        # A connection of its own: a renewal must never queue behind statuses.
+        async with kube.connect(found, connections=2) as api:
+            yield Leadership(
+                api,
+                self._clock,
+                namespace=settings.namespace,
+                name=settings.lease_name,
+                identity=settings.identity,
+            )
 
     def _commander(self) -> client.Connection:
         settings = self._settings
@@ -182,30 +188,21 @@ class Service:
             str(settings.commander_url), settings.client_id, settings.client_secret.get_secret_value(), self._clock
         )
 
-    async def _act(self, operator: Operator, leadership: Leadership) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                keeping = group.create_task(self._keep(leadership))
-                await operator.run()
-                keeping.cancel()
-        except* StaleWatchError:
-            await leadership.release()
-            raise
-        await leadership.release()
-
-    async def _keep(self, leadership: Leadership) -> None:
-        try:
-            await leadership.keep()
-        except LeaseLostError:
-            # Stopping in good order must not outlast the Lease.
-            asyncio.get_running_loop().call_later(_MOST_SECONDS_TO_STOP, os._exit, _EXIT_FAILED)
-            raise
-
     def _why_not_live(self) -> str:
         return self._operator.why_stale() if self._operator else ""
 
 
-_OTHER_CONNECTIONS: Final = 24
+async def _unless(lost: "asyncio.Future[None]", running: Coroutine[Any, Any, None]) -> None:
+    """Run until it ends, or until the Lease is lost."""
+    task = asyncio.create_task(running)
+    try:
+        await asyncio.wait((task, lost), return_when=asyncio.FIRST_COMPLETED)
+        if lost.done():
+            await lost
+        await task
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
 
 
 async def serve(settings: OperatorSettings) -> None:
