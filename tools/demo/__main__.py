@@ -68,16 +68,21 @@ def _tell(state: Path, teller: Teller, *, keep: bool) -> None:
 
 def _tell_on_cluster(chosen: Source, state: Path, teller: Teller, began: float, *, keep: bool) -> None:
     teller.step(WHERE_FROM[chosen])
-    with clusters.cluster(chosen, state) as kube, _commander(state, teller) as commander:
-        operator = services.operator(commander, kube, state, may_make_pods=chosen is Source.KIND)
-        with services.running(operator):
-            story = Story(kube, teller)
-            story.install()
+    with clusters.cluster(chosen, state) as kube:
+        story = Story(kube, teller)
+        story.install()
+        with _commander(state, teller) as commander, _operator(commander, kube, state, chosen):
             story.run_samples()
             story.show_the_end()
             _say_what_next(teller, began)
             if keep:
-                _stay({**kube.environment(), **commander.environment}, _path_of(kube), teller)
+                _stay({**kube.environment(), **commander.environment}, kube.kubectl_binary.parent, teller)
+
+
+def _operator(
+    commander: Commander, kube: KubeAccess, state: Path, chosen: Source
+) -> contextlib.AbstractContextManager[None]:
+    return services.running(services.operator(commander, kube, state, may_make_pods=chosen is Source.KIND))
 
 
 def _tell_without_cluster(state: Path, teller: Teller, began: float, *, keep: bool) -> None:
@@ -122,10 +127,6 @@ def _stay(variables: Mapping[str, str], kubectl_folder: Path | None, teller: Tel
         teller.line("kubectl get missions -w")
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()
-
-
-def _path_of(kube: KubeAccess) -> Path:
-    return kube.kubectl_binary.parent
 
 
 @contextlib.contextmanager

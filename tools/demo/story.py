@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import time
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,8 @@ CRDS: Final = "manifests/crds"
 POLICY: Final = "manifests/base/admission-policy.yaml"
 SAMPLES: Final = "manifests/samples"
 FINISH_SECONDS: Final = 60
+NEW_KIND_SECONDS: Final = 2.0
+"""An API server holds up each creation of a kind that it knows for less than this, by as much again."""
 TOLD_ABOUT: Final = "fails"
 """The mission that is described: how it failed, and why."""
 
@@ -25,15 +28,18 @@ class Story:
     def __init__(self, kube: KubeAccess, teller: Teller) -> None:
         self._kube = kube
         self._teller = teller
+        self._installed_at = 0.0
 
     def install(self) -> None:
         """Teach the API server our kinds and the policy on payloads."""
         self._teller.step("The API server learns what a Mission and a SoldierPool are")
         self._show("apply", "-f", CRDS, "-f", POLICY)
         self._kubectl("wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/part-of=mission-control")
+        self._installed_at = time.monotonic()
 
     def run_samples(self) -> None:
         """Apply the samples, and watch them until all are finished."""
+        time.sleep(max(0.0, self._installed_at + NEW_KIND_SECONDS - time.monotonic()))
         teller = self._teller
         teller.step("Missions are applied, and warm soldiers run them at once (no pod starts for a mission)")
         teller.command("kubectl get missions -w &")

@@ -8,6 +8,11 @@ from tools.generate.structural import Schema
 
 NAME: Final = f"payloads.{MISSION.full_name}"
 
+UNCHANGED_MESSAGE: Final = (
+    "spec.payload cannot change once the object exists: make a new Mission with another name, "
+    "or delete this one first (which cancels it)"
+)
+
 # CEL has no JSON encoder, but formatting a value writes JSON with a space after each comma. Without those spaces the
 # text is as long as the JSON that the Commander counts, or shorter by the spaces that the payload's own texts have
 # after commas, so nothing is refused here that the Commander would take. (Numbers beyond 10²¹ are written out in full.)
@@ -45,8 +50,7 @@ def _unchanged() -> Schema:
     return {
         "expression": "oldObject == null || object.spec.payload == oldObject.spec.payload",
         "reason": "Invalid",
-        "message": "spec.payload cannot change once the object exists: make a new Mission with another name, "
-        "or delete this one first (which cancels it)",
+        "message": UNCHANGED_MESSAGE,
     }
 
 

@@ -1,27 +1,39 @@
 """The resources' reference page: the same words that `kubectl explain` prints, on one page."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from mission_contracts.resources import API_VERSION, Resource
+from mission_contracts.resources import API_VERSION, MISSION, Resource
+from mission_contracts.spec import MAX_PAYLOAD_BYTES
+from tools.generate import admission
 from tools.generate.crds import schema_of
 from tools.generate.structural import Schema
 
 INTRODUCTION: Final = f"""# Resources
 
-Everything here belongs to `{API_VERSION}`. `kubectl explain mission.spec` prints the same in a terminal. Fields that
-are not listed are refused (`kubectl` says `unknown field`). Sizes are checked by the API server unless the text says
-otherwise.
+Everything here belongs to `{API_VERSION}`. `kubectl explain mission.spec` prints the same in a terminal.
+kubectl refuses fields that are not listed (`unknown field`); another client gets a warning, and the field is dropped.
 """
+
+_UNCHANGED: Final = admission.UNCHANGED_MESSAGE.removeprefix("spec.payload ")
+
+FURTHER_REFUSALS: Final[Mapping[str, Sequence[str]]] = {
+    MISSION.kind: (
+        f"`spec.payload`: {_UNCHANGED}. (Held by the admission policy beside the CRD.)",
+        f"`spec.payload`: has more than {MAX_PAYLOAD_BYTES} bytes as JSON. (The same; the Commander counts again.)",
+    )
+}
+"""What the schema cannot hold."""
 
 
 def page(resources: tuple[Resource, ...]) -> str:
     """Give the page's Markdown."""
-    return "\n".join([INTRODUCTION, *(_chapter(resource) for resource in resources)])
+    chapters = (_chapter(resource, FURTHER_REFUSALS.get(resource.kind, ())) for resource in resources)
+    return "\n".join([INTRODUCTION, *chapters])
 
 
-def _chapter(resource: Resource) -> str:
+def _chapter(resource: Resource, further_refusals: Sequence[str]) -> str:
     schema = schema_of(resource)
     parts = [
         f"## {resource.kind}\n",
@@ -31,6 +43,7 @@ def _chapter(resource: Resource) -> str:
         *_tables("status", schema["properties"]["status"]),
         "### What the API server refuses\n",
         *_refusals(schema),
+        *(f"- {refusal}" for refusal in further_refusals),
         "",
     ]
     return "\n".join(parts)
