@@ -33,8 +33,9 @@ class Stored(msgspec.Struct, frozen=True):
 class Change(msgspec.Struct, frozen=True):
     """One mission's next record.
 
-    `expected` is the sequence of the record that the decision was made on, 0 where there was none (then `payload`
-    is given, and written once). `hands_out` puts (id, epoch) into the outbox in the same step.
+    `expected` is the sequence of the record that the decision was made on, 0 where there was none. The first payload
+    that a mission is given is kept for good; one rebuilt from a report has none. `hands_out` puts (id, epoch) into
+    the outbox in the same step.
     """
 
     mission: Mission
@@ -131,7 +132,8 @@ class Ledger(Protocol):
         """Apply each change if its expectation holds; one answer each, in order; one script, one fsync for all.
 
         A mission appears at most once in a commit. Each applied change is announced in the event stream; a final
-        one leaves the live set. Raises EraChangedError, and writes nothing at all, when the era differs.
+        one leaves the live set. Raises EraChangedError, and writes nothing at all, when the era differs; ValueError
+        for a mission that is there twice, or whose sequence does not rise.
         """
         ...
 
@@ -168,7 +170,8 @@ class Ledger(Protocol):
     async def events(self, after: EventId, *, wait_seconds: float, limit: int = 1000) -> Sequence[Event] | None:
         """What was announced after an id: at once if there is some, else wait; empty when the time is over.
 
-        None when `after` is older than what the stream still holds: the reader must start anew from `live()`.
+        None when `after` is older than what the stream still holds, or no event of this stream (it was wiped or
+        rolled back): the reader must start anew from `live()`. ValueError when `after` is no event id at all.
         """
         ...
 

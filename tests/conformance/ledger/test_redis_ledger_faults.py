@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import AsyncIterator
 from functools import partial
+from importlib import resources
 
 import pytest
 import redis
@@ -19,6 +20,7 @@ from support.ledger_probe import (
     all_live,
     changed,
     creation,
+    dead,
     finished,
     must,
     put,
@@ -30,6 +32,8 @@ from support.ledger_probe import (
 from tools import stack
 from tools.stack.ports import free_port
 
+from mission_commander.adapters import redis_codec as codec
+from mission_commander.adapters.ledger_rules import order_of
 from mission_commander.adapters.redis_ledger import RedisLedger, RedisSettings, connect
 from mission_commander.domain.record import Mission
 from mission_commander.ports import Committed, EraChangedError, LedgerAwayError, Stored
@@ -89,11 +93,13 @@ async def test_every_change_that_was_answered_survives_kill_9(
     assert len(live) <= len(answered) + 8
 
 
-async def test_a_restarted_redis_knows_the_scripts_again(ledger: RedisLedger, redis_server: stack.RedisServer) -> None:
+async def test_a_restart_while_nothing_was_asked_is_not_noticed(
+    ledger: RedisLedger, redis_server: stack.RedisServer
+) -> None:
     mission = a_mission()
     await put(ledger, mission)
     await asyncio.to_thread(redis_server.restart)
-    await when_back(ledger.era)
+    # Neither the idle connection, which is dead, nor the script, which is forgotten, costs an answer.
     await must(ledger, step(mission, changed(mission)))
     assert await ledger.fetch([mission.id]) == [Stored(changed(mission), PAYLOAD)]
 
@@ -245,6 +251,29 @@ async def test_a_commit_is_one_command(ledger: RedisLedger, stage: RedisStage) -
     with contextlib.closing(redis.Redis.from_url(stage.url)) as client:
         calls = {name: int(found["calls"]) for name, found in client.info("commandstats").items()}
     assert {name: count for name, count in calls.items() if "eval" in name} == {"cmdstat_evalsha": 1}
+
+
+async def test_a_purged_mission_leaves_a_tombstone_and_no_other_key(ledger: RedisLedger, stage: RedisStage) -> None:
+    mission = a_mission()
+    await must(ledger, creation(mission, hands_out=True))
+    await must(ledger, step(mission, dead(mission)))
+    assert await stage.command("EXISTS", "test:live") == 0
+    await ledger.confirmed(await ledger.outbox(10))
+    await ledger.purge(9999.0, 10)
+    assert set(await stage.command("KEYS", "*")) == {b"test:era", b"test:events", b"test:t:m-1"}
+
+
+async def test_event_ids_grow_also_when_wipes_follow_within_a_millisecond(stage: RedisStage) -> None:
+    script = (resources.files("mission_commander.adapters") / "lua" / "commit.lua").read_text()
+    keys = ("era", "live", "outbox", "purgeable", "dead", "events")
+    arguments = (ERA, "m:", "ns:", 100, *codec.arguments_of([creation(a_mission())]))
+    with contextlib.closing(redis.Redis.from_url(stage.url)) as client, client.pipeline(transaction=False) as at_once:
+        for _ in range(50):
+            at_once.flushall()
+            at_once.set("era", ERA)
+            at_once.eval(script, len(keys), *keys, *arguments)
+        events = [order_of(answer[0].decode()) for answer in at_once.execute()[2::3]]
+    assert events == sorted(set(events))
 
 
 async def test_a_tombstone_stands_as_long_as_it_was_told_to(ledger: RedisLedger, stage: RedisStage) -> None:
