@@ -78,7 +78,7 @@ async def _run(commander: Commander, on_failure: Callable[[], None]) -> None:
         await commander.run()
     except asyncio.CancelledError:
         raise
-    except Exception:
+    except Exception:  # noqa: BLE001  # whatever it was, the process has to end and say so
         structlog.get_logger("commander").exception("a service ended; this Commander has to end too")
         on_failure()
 

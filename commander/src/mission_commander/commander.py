@@ -22,9 +22,11 @@ from mission_commander.services.pooling import Pools
 from mission_commander.services.purging import Purger
 from mission_commander.services.reaping import Reaper
 from mission_commander.services.recorder import Recorder
+from mission_commander.services.rejecting import Rejects
 from mission_commander.services.reporting import Reporter
 from mission_commander.services.submission import Submitter
 from mission_commander.services.timing import Timer
+from mission_commander.services.tombstones import Tombstones
 from mission_commander.services.undelivered import Undelivered
 from mission_commander.services.vitals import Vitals
 from mission_commander.services.waiting import Ends
@@ -45,6 +47,8 @@ class Commander:
     def __init__(self, settings: CommanderSettings, ledger: Ledger, broker: Broker, clock: Clock) -> None:
         key = InstallKey(settings.install_key.get_secret_value().encode())
         secrets = ClaimSecrets(key)
+        tombstones = Tombstones(ledger, clock, retention_seconds=settings.retention_seconds)
+        rejects = Rejects(broker)
         self.settings = settings
         self.clock = clock
         self.install_key = key
@@ -53,7 +57,9 @@ class Commander:
         self.counts: Counter[str] = Counter()
         self.memory = MissionMemory(cancel_deadline_seconds=settings.cancel_deadline_seconds)
         self.recorder = Recorder(ledger, self.memory, clock, m.Era(0))
-        self.garrison = Garrison(ledger, clock, heartbeat_seconds=settings.heartbeat_seconds)
+        self.garrison = Garrison(
+            ledger, clock, heartbeat_seconds=settings.heartbeat_seconds, era=lambda: self.recorder.era
+        )
         self.outbox = Outbox(ledger, broker, self.memory)
         self.feed = Feed(ledger, self.memory)
         self.ends = Ends(self.memory)
@@ -63,10 +69,8 @@ class Commander:
         )
         self.claims = Claims(
             self.recorder,
-            ledger,
+            tombstones,
             secrets,
-            clock,
-            retention_seconds=settings.retention_seconds,
             known_types=lambda envelope: self.garrison.types_of((envelope.namespace, envelope.pool)),
             count=self._counter("claims"),
         )
@@ -82,8 +86,10 @@ class Commander:
         self.pools = Pools(self.garrison, broker, self.memory, self.recorder, timer, clock)
         reaper = Reaper(self.recorder, self.memory, self.garrison, broker, clock, lease_seconds=settings.lease_seconds)
         reporter = Reporter(
-            self.recorder, ledger, broker, secrets, on_marker=reaper.take_marker, count=self._counter("reports")
+            self.recorder, broker, secrets, rejects, on_marker=reaper.take_marker, count=self._counter("reports")
         )
+        restorer = Restorer(ledger, self.recorder, self.memory, self.garrison, clock)
+        self.feed.on_rollback(restorer.want)
         self._services: tuple[Callable[[], Awaitable[None]], ...] = (
             self.recorder.run,
             self.outbox.run,
@@ -92,8 +98,8 @@ class Commander:
             timer.run,
             reporter.run,
             reaper.run,
-            Undelivered(self.recorder, broker).run,
-            Restorer(ledger, self.recorder, self.memory, self.garrison, clock).run,
+            Undelivered(self.recorder, broker, tombstones, rejects).run,
+            restorer.run,
             Explainer(self.recorder, self.memory, self.garrison, clock).run,
             Purger(ledger, clock, retention_seconds=settings.retention_seconds).run,
         )

@@ -188,5 +188,5 @@ OneMission.TestCase.settings = settings(
 
 
 @pytest.mark.timeout(120)
-class TestOneMission(OneMission.TestCase):  # type: ignore[misc, name-defined]
+class TestOneMission(OneMission.TestCase):  # type: ignore[misc, valid-type]
     """Collected by pytest."""

@@ -64,7 +64,7 @@ def test_whoever_waits_is_told_in_a_sentence_for_what(mission: Mission) -> None:
 
 def test_numbers_begin_above_everything_of_earlier_eras() -> None:
     mission = out()
-    assert mission.epoch == mission.sequence == ERA * NUMBERS_PER_ERA + 1
+    assert [mission.epoch, mission.sequence] == [ERA * NUMBERS_PER_ERA + 1] * 2
 
 
 def test_a_floor_lifts_all_numbers_above_what_the_object_shows() -> None:
@@ -77,7 +77,7 @@ def test_a_floor_lifts_all_numbers_above_what_the_object_shows() -> None:
 
 def test_a_floor_of_an_earlier_era_is_overtaken_by_this_one() -> None:
     mission = accepted(floor=Floor(state=MissionState.QUEUED, epoch=12, sequence=34))
-    assert mission.epoch == mission.sequence == ERA * NUMBERS_PER_ERA + 1
+    assert [mission.epoch, mission.sequence] == [ERA * NUMBERS_PER_ERA + 1] * 2
 
 
 def test_every_hand_out_has_a_greater_epoch() -> None:

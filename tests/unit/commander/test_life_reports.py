@@ -77,7 +77,7 @@ def test_progress_after_the_request_to_stop_does_not_hide_the_request() -> None:
 
 
 def test_completed_is_final_and_keeps_the_result() -> None:
-    mission = completed(result=b'{"width":640}')  # type: ignore[arg-type]
+    mission = completed(result=b'{"width":640}')
     assert (mission.phase, mission.state, mission.reason) == (
         Phase.FINAL,
         MissionState.COMPLETED,
@@ -300,7 +300,7 @@ def test_a_suspect_that_ends_otherwise_is_cleared(failure: Failure) -> None:
 )
 def test_a_genuine_report_of_a_later_epoch_counts(mission: Mission) -> None:
     epoch = mission.epoch if mission.phase is Phase.OUT else type(mission.epoch)(mission.epoch + 4)
-    report = said(mission, ReportKind.COMPLETED, epoch=epoch, attempt=3, ran_seconds=1.0)  # type: ignore[arg-type]
+    report = said(mission, ReportKind.COMPLETED, epoch=epoch, attempt=3, ran_seconds=1.0)
     done = life.report(mission, report, SOLDIER, after(5), chance=0)
     assert not isinstance(done, Refused)
     assert (done.state, done.epoch, done.attempt) == (MissionState.COMPLETED, epoch, 3)

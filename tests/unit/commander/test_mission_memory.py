@@ -28,7 +28,7 @@ POOL = ("default", "default")
 
 
 def memory_of(*missions: Mission, **settings: int) -> MissionMemory:
-    memory = MissionMemory(**settings)  # type: ignore[arg-type]
+    memory = MissionMemory(**settings)
     for mission in missions:
         memory.apply(mission, b"{}")
     return memory

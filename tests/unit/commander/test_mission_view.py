@@ -30,7 +30,7 @@ ANY_TIME = st.floats() | st.sampled_from([0.0, -1e300, 1e300, 253_402_300_800.0]
 def test_a_completed_mission_shows_every_field() -> None:
     fields = {"door": Door.CLUSTER, "name": "resize-7", "trace_id": "t-1", "type": "resize"}
     running = claimed(out(**fields), seconds=1, instance=OTHER_SOLDIER)
-    shown = view(completed(running, ran_seconds=1.5, result=b'{"ok":true}', seconds=9))  # type: ignore[arg-type]
+    shown = view(completed(running, ran_seconds=1.5, result=b'{"ok":true}', seconds=9))
     assert shown == MissionView(
         mission_id=running.id,
         namespace="default",

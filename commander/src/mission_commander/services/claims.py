@@ -6,12 +6,12 @@ from typing import Final
 from mission_commander.domain import life
 from mission_commander.domain.life import Dropped, Granted, Moment
 from mission_commander.domain.record import Mission
-from mission_commander.ports import Ledger, LedgerAwayError
+from mission_commander.ports import LedgerAwayError
 from mission_commander.services import rebuilding
 from mission_commander.services.recorder import Command, Decision, Recorder
+from mission_commander.services.tombstones import Tombstones
 from mission_contracts import messages
 from mission_contracts import mission as m
-from mission_contracts.clock import Clock
 from mission_contracts.envelope import Envelope
 from mission_contracts.errors import UnreadableMessageError
 from mission_contracts.install_key import ClaimSecrets
@@ -21,6 +21,8 @@ WAIT_MS: Final = 250
 """How soon a soldier asks again when the ledger could not answer."""
 
 _WAIT: Final = ClaimAnswer(verdict=Verdict.WAIT, wait_ms=WAIT_MS)
+_BROKEN: Final = ClaimAnswer(verdict=Verdict.WAIT, wait_ms=5_000)
+"""A defect of ours on one mission: its order stays where it is, and its neighbours go on."""
 _TELL: Final = ClaimAnswer(verdict=Verdict.TELL)
 
 
@@ -30,30 +32,23 @@ class Claims:
     def __init__(
         self,
         recorder: Recorder,
-        ledger: Ledger,
+        tombstones: Tombstones,
         secrets: ClaimSecrets,
-        clock: Clock,
         *,
-        retention_seconds: float,
         known_types: Callable[[Envelope], Sequence[str]],
         count: Callable[[str], None],
     ) -> None:
         self._recorder = recorder
-        self._ledger = ledger
+        self._tombstones = tombstones
         self._secrets = secrets
-        self._clock = clock
-        self._retention_seconds = retention_seconds
         self._known_types = known_types
         self._count = count
 
     async def answer_all(self, instance: m.Instance, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
         """Answer each claim, in order. Never raises for the ledger's sake: it then says WAIT."""
         try:
-            answers = await self._recorder.decide_all([self._command(instance, claim) for claim in claims])
-            answers = [
-                await self._about_unknown(claim) if answer is _TELL and claim.order is None else answer
-                for claim, answer in zip(claims, answers, strict=True)
-            ]
+            decided = await self._recorder.decide_each([self._command(instance, claim) for claim in claims])
+            answers = [await self._final(claim, one) for claim, one in zip(claims, decided, strict=True)]
         except LedgerAwayError:
             answers = [_WAIT] * len(claims)
         for answer in answers:
@@ -88,12 +83,12 @@ class Claims:
             solo=decided.solo,
         )
 
-    async def _about_unknown(self, claim: Claim) -> ClaimAnswer:
-        """The ledger lacks it: purged long ago, or lost in a wipe. Only the latter runs."""
-        is_old = claim.accepted_at < self._clock.now() - self._retention_seconds
-        if is_old or await self._ledger.is_purged(claim.mission_id):
+    async def _final(self, claim: Claim, decided: ClaimAnswer | BaseException) -> ClaimAnswer:
+        if isinstance(decided, BaseException):
+            return _BROKEN
+        if decided is _TELL and await self._tombstones.was_purged(claim.mission_id, claim.accepted_at):
             return ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.PURGED)
-        return _TELL
+        return decided
 
 
 def _rebuilt(claim: Claim, moment: Moment) -> tuple[Mission | None, bytes | None]:

@@ -17,6 +17,8 @@ LOOK_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 2.0
 MOST_AT_ONCE: Final = 200
 """So that a long queue costs a bounded stream of status writes: the oldest are told first."""
+MOST_LOOKED_AT: Final = 5_000
+"""Of one pool, so that a very long queue costs a bounded look."""
 
 
 class Explainer:
@@ -34,18 +36,19 @@ class Explainer:
             await asyncio.sleep(LOOK_SECONDS)
             commands = [command for pool in self._memory.pools() for command in self._commands(pool)]
             try:
-                await self._recorder.decide_all(commands)
+                await self._recorder.decide_each(commands)
             except LedgerAwayError:
                 continue
 
     def _commands(self, pool: PoolKey) -> Iterable[Command[None]]:
         patient_since = self._clock.now() - PATIENCE_SECONDS
-        waiting = self._memory.in_phase(pool, Phase.OUT, limit=MOST_AT_ONCE)
+        waiting = self._memory.in_phase(pool, Phase.OUT, limit=MOST_LOOKED_AT)
         old = [mission for mission in waiting if (mission.handed_out_at or 0) < patient_since]
         if not old:
             return ()
         reason, message = self.why(pool)
-        return [_tell(mission, reason, message) for mission in old if mission.reason is not reason]
+        untold = [mission for mission in old if mission.reason is not reason]
+        return [_tell(mission, reason, message) for mission in untold[:MOST_AT_ONCE]]
 
     def why(self, pool: PoolKey) -> tuple[Reason, str]:
         """What missions of a pool wait for that could run now."""

@@ -54,6 +54,7 @@ class Feed:
         self._last: EventId = "0-0"
         self._count = 0
         self._news = asyncio.Event()
+        self._rollback_listeners: list[Callable[[], None]] = []
         self._log = structlog.get_logger("feed")
 
     @property
@@ -61,14 +62,20 @@ class Feed:
         """The newest event that is in memory."""
         return self._last
 
+    def on_rollback(self, listener: Callable[[], None]) -> None:
+        """Call when the stream has lost events that this Commander saw."""
+        self._rollback_listeners.append(listener)
+
     async def load(self) -> None:
-        """Take in all live missions, and what happens from here on."""
+        """Take in all live missions, and what happens from here on. Watchers are told that they missed something."""
         last = await self._ledger.last_event()
         async for batch in self._ledger.live():
             for stored in batch:
                 self._memory.apply(stored.mission, stored.payload)
         self._last = self._before_recent = last
         self._recent.clear()
+        self._count += 1  # what nobody can be given, so that whoever watches notices the gap
+        self._wake_watchers()
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -81,10 +88,16 @@ class Feed:
     async def _follow(self) -> None:
         events = await self._ledger.events(self._last, wait_seconds=WAIT_SECONDS, limit=PAGE)
         if events is None:
-            self._log.warning("the event stream went past this Commander; reading all live missions again")
-            await self.load()
+            await self._catch_up()
         elif events:
             self._take(events)
+
+    async def _catch_up(self) -> None:
+        self._log.warning("the event stream went past this Commander, or back; reading all live missions again")
+        if _order(await self._ledger.last_event()) < _order(self._last):
+            for listener in self._rollback_listeners:
+                listener()
+        await self.load()
 
     def _take(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -94,21 +107,30 @@ class Feed:
             self._recent.append(Announced(event))
         self._last = events[-1].id
         self._count += len(events)
+        self._wake_watchers()
+
+    def _wake_watchers(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
 
-    async def watch(
+    def watch(
         self, after: EventId | None, wanted: Callable[[Mission], bool], *, quiet_seconds: float
     ) -> AsyncIterator[Sequence[Announced] | None]:
         """Give batches of events after an id (None: from now on); an empty batch after a quiet while.
 
         Gives None, once, where events after `after` are lost: the watcher has to read everything anew.
         """
-        position = _order(self._last if after is None else after)
-        if position < _order(self._before_recent):
-            async for batch in self._older(position, wanted):
+        # Decided here and not at the first step: whoever is answered by now must not miss what follows.
+        return self._watch(_order(self._last if after is None else after), wanted, quiet_seconds)
+
+    async def _watch(
+        self, position: "Position", wanted: Callable[[Mission], bool], quiet_seconds: float
+    ) -> AsyncIterator[Sequence[Announced] | None]:
+        while position < (end := _order(self._before_recent)):
+            # Memory goes on forgetting while the ledger is read, so this may take several rounds.
+            async for batch in self._older(position, end, wanted):
                 yield batch
-            position = _order(self._before_recent)
+            position = end
         seen = self._count_up_to(position)
         while True:
             news = self._news
@@ -123,21 +145,23 @@ class Feed:
                 yield ()
 
     async def _older(
-        self, position: tuple[int, int], wanted: Callable[[Mission], bool]
+        self, position: "Position", end: "Position", wanted: Callable[[Mission], bool]
     ) -> AsyncIterator[Sequence[Announced] | None]:
-        """What memory no longer holds, from the ledger."""
-        end = _order(self._before_recent)
+        """What memory no longer holds, from the ledger, however long that takes; None where it has forgotten too."""
         while position < end:
-            events = await self._ledger.events(f"{position[0]}-{position[1]}", wait_seconds=0, limit=PAGE)
-            if events is None:
-                yield None
-                return
+            try:
+                events = await self._ledger.events(f"{position[0]}-{position[1]}", wait_seconds=0, limit=PAGE)
+            except LedgerAwayError:
+                await asyncio.sleep(RETRY_SECONDS)
+                yield ()
+                continue
             if not events:
+                yield None
                 return
             yield [Announced(e) for e in events if _order(e.id) <= end and wanted(e.mission)]
             position = _order(events[-1].id)
 
-    def _count_up_to(self, position: tuple[int, int]) -> int:
+    def _count_up_to(self, position: "Position") -> int:
         newer = 0
         for announced in reversed(self._recent):
             if _order(announced.id) <= position:
@@ -152,7 +176,10 @@ class Feed:
         return [self._recent[i] for i in range(len(self._recent) - fresh, len(self._recent))]
 
 
-def _order(event_id: EventId) -> tuple[int, int]:
+Position = tuple[int, int]
+
+
+def _order(event_id: EventId) -> Position:
     """Event ids in their order; ValueError for what is none."""
     milliseconds, _, number = event_id.partition("-")
     return int(milliseconds), int(number or 0)

@@ -1,6 +1,6 @@
 """Who is there: pools and their soldiers, as the ledger knows them and as this Commander sees their hearts beat."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -37,11 +37,15 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 class Garrison:
     """Pools and soldiers in memory, refreshed from the ledger so that every replica sees the same."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, *, heartbeat_seconds: float) -> None:
+    def __init__(
+        self, ledger: Ledger, clock: Clock, *, heartbeat_seconds: float, era: Callable[[], m.Era | None]
+    ) -> None:
         self._ledger = ledger
+        self._era = era
         self._clock = clock
         self._silence_seconds = heartbeat_seconds * BEATS_UNTIL_UNHEARD
         self._pools: dict[PoolKey, PoolRecord] = {}
+        self._pool_changes = 0
         self._soldiers: dict[m.Instance, Seen] = {}
 
     # Pools.
@@ -61,11 +65,13 @@ class Garrison:
         is_new = key not in self._pools
         if self._pools.get(key) != pool:
             await self._ledger.save_pool(pool)
+        self._pool_changes += 1
         self._pools[key] = pool
         return is_new
 
     async def remove(self, key: PoolKey) -> PoolRecord | None:
         await self._ledger.delete_pool(*key)
+        self._pool_changes += 1
         return self._pools.pop(key, None)
 
     # Soldiers.
@@ -113,9 +119,16 @@ class Garrison:
         self._soldiers.pop(instance, None)
 
     async def refresh(self) -> None:
-        """Hear what other Commanders were told."""
-        self._pools = {(pool.namespace, pool.name): pool for pool in await self._ledger.pools()}
-        soldiers = await self._ledger.soldiers()
+        """Hear what other Commanders were told.
+
+        A ledger that was wiped knows nobody: what is known here is kept then, to be restored.
+        """
+        changes = self._pool_changes
+        pools, soldiers = await self._ledger.pools(), await self._ledger.soldiers()
+        if await self._ledger.era() != self._era():
+            return
+        if changes == self._pool_changes:  # else the list is older than what this Commander was told
+            self._pools = {(pool.namespace, pool.name): pool for pool in pools}
         for gone in self._soldiers.keys() - soldiers.keys():
             del self._soldiers[gone]
         for registration, beat in soldiers.values():

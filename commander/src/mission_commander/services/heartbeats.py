@@ -51,7 +51,7 @@ class Heartbeats:
     def _answer(self, instance: m.Instance, held: Sequence[Hold]) -> HeartbeatAnswer:
         known = [(hold, mission) for hold in held if (mission := self._memory.get(hold.mission_id)) is not None]
         mine = [(hold, mission) for hold, mission in known if _holds(mission, hold, instance)]
-        over = [hold for hold, mission in known if not _holds(mission, hold, instance)]
+        over = [hold for hold, mission in known if _is_over(mission, hold, instance)]
         return HeartbeatAnswer(
             now=self._clock.now(),
             era=self._recorder.era,
@@ -83,7 +83,7 @@ class Heartbeats:
     async def _rebuild(self, instance: m.Instance, holds: Sequence[Hold]) -> None:
         genuine = [h for h in holds if self._secrets.fits(h.secret, h.mission_id, h.epoch, instance)]
         try:
-            await self._recorder.decide_all([_rebuild(instance, hold) for hold in genuine])
+            await self._recorder.decide_each([_rebuild(instance, hold) for hold in genuine])
         except LedgerAwayError:
             return  # the next beat tries again
 
@@ -99,6 +99,19 @@ def _rebuild(instance: m.Instance, hold: Hold) -> Command[None]:
 
 def _holds(mission: Mission, hold: Hold, instance: m.Instance) -> bool:
     return mission.phase is Phase.CLAIMED and mission.epoch == hold.epoch and mission.holder == instance
+
+
+def _is_over(mission: Mission, hold: Hold, instance: m.Instance) -> bool:
+    """Tell whether the claim is dead for certain.
+
+    Another Commander may have granted it so lately that this one still has the mission as out, or in an earlier
+    epoch: what is not known to be dead lives.
+    """
+    if mission.is_final or mission.epoch > hold.epoch:
+        return True
+    if mission.epoch < hold.epoch or mission.phase is Phase.OUT:
+        return False
+    return mission.phase is Phase.WAITING or mission.holder != instance
 
 
 def _held(hold: Hold) -> Held:

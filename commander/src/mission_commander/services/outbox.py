@@ -23,6 +23,7 @@ PUBLISHES_IN_FLIGHT: Final = 3
 RETRY_SECONDS: Final = 0.2
 SWEEP_SECONDS: Final = 5.0
 SWEEP_LIMIT: Final = 10_000
+AWAY_SECONDS: Final = 1.0
 
 
 class Outbox:
@@ -63,6 +64,7 @@ class Outbox:
 
     async def run(self) -> None:
         """Relay until cancelled."""
+        self._in_flight.clear()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sweep())
             tasks.create_task(self._clear_confirmed())
@@ -79,6 +81,8 @@ class Outbox:
         while True:
             await self._wanted.wait()
             await self._started.wait()
+            if self._broker.away is not None and not await self._broker.wait_connected(AWAY_SECONDS):
+                continue  # nothing is read and encoded only to be refused
             batch = self._take()
             if not batch:
                 continue
@@ -99,19 +103,30 @@ class Outbox:
 
     async def _publish(self, batch: Sequence[OutboxEntry]) -> list[OutboxEntry]:
         """Publish what is still of use; give what has to be tried again."""
-        self._note_confirmed([entry for entry in batch if self._is_over(entry)])
-        useful = [entry for entry in batch if self._is_out(entry)]
-        if not useful:
-            return []
         try:
+            await self._recall([entry for entry in batch if self._memory.get(entry.mission_id) is None])
+            self._note_confirmed([entry for entry in batch if self._is_over(entry)])
+            useful = [entry for entry in batch if self._is_out(entry)]
             orders = await self._orders(useful)
         except LedgerAwayError:
-            return useful
+            return list(batch)
+        if not orders:
+            return []
         outcomes = await self._broker.publish([message for _, message in orders])
         done = [entry for (entry, _), outcome in zip(orders, outcomes, strict=True) if outcome is Outcome.CONFIRMED]
         self._note_confirmed(done)
         await self._make_routable([e for (e, _), o in zip(orders, outcomes, strict=True) if o is Outcome.UNROUTABLE])
         return [entry for (entry, _), outcome in zip(orders, outcomes, strict=True) if outcome is not Outcome.CONFIRMED]
+
+    async def _recall(self, unknown: Sequence[OutboxEntry]) -> None:
+        """Hear of what memory lacks; what is over, or was purged, must not stay in the outbox for ever."""
+        if not unknown:
+            return
+        stored = await self._ledger.fetch([entry.mission_id for entry in unknown])
+        for one in stored:
+            if one is not None:
+                self._memory.apply(one.mission, one.payload)
+        self._note_confirmed([entry for entry, one in zip(unknown, stored, strict=True) if one is None])
 
     def _is_out(self, entry: OutboxEntry) -> bool:
         mission = self._memory.get(entry.mission_id)
@@ -162,13 +177,12 @@ class Outbox:
 
     async def _sweep(self) -> None:
         """Find what an earlier Commander, or a fault, left in the outbox: all at the start, later what stays there."""
-        entries = before = set(await self._look())
+        now = stayed = await self._look()
         while True:
-            self._add_entries(entry for entry in entries if entry not in self._pending)
+            self._add_entries(stayed)
             await asyncio.sleep(SWEEP_SECONDS)
-            now = await self._look()
-            entries = {entry for entry in now if entry in before}
-            before = set(now)
+            before, now = set(now), await self._look()
+            stayed = [entry for entry in now if entry in before]
 
     async def _look(self) -> Sequence[OutboxEntry]:
         try:

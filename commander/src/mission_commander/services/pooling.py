@@ -67,6 +67,8 @@ class Pools:
             known = {(pool.namespace, pool.name) for pool in self._garrison.pools()}
             for key in known - declared:
                 await self._declare_queues(key)
+            for key in known:
+                # Not only for new ones: a mission may have been looked at just before its pool became known.
                 await self._try_to_wake(key)
             declared = known
             await asyncio.sleep(REFRESH_SECONDS)
@@ -85,7 +87,7 @@ class Pools:
 
     async def _wake(self, key: PoolKey) -> None:
         waiting = [one for one in self._memory.in_phase(key, Phase.WAITING) if one.reason is Reason.NO_POOL]
-        await self._recorder.decide_all([self._timer.look(mission.id) for mission in waiting])
+        await self._recorder.decide_each([self._timer.look(mission.id) for mission in waiting])
 
     # Showing.
 

@@ -74,8 +74,7 @@ class Reaper:
             try:
                 await self.look()
             except LedgerAwayError:
-                self._garrison.start_anew()
-                self._first_seen.clear()
+                self._start_anew()
             await asyncio.sleep(LOOK_SECONDS)
 
     def take_marker(self, marker: str) -> None:
@@ -97,11 +96,15 @@ class Reaper:
         now = self._clock.monotonic()
         if now - self._last_look > LOOK_SECONDS + LONG_PAUSE_SECONDS:
             self._log.warning("this Commander itself paused; all leases start anew", seconds=now - self._last_look)
-            self._garrison.start_anew()
-            self._first_seen.clear()
-            self._asked.clear()
-            self._returned.clear()
+            self._start_anew()
         self._last_look = now
+
+    def _start_anew(self) -> None:
+        """This Commander could not hear: everybody has a whole lease again, also who was asked about already."""
+        self._garrison.start_anew()
+        self._first_seen.clear()
+        self._asked.clear()
+        self._returned.clear()
 
     # Leases.
 
@@ -115,10 +118,21 @@ class Reaper:
 
     async def _ask_about_silent(self) -> None:
         now = self._clock.monotonic()
+        self._forget_settled()
         waiting_for = {asked.instance for asked in self._asked.values() if now - asked.at < self._lease_seconds}
         for instance in self._memory.holders():
             if now - self._moved_at(instance) >= self._lease_seconds and instance not in waiting_for:
                 await self._ask(instance)
+
+    def _forget_settled(self) -> None:
+        """Markers that no longer matter; where another Commander is the reaper, ours never come back."""
+        holders = set(self._memory.holders())
+        self._asked = {
+            marker: asked
+            for marker, asked in self._asked.items()
+            if asked.instance in holders and self._beat_of(asked.instance) == asked.beat
+        }
+        self._first_seen = {one: at for one, at in self._first_seen.items() if one in holders}
 
     async def _ask(self, instance: m.Instance) -> None:
         marker = secrets.token_hex(16)
@@ -135,7 +149,7 @@ class Reaper:
                 continue  # it beats again
             held = list(self._memory.held_by(asked.instance))
             self._log.warning("a lease ended", **{telemetry.INSTANCE: asked.instance}, missions=len(held))
-            await self._recorder.decide_all([_expire(mission) for mission in held])
+            await self._recorder.decide_each([_expire(mission) for mission in held])
             await self._garrison.dismiss(asked.instance)
 
     def _beat_of(self, instance: m.Instance) -> int:
@@ -149,7 +163,7 @@ class Reaper:
         for mission in abandoned:
             self._log.warning("a claim's grant was never heard; released", **{telemetry.MISSION_ID: mission.id})
             self._absences.pop((mission.id, mission.epoch), None)
-        await self._recorder.decide_all([_release(mission) for mission in abandoned])
+        await self._recorder.decide_each([_release(mission) for mission in abandoned])
         if not abandoned and len(self._absences) > 10_000:
             self._absences.clear()  # a claim that is still absent is counted anew
 

@@ -65,16 +65,19 @@ class Recorder:
         self._waiting: list[_Waiting[Any]] = []
         self._wanted = asyncio.Event()
         self._hand_out_listeners: list[Callable[[Sequence[Mission]], None]] = []
-        self._era_listeners: list[Callable[[], None]] = []
+        self._loss_listeners: list[Callable[[], None]] = []
+        self._has_ended = False
+        self._behind: dict[m.MissionId, m.Sequence] = {}
+        """Missions that memory knows better than the ledger, and what the ledger has of them (0: nothing)."""
         self._log = structlog.get_logger("recorder")
 
     def on_hand_out(self, listener: Callable[[Sequence[Mission]], None]) -> None:
         """Call with the missions that each commit handed out."""
         self._hand_out_listeners.append(listener)
 
-    def on_era_change(self, listener: Callable[[], None]) -> None:
-        """Call when the ledger turns out to be in another era."""
-        self._era_listeners.append(listener)
+    def on_loss(self, listener: Callable[[], None]) -> None:
+        """Call when the ledger turns out to be in another era, or to know less than this Commander."""
+        self._loss_listeners.append(listener)
 
     async def decide(self, command: Command[T]) -> T:
         """Make one decision durable, and give its answer.
@@ -86,27 +89,55 @@ class Recorder:
 
     async def decide_all(self, commands: Iterable[Command[T]]) -> Sequence[T]:
         """Make many decisions durable; raises the first error once all have ended."""
-        loop = asyncio.get_running_loop()
-        waiting = [_Waiting(command, loop.create_future()) for command in commands]
-        self._waiting.extend(waiting)
-        self._wanted.set()
-        if waiting:
-            await asyncio.wait([one.answer for one in waiting])
-        errors = [error for one in waiting if (error := one.answer.exception()) is not None]
+        answers = await self._answers(commands)
+        errors = [error for answer in answers if (error := answer.exception()) is not None]
         if errors:
             raise errors[0]
-        return [one.answer.result() for one in waiting]
+        return [answer.result() for answer in answers]
+
+    async def decide_each(self, commands: Iterable[Command[T]]) -> Sequence[T | BaseException]:
+        """Make many decisions durable; one that raised is answered with its exception, and hurts nobody else.
+
+        Raises LedgerAwayError when one could not be made durable.
+        """
+        answers = await self._answers(commands)
+        errors = [answer.exception() for answer in answers]
+        for error in errors:
+            if isinstance(error, LedgerAwayError):
+                raise error
+            if error is not None:
+                self._log.error("a decision failed: a defect of ours", exc_info=error)
+        return [error or answer.result() for answer, error in zip(answers, errors, strict=True)]
+
+    async def _answers(self, commands: Iterable[Command[T]]) -> Sequence[asyncio.Future[T]]:
+        loop = asyncio.get_running_loop()
+        waiting = [_Waiting(command, loop.create_future()) for command in commands]
+        if self._has_ended:
+            self._refuse(waiting, _ended())
+        elif waiting:
+            self._waiting.extend(waiting)
+            self._wanted.set()
+            await asyncio.wait([one.answer for one in waiting])
+        return [one.answer for one in waiting]
 
     async def run(self) -> None:
         """Commit what is decided, until cancelled."""
-        while True:
-            await self._wanted.wait()
-            batch, self._waiting = self._waiting[:MAX_COMMIT], self._waiting[MAX_COMMIT:]
-            if not self._waiting:
-                self._wanted.clear()
-            await self._commit(batch)
+        batch: list[_Waiting[Any]] = []
+        self._has_ended = False
+        try:
+            while True:
+                await self._wanted.wait()
+                batch, self._waiting = self._waiting[:MAX_COMMIT], self._waiting[MAX_COMMIT:]
+                if not self._waiting:
+                    self._wanted.clear()
+                await self._commit(batch)
+        finally:
+            self._has_ended = True
+            self._refuse([*batch, *self._waiting], _ended())
+            self._waiting.clear()
 
     async def _commit(self, batch: Sequence[_Waiting[Any]]) -> None:
+        self._behind.clear()
         try:
             for _ in range(MAX_LOST_RACES):
                 batch = await self._try(batch)
@@ -120,20 +151,23 @@ class Recorder:
 
     def _refuse(self, batch: Sequence[_Waiting[Any]], error: Exception) -> None:
         if isinstance(error, EraChangedError):
-            for listener in self._era_listeners:
-                listener()
+            self._tell_of_loss()
             error = LedgerAwayError("the ledger was wiped or rolled back, and is being restored")
         for one in batch:
             if not one.answer.done():
                 one.answer.set_exception(error)
                 one.answer.exception()  # seen: whoever asked may be gone
 
+    def _tell_of_loss(self) -> None:
+        for listener in self._loss_listeners:
+            listener()
+
     async def _try(self, batch: Sequence[_Waiting[Any]]) -> Sequence[_Waiting[Any]]:
         """Decide and commit; give what lost a race and must be decided again."""
         if not batch:
             return ()
         found = await self._find(batch)
-        plan = _Plan(found, Moment(self._clock.now(), self.era))
+        plan = _Plan(found, Moment(self._clock.now(), self.era), self._correct)
         for one in batch:
             plan.add(one)
         changes = plan.changes()
@@ -172,20 +206,47 @@ class Recorder:
         return lost
 
     def _accept_defeat(self, mission_id: m.MissionId, conflict: Conflict) -> None:
-        if conflict.current is None:
-            self._memory.forget(mission_id)
+        """Take the winner's record; where the ledger knows less than memory, it was rolled back: memory is right."""
+        known, current = self._memory.get(mission_id), conflict.current
+        if current is None and (known is None or known.is_final):
+            self._memory.forget(mission_id)  # purged
+        elif current is not None and (known is None or known.sequence <= current.sequence):
+            self._memory.apply(current)
+        elif current is not None and current.is_final:
+            self._memory.forget(mission_id)  # somebody ended it meanwhile, and a final state never changes
+            self._memory.apply(current)
         else:
-            self._memory.apply(conflict.current)
+            self._behind[mission_id] = m.Sequence(current.sequence if current else 0)
+            self._tell_of_loss()
+
+    def _correct(self, change: Change) -> Change:
+        """Base a change on what the ledger has, where that is less than what memory has."""
+        expected = self._behind.pop(change.mission.id, None)
+        if expected is None:
+            return change
+        return Change(
+            mission=change.mission,
+            expected=expected,
+            payload=None if expected else (self._memory.payload(change.mission.id) or b"{}"),
+            hands_out=change.mission.phase is Phase.OUT,
+        )
+
+
+def _ended() -> LedgerAwayError:
+    return LedgerAwayError("this Commander ends: ask another one, or the next one in a moment")
 
 
 class _Plan:
     """Decisions on a batch: each builds on those before it, and each mission is written once."""
 
-    def __init__(self, found: dict[m.MissionId, Mission | None], moment: Moment) -> None:
+    def __init__(
+        self, found: dict[m.MissionId, Mission | None], moment: Moment, correct: Callable[[Change], Change]
+    ) -> None:
         self._before = found
         self._after = dict(found)
         self._payloads: dict[m.MissionId, bytes] = {}
         self._moment = moment
+        self._correct = correct
         self._decided: list[tuple[_Waiting[Any], Any]] = []
 
     def add(self, one: _Waiting[Any]) -> None:
@@ -195,6 +256,7 @@ class _Plan:
         except Exception as error:  # noqa: BLE001  # it belongs to whoever asked, not to its neighbours
             if not one.answer.done():
                 one.answer.set_exception(error)
+                one.answer.exception()  # seen: whoever asked may be gone
             return
         if decision.mission is not None:
             self._after[mission_id] = decision.mission
@@ -204,7 +266,7 @@ class _Plan:
 
     def changes(self) -> list[Change]:
         return [
-            self._change(mission_id, before, after)
+            self._correct(self._change(mission_id, before, after))
             for mission_id, before in self._before.items()
             if (after := self._after[mission_id]) is not None and after is not before
         ]

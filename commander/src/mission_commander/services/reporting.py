@@ -2,19 +2,20 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 import structlog
 
-from mission_broker.port import Broker, Delivery, Message, Outcome
+from mission_broker.port import Broker, Delivery
 from mission_commander.domain import life
 from mission_commander.domain.life import Moment, Refused
 from mission_commander.domain.record import Mission
-from mission_commander.ports import Ledger, LedgerAwayError
+from mission_commander.ports import LedgerAwayError
 from mission_commander.services import rebuilding
 from mission_commander.services.recorder import Command, Decision, Recorder
+from mission_commander.services.rejecting import Rejects
 from mission_contracts import messages, telemetry, topology
 from mission_contracts import mission as m
 from mission_contracts.errors import UnreadableMessageError
@@ -41,17 +42,17 @@ class Reporter:
     def __init__(
         self,
         recorder: Recorder,
-        ledger: Ledger,
         broker: Broker,
         secrets: ClaimSecrets,
+        rejects: Rejects,
         *,
         on_marker: Callable[[str], None],
         count: Callable[[str], None],
     ) -> None:
         self._recorder = recorder
-        self._ledger = ledger
         self._broker = broker
         self._secrets = secrets
+        self._rejects = rejects
         self._on_marker = on_marker
         self._count = count
         self._waiting: list[Delivery] = []
@@ -74,28 +75,39 @@ class Reporter:
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
         reads = [_read(delivery) for delivery in deliveries if delivery.is_alive]
-        await self._apply([read.message for read in reads if read.message is not None])
+        defects = await self._apply([read.message for read in reads if read.message is not None])
         for read in reads:
-            if read.message is None:
-                await self._reject(read)
+            why = read.why or defects.get(id(read.message), "")
+            if why:
+                await self._rejects.keep(read.delivery, topology.STATUS, why)
+                self._count("rejected")
             else:
                 read.delivery.ack()
         for read in reads:
             if read.message is not None and read.message.marker:
                 self._on_marker(read.message.marker)
 
-    async def _apply(self, status: Sequence[messages.StatusMessage]) -> None:
-        """Commit all reports; while the ledger is away they stay in their queue, unacknowledged."""
-        commands = [self._command(one.instance, report) for one in status for report in one.reports]
-        while commands:
+    async def _apply(self, status: Sequence[messages.StatusMessage]) -> Mapping[int, str]:
+        """Commit all reports; while the ledger is away they stay in their queue, unacknowledged.
+
+        Gives what went wrong, by the message (its `id()`), where a report could not even be judged.
+        """
+        asked = [(one, self._command(one.instance, report)) for one in status for report in one.reports]
+        answers = await self._decided([command for _, command in asked])
+        for answer in answers:
+            self._count(answer if isinstance(answer, str) else "broken")
+        return {
+            id(one): f"a report in it cannot be applied: {answer!r}"
+            for (one, _), answer in zip(asked, answers, strict=True)
+            if not isinstance(answer, str)
+        }
+
+    async def _decided(self, commands: Sequence[Command[str]]) -> Sequence[str | BaseException]:
+        while True:
             try:
-                answers = await self._recorder.decide_all(commands)
+                return await self._recorder.decide_each(commands)
             except LedgerAwayError:
                 await asyncio.sleep(RETRY_SECONDS)
-            else:
-                for answer in answers:
-                    self._count(answer)
-                return
 
     def _command(self, instance: m.Instance, report: messages.Report) -> Command[str]:
         is_genuine = self._secrets.fits(report.secret, report.mission_id, report.epoch, instance)
@@ -117,22 +129,6 @@ class Reporter:
             fields = {telemetry.MISSION_ID: report.mission_id, telemetry.EPOCH: report.epoch}
             self._log.warning("a report changes nothing", why=why, kind=report.kind.value, **fields)
         return Decision(f"refused: {why}")
-
-    async def _reject(self, read: _Read) -> None:
-        """Keep what cannot be read where a person can find it, with the reason."""
-        rejected = Message(
-            exchange=topology.REJECTED.bound_to,
-            key=topology.REJECTED.key,
-            body=read.delivery.body,
-            headers={"reason": read.why[:200], "queue": topology.STATUS.name},
-        )
-        self._log.error("a status message cannot be read", why=read.why)
-        while read.delivery.is_alive:
-            if (await self._broker.publish([rejected]))[0] is Outcome.CONFIRMED:
-                read.delivery.ack()
-                self._count("rejected")
-                return
-            await asyncio.sleep(RETRY_SECONDS)
 
 
 def _read(delivery: Delivery) -> _Read:

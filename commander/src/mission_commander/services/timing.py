@@ -19,6 +19,8 @@ from mission_contracts.envelope import Envelope
 
 LONGEST_SLEEP_SECONDS: Final = 0.5
 LOOK_AGAIN_SECONDS: Final = 1.0
+MOST_AT_ONCE: Final = 1_000
+"""So that people's requests find their turn between two rounds when very many are due together."""
 
 
 class Timer:
@@ -66,9 +68,9 @@ class Timer:
 
     async def move_due(self) -> None:
         """Move all whose moment has come; when the ledger is away they are looked at again soon."""
-        due = self._memory.pop_due(self._clock.now())
+        due = self._memory.pop_due(self._clock.now(), limit=MOST_AT_ONCE)
         try:
-            await self._recorder.decide_all([self.look(mission_id) for mission_id in due])
+            await self._recorder.decide_each([self.look(mission_id) for mission_id in due])
         except LedgerAwayError:
             self._log.warning("could not move what is due; trying again soon", count=len(due))
         for mission_id in due:

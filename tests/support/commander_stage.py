@@ -1,0 +1,189 @@
+"""A Commander's services on memory ledger and broker, with a clock that tests turn; a test runs those it is about."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from mission_broker.memory import MemoryBroker
+from mission_broker.memory_server import MemoryServer
+from mission_broker.port import Message
+from mission_commander.adapters.memory_ledger import MemoryLedger, MemoryStore
+from mission_commander.domain import life
+from mission_commander.domain.life import Moment, Surroundings
+from mission_commander.domain.memory import MissionMemory
+from mission_commander.domain.record import Mission
+from mission_commander.ports import Change, Committed, Conflict, PoolRecord
+from mission_commander.services.feed import Feed
+from mission_commander.services.garrison import Garrison
+from mission_commander.services.recorder import Command, Decision, Recorder
+from mission_contracts import messages, topology
+from mission_contracts import mission as m
+from mission_contracts.envelope import Envelope
+from mission_contracts.install_key import ClaimSecrets, InstallKey, MissionIds
+from mission_contracts.soldiering import Registration, TypeInfo
+from mission_contracts.testing import ERA, FakeClock, a_mission
+
+KEY = InstallKey(b"of these tests, and of no installation")
+PATIENCE_SECONDS = 10.0
+HEARTBEAT_SECONDS = 1.5
+LEASE_SECONDS = 6.0
+CANCEL_DEADLINE_SECONDS = 30.0
+RETENTION_SECONDS = 3_600.0
+SOLDIER = m.Instance("soldier-1")
+
+
+async def eventually(condition: Callable[[], object], what: str) -> None:
+    """Wait until the condition holds; fail with what was waited for."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not condition():  # noqa: ASYNC110  # a test looks from outside; nobody sets an event for it
+                await asyncio.sleep(0.002)
+    except TimeoutError:
+        raise AssertionError(f"not within {PATIENCE_SECONDS} s: {what}") from None
+
+
+async def turns(count: int = 20) -> None:
+    """Let everything that is ready go on, so that what should not happen has its chance to."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def running(*services: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Run services as a Commander does: one that ends is a failure of the test."""
+    tasks = [asyncio.ensure_future(service()) for service in services]
+    try:
+        yield
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                raise AssertionError("a service ended, and must not") from task.exception()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class GatedLedger(MemoryLedger):
+    """Commits wait while the gate is closed; each is remembered."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__(store)
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.commits: list[Sequence[Change]] = []
+        self.under_way = 0
+
+    async def commit(self, era: m.Era, changes: Sequence[Change]) -> Sequence[Committed | Conflict]:
+        self.under_way += 1
+        try:
+            await self.gate.wait()
+            self.commits.append(changes)
+            return await super().commit(era, changes)
+        finally:
+            self.under_way -= 1
+
+
+class Stage:
+    """One Commander's parts. `another()` is a second Commander on the same store and broker."""
+
+    def __init__(
+        self,
+        *,
+        clock: FakeClock | None = None,
+        store: MemoryStore | None = None,
+        server: MemoryServer | None = None,
+        events_kept: int = 100_000,
+    ) -> None:
+        self.clock = clock or FakeClock()
+        self.store = store or MemoryStore(self.clock, events_kept=events_kept)
+        if self.store.data.era is None:
+            self.store.data.era = ERA
+        self.ledger = GatedLedger(self.store)
+        self.broker = MemoryBroker(server)
+        self.memory = MissionMemory(cancel_deadline_seconds=CANCEL_DEADLINE_SECONDS)
+        self.recorder = Recorder(self.ledger, self.memory, self.clock, ERA)
+        self.garrison = Garrison(
+            self.ledger, self.clock, heartbeat_seconds=HEARTBEAT_SECONDS, era=lambda: self.recorder.era
+        )
+        self.feed = Feed(self.ledger, self.memory)
+        self.secrets = ClaimSecrets(KEY)
+        self.ids = MissionIds(KEY)
+        self.counts: Counter[str] = Counter()
+
+    def another(self) -> "Stage":
+        return Stage(clock=self.clock, store=self.store, server=self.broker.server)
+
+    def count(self, what: str) -> None:
+        self.counts[what] += 1
+
+    def around(self, envelope: Envelope) -> Surroundings:
+        pool = (envelope.namespace, envelope.pool)
+        return Surroundings(
+            pool_is_known=self.garrison.knows(pool), handler_is_known=self.garrison.handles(pool, envelope.type)
+        )
+
+    # Missions, straight through the recorder, which has to run.
+
+    async def accept(
+        self, mission_id: str = "m-1", payload: bytes = b'{"width":640}', *, suspended: bool = False, **fields: Any
+    ) -> Mission:
+        """A new mission, handed out unless its fields say otherwise."""
+        envelope = a_mission(mission_id, **({"accepted_at": self.clock.now()} | fields))
+
+        def decide(_: Mission | None, moment: Moment) -> Decision[Mission]:
+            mission = life.accept(envelope, moment, life.OPEN_FIELD, suspended=suspended)
+            return Decision(mission, mission, payload)
+
+        return await self.recorder.decide(Command(envelope.mission_id, decide))
+
+    async def claim(self, mission: Mission, instance: m.Instance = SOLDIER) -> Mission:
+        def decide(found: Mission | None, moment: Moment) -> Decision[Mission]:
+            assert found is not None
+            granted = life.claim(found, mission.epoch, instance, moment, has_handler=True)
+            assert isinstance(granted, life.Granted), granted
+            assert granted.mission is not None
+            return Decision(granted.mission, granted.mission)
+
+        return await self.recorder.decide(Command(mission.id, decide))
+
+    async def move(self, mission: Mission, move: Callable[[Mission, Moment], Mission | None]) -> Mission:
+        def decide(found: Mission | None, moment: Moment) -> Decision[Mission]:
+            assert found is not None
+            moved = move(found, moment)
+            assert moved is not None, "this changes nothing"
+            return Decision(moved, moved)
+
+        return await self.recorder.decide(Command(mission.id, decide))
+
+    async def cancel(self, mission: Mission) -> Mission:
+        return await self.move(mission, life.cancel)
+
+    def record(self, mission: Mission) -> Mission:
+        """As the ledger has it."""
+        return self.store.data.records[mission.id]
+
+    # The broker's side.
+
+    async def publish_report(self, *reports: messages.Report, instance: str = SOLDIER) -> None:
+        status = messages.StatusMessage(v=messages.VERSION, era=ERA, instance=m.Instance(instance), reports=reports)
+        await self.publish_status(messages.encode(status))
+
+    async def publish_status(self, body: bytes) -> None:
+        await self.broker.declare(topology.FIXED_QUEUES)
+        await self.broker.publish([Message(exchange=topology.REPORTS, key=topology.STATUS.key, body=body)])
+
+    def ready(self, queue: topology.Queue) -> int:
+        held = self.broker.server.find(queue.name)
+        return held.ready if held else 0
+
+
+def a_soldier(instance: str = SOLDIER, *types: str, pool: str = "default", **fields: Any) -> Registration:
+    infos = tuple(TypeInfo(name=name) for name in types or ("noop",))
+    told: dict[str, Any] = {"namespace": "default", "concurrency": 4} | fields
+    return Registration(instance=m.Instance(instance), pool=pool, types=infos, **told)
+
+
+def a_pool(name: str = "default", **fields: Any) -> PoolRecord:
+    return PoolRecord(namespace="default", name=name, **fields)

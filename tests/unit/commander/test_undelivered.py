@@ -1,0 +1,105 @@
+"""Orders that the broker gave up on come back, and their missions run all the same."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from support.commander_stage import RETENTION_SECONDS, Stage, eventually, running, turns
+
+from mission_broker.port import Message
+from mission_commander.domain.record import Mission, Phase
+from mission_commander.services import undelivered
+from mission_commander.services.rejecting import Rejects
+from mission_commander.services.tombstones import Tombstones
+from mission_commander.services.undelivered import Undelivered
+from mission_contracts import messages, topology
+from mission_contracts.testing import a_mission, an_order
+
+
+@pytest.fixture(autouse=True)
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(undelivered, "RETRY_SECONDS", 0.01)
+
+
+@asynccontextmanager
+async def burying(stage: Stage) -> AsyncIterator[None]:
+    tombstones = Tombstones(stage.ledger, stage.clock, retention_seconds=RETENTION_SECONDS)
+    service = Undelivered(stage.recorder, stage.broker, tombstones, Rejects(stage.broker))
+    await stage.broker.declare(topology.FIXED_QUEUES)
+    async with running(stage.recorder.run, service.run):
+        yield
+
+
+async def bury(stage: Stage, body: bytes) -> None:
+    await stage.broker.publish([Message(exchange=topology.MISSIONS, key=topology.DEAD.key, body=body)])
+
+
+def order_of(mission: Mission) -> bytes:
+    return messages.encode(an_order(mission.envelope, epoch=mission.epoch, payload=b'{"width":640}'))
+
+
+def settled(stage: Stage) -> bool:
+    held = stage.broker.server.find(topology.DEAD.name)
+    assert held is not None
+    return not held.ready and not any(taker._unsettled for taker in held._takers)  # type: ignore[attr-defined]
+
+
+async def test_an_undelivered_order_is_handed_out_anew_uncharged(stage: Stage) -> None:
+    async with burying(stage):
+        mission = await stage.accept("m-1")
+        await bury(stage, order_of(mission))
+        await eventually(lambda: stage.record(mission).epoch > mission.epoch, "it is handed out anew")
+        await eventually(lambda: settled(stage), "the dead order is acknowledged")
+    assert stage.record(mission).attempt == 0
+    assert len(stage.store.data.outbox) == 2
+
+
+async def test_what_runs_already_is_left_alone(stage: Stage) -> None:
+    async with burying(stage):
+        mission = await stage.accept("m-1")
+        running_one = await stage.claim(mission)
+        await bury(stage, order_of(mission))
+        await eventually(lambda: settled(stage), "the dead order is acknowledged")
+    assert stage.record(mission) == running_one
+
+
+async def test_without_ledger_the_order_stays_where_it_is(stage: Stage) -> None:
+    async with burying(stage):
+        mission = await stage.accept("m-1")
+        stage.ledger.cut()
+        await bury(stage, order_of(mission))
+        await turns(50)
+        assert not settled(stage)
+        stage.ledger.mend()
+        await eventually(lambda: stage.record(mission).epoch > mission.epoch, "it is handed out anew")
+
+
+async def test_a_mission_that_the_ledger_lost_is_rebuilt_from_its_only_copy(stage: Stage) -> None:
+    order = an_order(a_mission("lost"), payload=b'{"width":640}')
+    async with burying(stage):
+        await bury(stage, messages.encode(order))
+        await eventually(lambda: order.envelope.mission_id in stage.store.data.records, "it is rebuilt")
+        await eventually(lambda: settled(stage), "the dead order is acknowledged")
+    rebuilt = stage.store.data.records[order.envelope.mission_id]
+    assert rebuilt.phase is Phase.OUT
+    assert rebuilt.epoch > order.epoch
+    assert stage.store.data.payloads[rebuilt.id] == b'{"width":640}'
+    assert [entry.epoch for entry in stage.store.data.outbox] == [rebuilt.epoch]
+
+
+async def test_a_mission_that_was_purged_is_not_rebuilt(stage: Stage) -> None:
+    async with burying(stage):
+        mission = await stage.cancel(await stage.accept("m-1"))
+        stage.clock.turn(1)
+        assert await stage.ledger.purge(stage.clock.now(), 10) == 1
+        stage.memory.forget(mission.id)
+        await bury(stage, order_of(mission))
+        await eventually(lambda: settled(stage), "the dead order is acknowledged")
+    assert not stage.store.data.records
+
+
+async def test_an_unreadable_order_is_kept_with_the_reason(stage: Stage) -> None:
+    async with burying(stage):
+        await bury(stage, b"{}")
+        await eventually(lambda: stage.ready(topology.REJECTED) == 1, "it is kept")
+        await eventually(lambda: settled(stage), "the dead order is acknowledged")
