@@ -137,7 +137,7 @@ def _state(state: Path) -> Iterator[Path]:
         yield state.resolve()
     except StackError as error:
         raise StackError(f"{error}\nThe logs of all processes are in {state}.") from error
-    except BaseException:
+    except (KeyboardInterrupt, BrokenPipeError):
         shutil.rmtree(state, ignore_errors=True)
         raise
     shutil.rmtree(state, ignore_errors=True)

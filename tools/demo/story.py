@@ -15,7 +15,7 @@ ROOT: Final = Path(__file__).parents[2]
 CRDS: Final = "manifests/crds"
 POLICY: Final = "manifests/base/admission-policy.yaml"
 SAMPLES: Final = "manifests/samples"
-FINISH_SECONDS: Final = 60
+FINISH_SECONDS: Final = 45
 NEW_KIND_SECONDS: Final = 2.0
 """An API server holds up each creation of a kind that it knows for less than this, by as much again."""
 TOLD_ABOUT: Final = "fails"

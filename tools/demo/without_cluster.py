@@ -16,7 +16,7 @@ from tools.demo.telling import Teller
 
 ROOT: Final = Path(__file__).parents[2]
 SAMPLES: Final = "manifests/samples"
-FINISH_SECONDS: Final = 60
+FINISH_SECONDS: Final = 45
 EXPECTED: Final = frozenset({Exit.OK, Exit.NOT_COMPLETED, Exit.REFUSED})
 """One of the samples is refused, and some shall fail: missionctl's exit codes say so."""
 
