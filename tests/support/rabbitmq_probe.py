@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiormq
+from support.tcp_proxy import TcpProxy
+from yarl import URL
 
 from mission_broker import rabbitmq
 from mission_contracts.topology import Queue
@@ -25,3 +27,8 @@ async def delete_queue(url: str, queue: Queue) -> None:
     async with aiormq.connect(url) as connection:
         channel = await connection.channel()
         await channel.queue_delete(queue.name)
+
+
+def through(proxy: TcpProxy, url: str) -> str:
+    """The same broker, by way of a proxy."""
+    return str(URL(url).with_host("127.0.0.1").with_port(proxy.port))

@@ -106,7 +106,7 @@ class RabbitMQBroker:
         try:
             yield subscription
         finally:
-            await _end([task])
+            await _end([task])  # first, for it would make anew what is closed
             await subscription.close()
 
     async def ready_count(self, queue: Queue) -> int | None:

@@ -9,7 +9,7 @@ from pamqp import commands as amqp
 from pamqp.base import Frame
 
 from mission_broker.rabbitmq import frames
-from mission_broker.rabbitmq.tap import Tap
+from mission_broker.rabbitmq.tap import ConnectionLostError, Tap
 
 CLOSED_HERE: Final = 0
 NOT_FOUND: Final = 404
@@ -48,7 +48,7 @@ class Channel:
         await self.rpc(amqp.Channel.Open())
 
     async def rpc(self, *commands: Frame) -> Any:
-        """Ask all at once, and wait for the last answer. Raises ChannelLostError."""
+        """Ask all at once, and wait for the last answer. Raises ChannelLostError, ConnectionLostError."""
         answers = [self.ask(command) for command in commands]
         try:
             async with asyncio.timeout(self.timeout_seconds):
@@ -142,13 +142,11 @@ class Channel:
             self._closing.set_result(None)
 
 
-def _as_lost(reason: Exception) -> ChannelLostError:
+def _as_lost(reason: Exception) -> Exception:
     """One error per waiter, so that tracebacks do not grow into each other."""
     if isinstance(reason, ChannelLostError):
         return ChannelLostError(reason.code, reason.text)
-    lost = ChannelLostError(CLOSED_HERE, f"its connection is lost: {reason}")
-    lost.__cause__ = reason
-    return lost
+    return ConnectionLostError(str(reason))
 
 
 def _look_at(answer: asyncio.Future[Frame]) -> None:

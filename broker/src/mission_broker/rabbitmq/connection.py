@@ -1,7 +1,6 @@
 """One AMQP connection: aiormq's handshake and heartbeats, our channels."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -13,6 +12,7 @@ from mission_broker.rabbitmq.settings import RabbitMQSettings
 from mission_broker.rabbitmq.tap import ConnectionLostError, Tap, TapFactory
 
 CLOSE_SECONDS: Final = 3
+CLEANUP_SECONDS: Final = 0.5
 _C = TypeVar("_C", bound=Channel)
 
 
@@ -55,9 +55,13 @@ class Connection:
 
     async def close(self) -> None:
         """Say goodbye if the broker still listens, and free the socket either way."""
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._connection.close(), CLOSE_SECONDS)
-        self._tap.abort(ConnectionLostError("closed by its user"))
+        farewell = asyncio.ensure_future(self._connection.close())
+        farewell.add_done_callback(_ignore)
+        try:
+            await asyncio.wait([farewell], timeout=CLOSE_SECONDS if self.is_open else CLEANUP_SECONDS)
+        finally:
+            self._tap.abort(ConnectionLostError("closed by its user"))
+            farewell.cancel()
 
     def _free_number(self) -> int:
         highest = self._connection.connection_tune.channel_max or 65_535
@@ -68,24 +72,33 @@ class Connection:
         return number
 
 
+def _ignore(farewell: "asyncio.Future[None]") -> None:
+    if not farewell.cancelled():
+        farewell.exception()
+
+
 async def open_connection(url: str, purpose: str, settings: RabbitMQSettings) -> Connection:
     """Connect to one node. Raises OSError, TimeoutError or an aiormq error."""
-    factory = TapFactory(settings.heartbeat_seconds)
+    factory = TapFactory()
     connection = aiormq.Connection(
         URL(url).update_query(heartbeat=str(settings.heartbeat_seconds)),
         transport_factory=factory,
         client_properties={"connection_name": f"{settings.name} {purpose}"},
     )
+    async with asyncio.timeout(settings.connect_timeout_seconds):
+        tap = await factory.open(connection, dead_after_seconds=settings.heartbeat_seconds)
+        await _shake_hands(connection, tap, settings.connect_timeout_seconds)
+    return Connection(connection, tap, settings)
+
+
+async def _shake_hands(connection: aiormq.Connection, tap: Tap, timeout_seconds: float) -> None:
+    too_late = ConnectionLostError("no answer to the handshake")
     # aiormq waits for the socket to close before it gives up, and a half-open one closes only when it is dropped.
-    deadline = asyncio.get_running_loop().call_later(settings.connect_timeout_seconds, factory.abort)
+    deadline = asyncio.get_running_loop().call_later(timeout_seconds, tap.abort, too_late)
     try:
-        async with asyncio.timeout(settings.connect_timeout_seconds):
-            await connection.connect()
+        await connection.connect()
     except BaseException:
-        factory.abort()
+        tap.abort(too_late)
         raise
     finally:
         deadline.cancel()
-    if factory.tap is None:
-        raise RuntimeError("aiormq connected without asking for a transport: it changed, and tap.py must follow")
-    return Connection(connection, factory.tap, settings)

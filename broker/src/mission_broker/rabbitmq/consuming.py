@@ -206,7 +206,7 @@ class Subscription:
             return
         try:
             await self._adjust(channel)
-        except ChannelLostError as error:
+        except (ChannelLostError, ConnectionLostError) as error:
             log.debug("%s was lost while it was paused: %s", self._queue.name, error)
 
     async def keep(self) -> Never:
@@ -216,15 +216,25 @@ class Subscription:
             since = asyncio.get_running_loop().time()
             try:
                 await self._stay(connection)
-            except (ChannelLostError, ConnectionLostError) as error:
+            except ConnectionLostError:
+                log.debug("the subscription to %s waits for its connection", self._queue.name)  # the link tells why
+            except ChannelLostError as error:
                 log.warning("the subscription to %s is lost and made again: %s", self._queue.name, error)
             self._backoff.lasted(asyncio.get_running_loop().time() - since)
             await asyncio.sleep(self._backoff.next())
 
     async def close(self) -> None:
         """End it: what it holds goes back."""
-        if self._channel is not None:
-            await self._channel.close()
+        channel, self._on_deliveries = self._channel, _nobody
+        if channel is None or not channel.is_open:
+            return
+        channel.on_deliveries = _nobody
+        # Closing the channel would end the consumer too, but some time later: a queue would still look used.
+        try:
+            await self.pause()
+        finally:
+            channel.end(ChannelLostError(CLOSED_HERE, "closed by its user"))
+        await channel.close()
 
     async def _stay(self, connection: Connection) -> None:
         channel = self._channel = await connection.channel(ConsumeChannel)
@@ -236,8 +246,9 @@ class Subscription:
                 self._changed.clear()
                 await self._adjust(channel)
                 await self._changed.wait()
-        finally:
+        except Exception:
             channel.end(ChannelLostError(CLOSED_HERE, "the subscription starts anew"))
+            raise
         raise channel.reason or AssertionError("a channel ends for a reason")
 
     async def _adjust(self, channel: ConsumeChannel) -> None:

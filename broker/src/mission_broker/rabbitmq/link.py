@@ -27,6 +27,7 @@ class Link:
         self._changed = changed
         self._up = asyncio.Event()
         self._connection: Connection | None = None
+        self._failures = 0
 
     @property
     def connection(self) -> Connection | None:
@@ -52,32 +53,38 @@ class Link:
         raise AssertionError("there is no end to this")
 
     async def _try(self, url: str) -> float:
-        """Connect to one node and stay; says how long that held."""
+        """Connect to one node and stay; says how many seconds that held."""
         try:
             connection = await open_connection(url, self._purpose, self._settings)
         except CANNOT_CONNECT as error:
-            log.warning("cannot connect to RabbitMQ at %s (%s); it is tried again", _place(url), _short(error))
+            self._complain(url, error)
             return 0
-        log.info("connected to RabbitMQ at %s for %s", _place(url), self._purpose)
+        self._failures = 0
+        log.info("connected to RabbitMQ at %s to %s", _place(url), self._purpose)
         since = asyncio.get_running_loop().time()
+        await self._stay(connection, url)
+        return asyncio.get_running_loop().time() - since
+
+    async def _stay(self, connection: Connection, url: str) -> None:
         connection.when_blocked_changes(self._changed)
         self._connection = connection
         self._up.set()
         self._changed()
         try:
             reason = await asyncio.shield(connection.lost)
-            log.warning("connection to RabbitMQ at %s for %s is lost: %s", _place(url), self._purpose, reason)
+            log.warning("the connection to RabbitMQ at %s to %s is lost: %s", _place(url), self._purpose, reason)
         finally:
             self._connection = None
             self._changed()
             await connection.close()
-        return asyncio.get_running_loop().time() - since
+
+    def _complain(self, url: str, error: Exception) -> None:
+        self._failures += 1
+        if self._failures.bit_count() == 1:  # the 1st, 2nd, 4th, 8th …: an outage of hours fills no disk
+            what = str(error) or type(error).__name__
+            log.warning("cannot connect to RabbitMQ at %s (%s), try %d", _place(url), what, self._failures)
 
 
 def _place(url: str) -> str:
     parsed = URL(url)
     return f"{parsed.host}:{parsed.port or 5672}"
-
-
-def _short(error: BaseException) -> str:
-    return str(error) or type(error).__name__

@@ -221,7 +221,9 @@ class Publisher:
             since = self._loop_time()
             try:
                 await self._stay(connection)
-            except (ChannelLostError, ConnectionLostError) as error:
+            except ConnectionLostError:
+                log.debug("publishing waits for its connection")  # the link tells why
+            except ChannelLostError as error:
                 log.warning("the channel for publishing is lost and opened again: %s", error)
             self._backoff.lasted(self._loop_time() - since)
             await asyncio.sleep(self._backoff.next())

@@ -9,12 +9,13 @@ whole frames. tests/conformance/broker/test_rabbitmq_tap.py fails when aiormq ch
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
 import aiormq
-from aiormq.connection import SSLContextProvider
-from yarl import URL
+from aiormq import SSLContextProvider
+from pamqp import commands
 
 from mission_broker.rabbitmq import frames
 
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 _WRITE_HIGH: Final = 1 << 20
 _WRITE_LOW: Final = 1 << 18
 _LOOKS_PER_SILENCE: Final = 10
+_CLOSE_OK: Final = frames.method(commands.Connection.CloseOk(), 0)
 
 
 class Endpoint(Protocol):
@@ -47,6 +49,7 @@ class Tap(asyncio.StreamReaderProtocol):
         self._loop = loop
         self._rest = b""
         self._heard = False
+        self._is_established = False
         self._transport: asyncio.Transport | None = None
         self._watch: asyncio.TimerHandle | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -73,8 +76,12 @@ class Tap(asyncio.StreamReaderProtocol):
             self.abort(ConnectionLostError(f"unreadable frame: {error!r}"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end(exc or ConnectionLostError("the broker closed the connection"))
-        super().connection_lost(exc)
+        self._end(ConnectionLostError(str(exc or "the other side closed it")))
+        super().connection_lost(None if self._is_established else exc)
+
+    def eof_received(self) -> bool | None:
+        self._end(ConnectionLostError("the other side closed it"))
+        return super().eof_received()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -104,6 +111,7 @@ class Tap(asyncio.StreamReaderProtocol):
 
     def watch(self, silence_seconds: float) -> None:
         """Drop the connection when nothing came for this long. Also keeps aiormq from thinking so wrongly."""
+        self._is_established = True
         self._look(silence_seconds / _LOOKS_PER_SILENCE, 0)
 
     # Inside
@@ -137,19 +145,25 @@ class Tap(asyncio.StreamReaderProtocol):
         self._rest = data[position:]
 
     def _for_aiormq(self, kind: int, data: bytes, position: int, stop: int) -> None:
-        if kind == frames.METHOD:
+        if kind == frames.METHOD and self._is_established:
             self._listen_in(data, position + 7, stop)
-        self._reader.feed_data(data[position : stop + 1])
+        if self._reason is None:
+            self._reader.feed_data(data[position : stop + 1])
 
     def _listen_in(self, data: bytes, start: int, stop: int) -> None:
         (index,) = frames.INDEX.unpack_from(data, start)
         if index == frames.CONNECTION_CLOSE:
-            said: Any = frames.read_method(data, start, stop)
-            self._end(ConnectionLostError(f"the broker closed the connection: {said.reply_code} {said.reply_text}"))
+            self._closed_by_broker(frames.read_method(data, start, stop))
         elif index in (frames.CONNECTION_BLOCKED, frames.CONNECTION_UNBLOCKED):
             self.is_blocked = index == frames.CONNECTION_BLOCKED
             self._let_write()  # whoever waits to write shall see it
             self.on_blocked()
+
+    def _closed_by_broker(self, said: Any) -> None:
+        self.write(_CLOSE_OK)
+        self._end(ConnectionLostError(f"the broker closed the connection: {said.reply_code} {said.reply_text}"))
+        if self._transport is not None:
+            self._transport.close()
 
     def _look(self, pause: float, silent: int) -> None:
         # Looks are counted, not seconds: a process that was itself paused for a while must not blame the broker.
@@ -172,6 +186,9 @@ class Tap(asyncio.StreamReaderProtocol):
         if self._watch is not None:
             self._watch.cancel()
         self._let_write()
+        if self._is_established:
+            # Told so, aiormq ends in good order, where it would print tracebacks of what is an everyday event here.
+            self._reader.feed_data(_CLOSE_OK)
         endpoints, self.endpoints = tuple(self.endpoints.values()), {}
         for endpoint in endpoints:
             endpoint.lost(reason)
@@ -185,30 +202,36 @@ class Tap(asyncio.StreamReaderProtocol):
 
 
 class TapFactory(aiormq.TransportFactory):
-    """Opens the socket for aiormq, with the tap on it."""
+    """Gives aiormq a socket that was opened before it asks, with the tap on it."""
 
-    def __init__(self, dead_after_seconds: float) -> None:
-        self._dead_after_seconds = dead_after_seconds
-        self.tap: Tap | None = None
+    def __init__(self) -> None:
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        provider: SSLContextProvider = kwargs["ssl_context_provider"]
+    async def open(self, connection: aiormq.Connection, *, dead_after_seconds: float) -> Tap:
+        """Open the socket that a connection shall use. Raises OSError."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(loop=loop)
-        context = await provider.get_context() if url.scheme == "amqps" else None
-        transport, tap = await loop.create_connection(
-            lambda: Tap(reader, loop), url.host or "localhost", url.port or 5672, ssl=context
-        )
-        self._let_the_kernel_watch(transport)
-        self.tap = tap
-        return reader, asyncio.StreamWriter(transport, tap, reader, loop)
+        host, port = connection.url.host or "localhost", connection.url.port
+        context = await _tls(connection, loop)
+        transport, tap = await loop.create_connection(lambda: Tap(reader, loop), host, port, ssl=context)
+        _let_the_kernel_watch(transport, dead_after_seconds)
+        self._streams = reader, asyncio.StreamWriter(transport, tap, reader, loop)
+        return tap
 
-    def abort(self) -> None:
-        if self.tap is not None:
-            self.tap.abort(ConnectionLostError("not connected in time"))
+    async def create(self, *_: object, **__: object) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._streams is None:
+            raise aiormq.AMQPConnectionError("the socket is opened before the connection is made, and was not")
+        return self._streams
 
-    def _let_the_kernel_watch(self, transport: asyncio.BaseTransport) -> None:
-        """Have unacknowledged bytes end the connection: a vanished peer is noticed while we write."""
-        sock = transport.get_extra_info("socket")
-        if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._dead_after_seconds * 1000))
+
+async def _tls(connection: aiormq.Connection, loop: asyncio.AbstractEventLoop) -> ssl.SSLContext | None:
+    if connection.url.scheme != "amqps":
+        return None
+    return await SSLContextProvider(ssl_context=None, ssl_certs=connection.ssl_certs, loop=loop).get_context()
+
+
+def _let_the_kernel_watch(transport: asyncio.BaseTransport, dead_after_seconds: float) -> None:
+    """Have bytes that nobody acknowledges end the connection: a vanished peer is noticed while we write."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(dead_after_seconds * 1000))
