@@ -427,6 +427,13 @@ async def test_an_operator_that_was_frozen_past_its_lease_stops(stage: Stage) ->
     assert second.is_running
 
 
+async def test_an_operator_whose_watch_shows_nothing_stops_and_frees_its_lease(stage: Stage, objects: Objects) -> None:
+    blind = await stage.operator(stale_watch_seconds="0.2")
+    assert await blind.exit_code() == 1
+    assert "the watch is dead" in blind.said
+    assert (await objects.get("leases", "mission-operator"))["spec"]["holderIdentity"] == ""
+
+
 async def test_an_operator_stops_without_its_api_server_and_the_next_one_cancels_nothing(
     stage: Stage, objects: Objects, commander: OperatorsCommander, api_server: ApiServer
 ) -> None:

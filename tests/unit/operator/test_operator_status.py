@@ -17,7 +17,7 @@ from mission_operator.objects import Since, status_patch
 
 COMPLETED = a_view(
     MissionState.COMPLETED, 9, reason=Reason.COMPLETED, attempt=2, epoch=5, progress=99.9, soldier="s1",
-    started_at=NOON + timedelta(seconds=1), result=msgspec.Raw(b'{"size":3}'), trace_id="t", message="done",
+    started_at=NOON + timedelta(seconds=1), duration_seconds=0.25, result=msgspec.Raw(b'{"size":3}'), trace_id="t", message="done",
 )  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def test_a_status_has_every_field_that_the_view_has() -> None:
         "queuedAt": "2026-11-21T12:00:00.000Z",
         "startedAt": "2026-11-21T12:00:01.000Z",
         "finishedAt": "2026-11-21T12:00:01.250Z",
-        "duration": "1.25s",
+        "duration": "0.25s",
         "result": {"size": 3},
         "traceId": "t",
         "observedGeneration": 4,

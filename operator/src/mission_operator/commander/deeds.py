@@ -14,6 +14,7 @@ from mission_operator.commander.reachability import Reachability
 _log: Final = structlog.get_logger()
 
 Deed = Callable[[], Awaitable[None]]
+_Key = tuple[MissionId, str]
 
 
 class Deeds:
@@ -22,14 +23,14 @@ class Deeds:
     def __init__(self, reachability: Reachability, *, at_once: int = 16) -> None:
         self._reachability = reachability
         self._at_once = at_once
-        self._deeds: dict[tuple[MissionId, str], Deed] = {}
-        self._ready: asyncio.Queue[tuple[MissionId, str]] = asyncio.Queue()
+        self._deeds: dict[_Key, Deed] = {}
+        self._ready: asyncio.Queue[_Key] = asyncio.Queue()
 
     def __len__(self) -> int:
         return len(self._deeds)
 
     def do(self, mission_id: MissionId, kind: str, deed: Deed) -> None:
-        """Do it soon; a deed of the same kind that still waits is replaced."""
+        """Do it soon; it takes the place of one of the same kind that did not succeed yet."""
         key = (mission_id, kind)
         if key not in self._deeds:
             self._ready.put_nowait(key)
@@ -43,20 +44,21 @@ class Deeds:
 
     async def _work(self) -> None:
         while True:
-            mission_id, kind = key = await self._ready.get()
-            await self._persist(mission_id, kind, self._deeds.pop(key))
+            await self._persist(await self._ready.get())
 
-    async def _persist(self, mission_id: MissionId, kind: str, deed: Deed) -> None:
-        backoff = Backoff()
-        while True:
+    async def _persist(self, key: _Key) -> None:
+        """Try the newest deed of this key until one was heard that is still the newest: none is overtaken."""
+        backoff = Backoff(last=2.0)
+        while deed := self._deeds.get(key):
             try:
                 await deed()
             except CommanderAwayError as error:
                 self._reachability.failed()
                 await asyncio.sleep(backoff.next(error.retry_after_seconds))
+                continue
             except CommanderRefusedError as error:
-                _log.warning("the Commander refused", deed=kind, mission_id=mission_id, why=str(error))
-                return
+                _log.warning("the Commander refused", deed=key[1], mission_id=key[0], why=str(error))
             else:
                 self._reachability.answered()
-                return
+            if self._deeds[key] is deed:
+                del self._deeds[key]

@@ -103,7 +103,7 @@ class Outbox:
 
     async def run(self) -> None:
         """Submit until cancelled."""
-        backoff = Backoff()
+        backoff = Backoff(last=2.0)
         while True:
             await self._arrived.wait()
             batch = self._next_batch()

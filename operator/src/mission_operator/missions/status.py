@@ -97,9 +97,7 @@ def _identity(view: MissionView) -> Status:
 
 
 def _duration(view: MissionView) -> str | None:
-    if not view.state.is_final or view.finished_at is None or view.queued_at is None:
-        return None
-    return duration_text((view.finished_at - view.queued_at).total_seconds())
+    return None if view.duration_seconds is None else duration_text(view.duration_seconds)
 
 
 def _conditions(view: MissionView, generation: int, shown: Mapping[str, Since], now: datetime) -> list[Status]:
