@@ -75,7 +75,7 @@ class Commander:
             count=self._counter("claims"),
         )
         self.heartbeats = Heartbeats(self.garrison, self.memory, self.recorder, ledger, secrets, clock)
-        self.wishes = Wishes(self.recorder, self.around)
+        self.wishes = Wishes(self.recorder, broker, self.around)
         timer = Timer(
             self.recorder,
             self.memory,

@@ -107,8 +107,8 @@ class MissionStatus(Model):
         str | None,
         Field(
             max_length=32,
-            description="How long it took from queuedAt to finishedAt, such as 1.23s, 4m05s or 2h03m. "
-            "Absent until it is final.",
+            description="How long the last attempt ran, from startedAt to finishedAt, such as 1.23s, 4m05s or 2h03m. "
+            "Absent until it is final, and where nothing ever ran.",
         ),
     ] = None
     result: Annotated[
@@ -229,7 +229,7 @@ MISSION: Final = Resource(
         Column(name="Pool", path=".spec.pool", description="The SoldierPool whose soldiers run it."),
         Column(name="Attempt", path=".status.attempt", kind="integer", description="Attempts that have started."),
         Column(name="Progress", path=".status.progress", kind="integer", description="Percent of the attempt done."),
-        Column(name="Duration", path=".status.duration", description="How long it took, once it is final."),
+        Column(name="Duration", path=".status.duration", description="How long its last attempt ran."),
         Column(name="Age", path=".metadata.creationTimestamp", kind="date", description="Since it was created."),
         Column(name="Reason", path=".status.reason", description="Why it is in this state.", wide=True),
         Column(name="Message", path=".status.message", description="The same in a sentence.", wide=True),
