@@ -24,7 +24,7 @@ from mission_contracts.mission import MissionId, MissionState, Reason
 _ROUTE: Final = re.compile(r"/missions/(?P<id>[^/]+)(?P<cancel>/cancel)?$")
 _POOL: Final = re.compile(r"/pools/(?P<namespace>[^/]+)/(?P<name>[^/]+)$")
 PAGE: Final = 3
-"""Missions on one page when no limit is asked for: small, so that a test of a handful turns pages."""
+"""The most missions on one page: few, so that a test of a handful turns pages."""
 
 
 class FakeCommander:
@@ -168,7 +168,7 @@ class FakeCommander:
     def _list(self, request: httpx.Request) -> httpx.Response:
         asked = request.url.params
         wanted = [one for one in reversed(self.missions.values()) if _fits(one, asked)]
-        start, limit = int(asked.get("cursor", 0)), int(asked.get("limit", PAGE))
+        start, limit = int(asked.get("cursor", 0)), min(int(asked.get("limit", PAGE)), PAGE)
         more = str(start + limit) if start + limit < len(wanted) else None
         return _json(rest.MissionPage(missions=tuple(wanted[start : start + limit]), cursor=more))
 

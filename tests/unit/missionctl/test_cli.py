@@ -270,6 +270,14 @@ def test_get_prints_the_newest_last(run: Run) -> None:
     assert "raise --limit" in limited.stderr
 
 
+def test_get_shows_only_the_states_that_were_asked_for(run: Run, commander: FakeCommander) -> None:
+    first, second = [run("run", "noop").stdout.strip() for _ in range(2)]
+    commander.finish(first)
+    assert second in run("get", "--state", "Queued").stdout
+    assert first not in run("get", "--state", "Queued").stdout
+    assert run("get", "--state", "Done").exit_code == 2
+
+
 @pytest.mark.parametrize(("form", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
 def test_get_speaks_to_programs(
     run: Run, commander: FakeCommander, form: str, read: Callable[[str], dict[str, object]]

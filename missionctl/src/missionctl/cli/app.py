@@ -112,6 +112,14 @@ Output = Annotated[Format, typer.Option("--output", "-o", help="How to print.")]
 Words = Annotated[list[str], typer.Argument(metavar="NAME|ID...", help="Missions, by name or id.")]
 
 
+def state_named(word: str) -> MissionState:
+    """A state as the table shows it, in whatever case."""
+    known = {state.camel.lower(): state for state in MissionState}
+    if word.lower() not in known:
+        raise typer.BadParameter(f'there is no state "{word}": {", ".join(one.camel for one in MissionState)}')
+    return known[word.lower()]
+
+
 def print_version(wanted: bool) -> None:
     """What --version does, before anything else is looked at."""
     if wanted:
@@ -207,7 +215,7 @@ def get(
     *,
     output: Output = Format.TABLE,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on with every change, until Ctrl-C.")] = False,
-    state: Annotated[MissionState | None, typer.Option(help="Only these.", case_sensitive=False)] = None,
+    state: Annotated[MissionState | None, typer.Option(parser=state_named, metavar="STATE", help="Only these.")] = None,
     mission_type: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Only these.")] = None,
     pool: Annotated[str | None, typer.Option(metavar="NAME", help="Only these.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 500,

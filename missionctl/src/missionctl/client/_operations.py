@@ -23,6 +23,9 @@ T = TypeVar("T")
 POLL_SECONDS: Final = 30.0
 """How long the Commander holds one question about a mission that is not final yet."""
 
+PAGE: Final = 500
+"""Missions that one page of a whole list brings: few round trips, answers of modest size."""
+
 REMEMBERED: Final = 100_000
 """Missions whose last told sequence a watch keeps, to tell nothing twice."""
 
@@ -106,7 +109,7 @@ class Operations:
     def missions(self, chosen: Filter) -> Stream[rest.MissionView]:
         cursor: str | None = None
         while True:
-            page = yield from self.page(chosen, None, cursor)
+            page = yield from self.page(chosen, PAGE, cursor)
             for mission in page.missions:
                 yield Emit(mission)
             cursor = page.cursor
