@@ -14,7 +14,7 @@ from mission_commander.domain import life
 from mission_commander.domain.life import Moment, Surroundings
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
-from mission_commander.ports import Change, Committed, Conflict, PoolRecord
+from mission_commander.ports import Beat, Change, Committed, Conflict, PoolRecord
 from mission_commander.services.feed import Feed
 from mission_commander.services.garrison import Garrison
 from mission_commander.services.recorder import Command, Decision, Recorder
@@ -187,3 +187,16 @@ def a_soldier(instance: str = SOLDIER, *types: str, pool: str = "default", **fie
 
 def a_pool(name: str = "default", **fields: Any) -> PoolRecord:
     return PoolRecord(namespace="default", name=name, **fields)
+
+
+def a_beat(
+    number: int, *held: Mission, after: float = 0, unclaimed: Sequence[Mission] = (), taking: bool = True
+) -> Beat:
+    return Beat(
+        beat=number,
+        after=after,
+        held=tuple((one.id, one.epoch) for one in held),
+        unclaimed=tuple((one.id, one.epoch) for one in unclaimed),
+        slots=4,
+        taking=taking,
+    )
