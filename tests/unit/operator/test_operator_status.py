@@ -17,7 +17,8 @@ from mission_operator.objects import Since, status_patch
 
 COMPLETED = a_view(
     MissionState.COMPLETED, 9, reason=Reason.COMPLETED, attempt=2, epoch=5, progress=99.9, soldier="s1",
-    started_at=NOON + timedelta(seconds=1), duration_seconds=0.25, duration_seconds=0.25, result=msgspec.Raw(b'{"size":3}'), trace_id="t", message="done",
+    started_at=NOON + timedelta(seconds=1), duration_seconds=0.25,
+    result=msgspec.Raw(b'{"size":3}'), trace_id="t", message="done",
 )  # fmt: skip
 
 
