@@ -1,0 +1,258 @@
+"""A ledger that was wiped or rolled back is made whole again from what Commanders remember."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from support.commander_stage import SOLDIER, Stage, a_beat, a_pool, a_soldier, eventually, running
+
+from mission_commander.domain import life
+from mission_commander.domain.record import Mission, Phase
+from mission_commander.ports import LedgerAwayError
+from mission_commander.services import eras, feed
+from mission_commander.services.eras import Restorer, open_era
+from mission_commander.services.recorder import Command, Decision
+from mission_contracts.mission import NUMBERS_PER_ERA, Era, MissionId, MissionState
+from mission_contracts.testing import ERA, a_mission
+
+POOL = ("default", "default")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eras, "RETRY_SECONDS", 0.005)
+    monkeypatch.setattr(eras, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(feed, "WAIT_SECONDS", 0.05)
+
+
+@asynccontextmanager
+async def restoring(*stages: Stage) -> AsyncIterator[None]:
+    services = []
+    for stage in stages:
+        restorer = Restorer(stage.ledger, stage.recorder, stage.memory, stage.garrison, stage.clock)
+        stage.feed.on_rollback(restorer.want)
+        services += [restorer.run, stage.recorder.run, stage.feed.run]
+    async with running(*services):
+        yield
+
+
+def restored(stage: Stage) -> bool:
+    return stage.store.data.era is not None and stage.store.data.era == stage.recorder.era != ERA
+
+
+async def insist(stage: Stage, command: Command[Mission]) -> Mission:
+    """As a client does: the same again until it is answered."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                return await stage.recorder.decide(command)
+            except LedgerAwayError:
+                await asyncio.sleep(0.005)
+
+
+# Eras.
+
+
+async def test_the_first_era_is_the_minute_of_its_beginning(stage: Stage) -> None:
+    stage.store.wipe()
+    assert await open_era(stage.ledger, stage.clock) == stage.clock.now() // 60
+    assert await open_era(stage.ledger, stage.clock) == stage.store.data.era
+
+
+async def test_an_era_in_force_is_joined(stage: Stage) -> None:
+    stage.clock.turn(10_000)
+    assert await open_era(stage.ledger, stage.clock) == ERA
+
+
+async def test_a_new_era_is_above_every_era_seen_whatever_the_clock_says(stage: Stage) -> None:
+    stage.store.wipe()
+    stage.clock.set_now(0)
+    assert await open_era(stage.ledger, stage.clock, above=Era(ERA + 7)) == ERA + 8
+
+
+# A wipe.
+
+
+async def test_after_a_wipe_everything_is_there_again(stage: Stage) -> None:
+    async with restoring(stage):
+        await stage.garrison.declare(a_pool(paused=True))
+        out = await stage.accept("out", b'{"width":640}')
+        claimed = await stage.claim(await stage.accept("claimed"))
+        final = await stage.cancel(await stage.accept("final"))
+        stage.store.wipe()
+        await eventually(lambda: restored(stage), "it is restored, though nobody wrote anything")
+    records = stage.store.data.records
+    assert records == {one.id: one for one in (out, claimed, final)}
+    assert stage.store.data.payloads[out.id] == b'{"width":640}'
+    assert [(entry.mission_id, entry.epoch) for entry in stage.store.data.outbox] == [(out.id, out.epoch)]
+    assert set(stage.store.data.live) == {out.id, claimed.id}
+    assert stage.store.data.pools == {POOL: a_pool(paused=True)}
+
+
+async def test_after_a_wipe_numbers_grow(stage: Stage) -> None:
+    async with restoring(stage):
+        mission = await stage.accept("m-1")
+        stage.store.wipe()
+        await eventually(lambda: restored(stage), "it is restored")
+        moved = await stage.move(mission, lambda one, at: life.return_undelivered(one, one.epoch, at))
+    assert moved.sequence > mission.sequence
+    assert moved.epoch > stage.recorder.era * NUMBERS_PER_ERA > mission.epoch
+
+
+async def test_pools_survive_a_wipe_though_the_reaper_looks_in_between(stage: Stage) -> None:
+    await stage.garrison.declare(a_pool())
+    stage.store.wipe()
+    for _ in range(3):
+        await stage.garrison.refresh()
+    async with restoring(stage):
+        await eventually(lambda: restored(stage), "it is restored")
+    assert POOL in stage.store.data.pools
+
+
+async def test_soldiers_register_again_after_a_wipe(stage: Stage) -> None:
+    await stage.garrison.register(a_soldier())
+    stage.store.wipe()
+    async with restoring(stage):
+        await eventually(lambda: restored(stage), "it is restored")
+        assert await stage.garrison.beat(SOLDIER, a_beat(1)) is False
+        await stage.garrison.register(a_soldier())
+        assert await stage.garrison.beat(SOLDIER, a_beat(2)) is True
+
+
+async def test_a_wipe_under_load_loses_nothing_that_was_answered(stage: Stage) -> None:
+    def accept(number: int) -> Command[Mission]:
+        def decide(found: Mission | None, moment: life.Moment) -> Decision[Mission]:
+            envelope = a_mission(f"m-{number}", accepted_at=moment.now)
+            mission = found or life.accept(envelope, moment, life.OPEN_FIELD)
+            return Decision(mission, None if found else mission, b"{}")
+
+        return Command(MissionId(f"m-{number}"), decide, presumed_absent=True)
+
+    answered: dict[MissionId, Mission] = {}
+
+    async def load(first: int) -> None:
+        for number in range(first, first + 40):
+            mission = await insist(stage, accept(number))
+            answered[mission.id] = mission
+            if number % 3 == 0:
+                answered[mission.id] = await insist(stage, _claim(mission))
+            if number % 5 == 0:
+                answered[mission.id] = await insist(stage, _cancel(mission))
+
+    async with restoring(stage):
+        loads = [asyncio.create_task(load(1_000 * number)) for number in range(4)]
+        for already in (20, 60, 100):
+            await eventually(lambda a=already: len(answered) >= a, f"{already} are accepted")  # type: ignore[misc]
+            stage.store.wipe()
+        await asyncio.gather(*loads)
+        await eventually(lambda: restored(stage), "it is restored")
+    assert len(answered) == 160
+    for mission in answered.values():
+        assert stage.record(mission).sequence >= mission.sequence, "no status goes back"
+        assert stage.record(mission).epoch >= mission.epoch
+    assert stage.recorder.era >= ERA + 3
+
+
+def _claim(mission: Mission) -> Command[Mission]:
+    def decide(found: Mission | None, moment: life.Moment) -> Decision[Mission]:
+        assert found is not None
+        granted = life.claim(found, mission.epoch, SOLDIER, moment, has_handler=True)
+        assert isinstance(granted, life.Granted), granted
+        return Decision(granted.mission or found, granted.mission)
+
+    return Command(mission.id, decide)
+
+
+def _cancel(mission: Mission) -> Command[Mission]:
+    def decide(found: Mission | None, moment: life.Moment) -> Decision[Mission]:
+        assert found is not None
+        moved = life.cancel(found, moment)
+        return Decision(moved or found, moved)
+
+    return Command(mission.id, decide)
+
+
+async def test_a_ledger_that_goes_away_while_it_is_restored_is_restored_later(stage: Stage) -> None:
+    async with restoring(stage):
+        mission = await stage.accept("m-1")
+        stage.ledger.gate.clear()
+        stage.store.wipe()
+        await eventually(lambda: stage.ledger.under_way, "it is being restored")
+        stage.ledger.cut()
+        stage.ledger.gate.set()
+        await eventually(lambda: not stage.ledger.under_way, "that failed")
+        stage.ledger.mend()
+        await eventually(lambda: restored(stage), "it is restored")
+    assert stage.record(mission) == mission
+
+
+# Several Commanders.
+
+
+async def test_what_only_one_of_two_commanders_knows_is_restored_by_maximum(stage: Stage) -> None:
+    other = stage.another()
+    async with running(stage.recorder.run, other.recorder.run):
+        mission = await stage.accept("m-1")
+        await other.feed.load()
+        newer = await stage.claim(mission)
+        theirs = await other.accept("theirs")
+    assert other.memory.get(mission.id) == mission, "it has not heard of the claim"
+    stage.store.wipe()
+    async with restoring(other):
+        await eventually(lambda: restored(other), "the one that knows less was first")
+        assert stage.record(mission) == mission
+        async with restoring(stage):
+            await eventually(lambda: restored(stage), "the other one follows")
+            assert stage.record(mission) == newer
+            assert stage.record(theirs) == theirs
+            await eventually(lambda: other.memory.get(mission.id) == newer, "both know the same")
+            done = await insist(other, _cancel(mission))
+    assert stage.record(mission) == done
+
+
+async def test_both_commanders_work_in_the_same_new_era(stage: Stage) -> None:
+    other = stage.another()
+    async with restoring(stage, other):
+        await stage.accept("m-1")
+        stage.store.wipe()
+        await eventually(lambda: restored(stage) and restored(other), "both are in the new era")
+        await stage.accept("m-2")
+        await other.accept("m-3")
+    assert set(stage.store.data.records) == {"m-1", "m-2", "m-3"}
+
+
+# A rollback.
+
+
+async def test_after_a_rollback_everything_newer_is_there_again(stage: Stage) -> None:
+    async with restoring(stage):
+        old = await stage.accept("old")
+        running_one = await stage.accept("running")
+        await eventually(lambda: stage.feed.last == stage.store.data.stream.last, "the feed has heard of it")
+        backup = stage.store.backup()
+        claimed = await stage.claim(running_one)
+        ended = await stage.cancel(old)
+        new = await stage.accept("new")
+        await eventually(lambda: stage.feed.last == stage.store.data.stream.last, "the feed has heard of it")
+        stage.store.roll_back(backup)
+        await eventually(lambda: new.id in stage.store.data.records, "what was lost is there again")
+        await eventually(lambda: stage.record(old).is_final, "what went back goes forward again")
+    assert stage.record(old) == ended
+    assert stage.record(running_one) == claimed
+    assert stage.record(new).phase is Phase.OUT
+
+
+async def test_what_ended_in_the_meantime_stays_ended(stage: Stage) -> None:
+    other = stage.another()
+    async with running(stage.recorder.run, other.recorder.run):
+        mission = await stage.accept("m-1")
+        backup = stage.store.backup()
+        await stage.move(await stage.claim(mission), life.suspend)
+        stage.store.roll_back(backup)
+        ended = await other.cancel(mission)
+    restorer = Restorer(stage.ledger, stage.recorder, stage.memory, stage.garrison, stage.clock)
+    await restorer.restore()
+    assert stage.record(mission) == ended
+    assert stage.memory.get(mission.id) == ended
+    assert ended.state is MissionState.CANCELLED
