@@ -6,9 +6,11 @@ from contextlib import AsyncExitStack
 
 import aiormq
 import pytest
+from pamqp.common import FieldValue
 from support.broker_probe import AckingInbox, Inbox, a_queue, consuming, eventually, ready_becomes, several, to
 from support.rabbitmq_probe import connected_broker, through
 from support.tcp_proxy import TcpProxy
+from tools import stack
 from yarl import URL
 
 from mission_broker import rabbitmq
@@ -16,6 +18,12 @@ from mission_broker.port import Away, BrokerAwayError, Outcome, TopologyRefusedE
 from mission_contracts.topology import CONTROL, Queue
 
 pytestmark = pytest.mark.real
+
+SET_ALARM = "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})."
+CLEAR_ALARM = "rabbit_alarm:clear_alarm({resource_limit, memory, node()})."
+CLOSE_ALL = (
+    '[rabbit_networking:close_connection(Pid, "closed by an administrator") || Pid <- rabbit_networking:connections()].'
+)
 
 AT_ONCE_SECONDS = 2.0
 """Far below any timeout of ours, far above what an idle machine needs."""
@@ -90,7 +98,7 @@ async def test_publishes_in_flight_are_unknown_at_once_when_the_connection_is_cu
     await broker.declare([a_queue()])
     await broker.publish([to(a_queue(), "warm")])
     proxy.stall_answers()
-    publishes = [asyncio.create_task(broker.publish(several(a_queue(), 600), 60)) for _ in range(3)]  # type: ignore[arg-type]
+    publishes = [asyncio.create_task(broker.publish(several(a_queue(), 600), 60)) for _ in range(3)]
     await asyncio.sleep(0.1)
     assert not any(task.done() for task in publishes)
 
@@ -168,11 +176,11 @@ async def test_a_half_open_connection_is_dropped_after_a_heartbeat_and_a_quarter
     async with connected_broker(through(proxy, amqp_url), name="half open", heartbeat_seconds=2) as broker:
         await broker.declare([a_queue()])
         async with consuming(broker, a_queue(), AckingInbox()) as (inbox, _):
-            in_flight = asyncio.create_task(broker.publish([to(a_queue(), "x")], 60))  # type: ignore[arg-type]
+            in_flight = asyncio.create_task(broker.publish([to(a_queue(), "x")], 60))
             await in_flight
             await inbox.holds(1)
             proxy.stall()
-            lost = asyncio.create_task(broker.publish([to(a_queue(), "y")], 60))  # type: ignore[arg-type]
+            lost = asyncio.create_task(broker.publish([to(a_queue(), "y")], 60))
             await eventually(lambda: broker.away is Away.DISCONNECTED, "silence is taken for loss", 8)
             assert await lost == [Outcome.UNKNOWN]
 
@@ -306,7 +314,7 @@ async def test_a_queue_that_is_full_refuses(broker: rabbitmq.RabbitMQBroker, amq
     async with aiormq.connect(amqp_url) as connection:
         channel = await connection.channel()
         await channel.exchange_declare("probe", exchange_type="direct", durable=True)
-        arguments = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
+        arguments: dict[str, FieldValue] = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
         await channel.queue_declare("probe.full", durable=True, arguments=arguments)
         await channel.queue_bind("probe.full", "probe", "probe.full")
 
@@ -322,6 +330,68 @@ async def test_a_message_that_does_not_fit_the_wire_is_refused_alone(broker: rab
     outcomes = await broker.publish([to(a_queue(), "a"), bad, to(a_queue(), "b")])
 
     assert outcomes == [Outcome.CONFIRMED, Outcome.REFUSED, Outcome.CONFIRMED]
+
+
+# The broker itself
+
+
+async def test_messages_and_consumers_outlive_a_killed_broker(rabbitmq_server: stack.RabbitServer) -> None:
+    url = rabbitmq_server.fresh_vhost()
+    async with connected_broker(url, name="survivor") as broker:
+        await broker.declare([a_queue()])
+        await asyncio.to_thread(rabbitmq_server.settle)
+        async with consuming(broker, a_queue(), prefetch=2) as (inbox, consumer):
+            assert await broker.publish(several(a_queue(), 5)) == [Outcome.CONFIRMED] * 5
+            await inbox.holds(2)
+            await asyncio.to_thread(rabbitmq_server.kill)
+            await eventually(lambda: broker.away is Away.DISCONNECTED, "the kill is noticed")
+            await asyncio.to_thread(rabbitmq_server.start)
+            assert await broker.wait_connected(30)
+            await eventually(lambda: consumer.is_consuming, "the consumer is back", 30)
+            consumer.set_prefetch(10)
+            await inbox.holds(7)
+
+    assert sorted(inbox.bodies[2:]) == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_broker_short_of_memory_is_away_until_it_recovers(rabbitmq_server: stack.RabbitServer) -> None:
+    url = rabbitmq_server.fresh_vhost()
+    async with connected_broker(url, name="patient") as broker:
+        await broker.declare([a_queue()])
+        await broker.publish([to(a_queue(), "before")])
+        async with consuming(broker, a_queue(), AckingInbox()) as (inbox, _):
+            await asyncio.to_thread(rabbitmq_server.evaluate, SET_ALARM)
+            try:
+                stuck = await broker.publish([to(a_queue(), "during")], 2)
+                await eventually(lambda: broker.away is Away.BLOCKED, "the broker says that it is blocked")
+                async with asyncio.timeout(AT_ONCE_SECONDS):
+                    assert await broker.publish([to(a_queue(), "refused")], 60) == [Outcome.UNKNOWN]
+                assert await broker.ready_count(a_queue()) is not None, "asking and consuming still work"
+            finally:
+                await asyncio.to_thread(rabbitmq_server.evaluate, CLEAR_ALARM)
+            assert await broker.wait_connected(10)
+            assert await broker.publish([to(a_queue(), "after")]) == [Outcome.CONFIRMED]
+            await eventually(lambda: "after" in inbox.bodies, "messages flow again")
+
+    assert stuck in ([Outcome.UNKNOWN], [Outcome.CONFIRMED])
+    assert "refused" not in inbox.bodies
+
+
+async def test_a_connection_that_the_broker_closes_is_made_again(
+    rabbitmq_server: stack.RabbitServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with AsyncExitStack() as contexts:
+        broker = await contexts.enter_async_context(connected_broker(rabbitmq_server.fresh_vhost(), name="unwanted"))
+        inbox, consumer = await contexts.enter_async_context(consuming(broker, a_queue(), AckingInbox()))
+        await asyncio.to_thread(rabbitmq_server.evaluate, CLOSE_ALL)
+        await eventually(lambda: broker.away is Away.DISCONNECTED, "the end is noticed")
+        assert await broker.wait_connected(10)
+        await eventually(lambda: consumer.is_consuming, "the consumer is back")
+        await broker.publish([to(a_queue(), "x")])
+        await inbox.one()
+
+    assert "closed by an administrator" in caplog.text
+    assert not [record for record in caplog.records if record.name.startswith("aiormq")], "aiormq ended in good order"
 
 
 # What the broker keeps of us
@@ -355,7 +425,7 @@ async def test_leaving_in_the_middle_of_everything_leaves_no_task_behind(amqp_ur
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(connected_broker(amqp_url, name="leaver"))
         await stack.enter_async_context(broker.consume(a_queue(), Inbox(), prefetch=10))
-        stack.enter_context(_ignored(asyncio.create_task(broker.publish(several(a_queue(), 500)))))  # type: ignore[arg-type]
+        stack.enter_context(_ignored(asyncio.create_task(broker.publish(several(a_queue(), 500)))))
     await eventually(lambda: asyncio.all_tasks() <= before, f"all tasks end: {asyncio.all_tasks() - before}")
 
 

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 _WRITE_HIGH: Final = 1 << 20
 _WRITE_LOW: Final = 1 << 18
 _LOOKS_PER_SILENCE: Final = 10
+AMQP_PORT: Final = 5672
 _CLOSE_OK: Final = frames.method(commands.Connection.CloseOk(), 0)
 
 
@@ -211,7 +212,7 @@ class TapFactory(aiormq.TransportFactory):
         """Open the socket that a connection shall use. Raises OSError."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(loop=loop)
-        host, port = connection.url.host or "localhost", connection.url.port
+        host, port = connection.url.host or "localhost", connection.url.port or AMQP_PORT
         context = await _tls(connection, loop)
         transport, tap = await loop.create_connection(lambda: Tap(reader, loop), host, port, ssl=context)
         _let_the_kernel_watch(transport, dead_after_seconds)
