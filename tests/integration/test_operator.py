@@ -424,6 +424,7 @@ async def test_an_operator_that_was_frozen_past_its_lease_stops(stage: Stage) ->
     await second.until_it_says("this operator acts now")
     first.thaw()
     assert await first.exit_code() == 1
+    assert "the Lease" in first.said
     assert second.is_running
 
 
@@ -442,6 +443,7 @@ async def test_an_operator_stops_without_its_api_server_and_the_next_one_cancels
     await objects.until_states({"patient": "Queued"})
     api_server.kill()
     assert await first.exit_code() == 1, "without its Lease it stops"
+    assert "the Lease could not be renewed" in first.said
     await commander.complete(commander.of("patient").mission_id)
     second = await stage.operator(must_act=False)
     api_server.start()

@@ -29,15 +29,23 @@ class _Holder:
         self._holding: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._work, name="lease", daemon=True)
 
+        self._last_resort = threading.Timer(_MOST_SECONDS_TO_STOP, os._exit, (_EXIT_LEASE_LOST,))
+        self._last_resort.daemon = True
+
     def start(self) -> None:
         self._holding = self._loop.create_task(self._hold())
         self._thread.start()
 
     async def stop(self) -> None:
         """Release the Lease if it is held, and let the thread end."""
-        if self._holding is not None:
-            self._loop.call_soon_threadsafe(self._holding.cancel)
+        with suppress(RuntimeError):  # the loop is closed: the Lease was lost, and the thread has ended
+            self._loop.call_soon_threadsafe(self._cancel)
         await asyncio.to_thread(self._thread.join, _MOST_SECONDS_TO_RELEASE)
+        self._last_resort.cancel()
+
+    def _cancel(self) -> None:
+        if self._holding is not None:
+            self._holding.cancel()
 
     def _work(self) -> None:
         with suppress(asyncio.CancelledError):
@@ -61,15 +69,9 @@ class _Holder:
             await leadership.release()
             raise
         except Exception:
-            self._end_soon()
+            # Stopping in good order must not outlast the Lease.
+            self._last_resort.start()
             raise
-
-    @staticmethod
-    def _end_soon() -> None:
-        """Stopping in good order must not outlast the Lease."""
-        timer = threading.Timer(_MOST_SECONDS_TO_STOP, os._exit, (_EXIT_LEASE_LOST,))
-        timer.daemon = True
-        timer.start()
 
     def _tell(self, future: "asyncio.Future[None]", error: Exception | None) -> None:
         with suppress(RuntimeError):  # the operator has gone already
