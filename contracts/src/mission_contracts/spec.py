@@ -145,6 +145,21 @@ class MissionSpec(Model):
 
 def refusal(spec: MissionSpec, now: float) -> str | None:
     """Say why a mission that is well-formed cannot be accepted at this moment (Unix seconds); None when it can."""
+    return _not_served(spec) or _never_starts(spec, now)
+
+
+def _not_served(spec: MissionSpec) -> str | None:
+    """A promise that this release cannot keep is refused, never ignored."""
+    asked = {
+        "orderingKey": spec.ordering_key is not None,
+        "callback": spec.callback is not None,
+        "runPolicy Once": spec.run_policy is RunPolicy.ONCE,
+    }
+    names = [name for name, is_asked in asked.items() if is_asked]
+    return f"this release does not serve {' nor '.join(names)} yet: leave it out for now" if names else None
+
+
+def _never_starts(spec: MissionSpec, now: float) -> str | None:
     if spec.start_after is None:
         return None
     deadline = now + spec.deadline_seconds

@@ -101,3 +101,17 @@ class TestRefusal:
             "startAfter 2100-01-01T00:00:00Z lies beyond the deadline 2026-06-02T12:00:00Z, so the mission could "
             "never start: name an earlier startAfter, or raise deadlineSeconds"
         )
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        pytest.param({"orderingKey": "a"}, "orderingKey", id="lanes"),
+        pytest.param({"callback": {"url": "https://example.com/hook"}}, "callback", id="callbacks"),
+        pytest.param({"runPolicy": "Once"}, "runPolicy Once", id="once"),
+        pytest.param({"orderingKey": "a", "runPolicy": "Once"}, "orderingKey nor runPolicy Once", id="two at once"),
+    ],
+)
+def test_what_this_release_does_not_serve_is_refused_and_never_ignored(fields: dict[str, Any], named: str) -> None:
+    sentence = refusal(a_spec(**fields), NOON.timestamp())
+    assert sentence == f"this release does not serve {named} yet: leave it out for now"
