@@ -1,7 +1,6 @@
 """The ledger's lifetimes: beginning one, and restoring what this Commander remembers after a wipe or a rollback."""
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from itertools import islice
 from typing import Final
@@ -12,6 +11,7 @@ from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import Change, Conflict, EraChangedError, Ledger, LedgerAwayError, Stored
 from mission_commander.services.garrison import Garrison
+from mission_commander.services.patience import happens
 from mission_commander.services.recorder import Recorder
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
@@ -46,8 +46,7 @@ class Restorer:
     async def run(self) -> None:
         """Restore whenever the ledger has lost something, until cancelled."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), LOOK_SECONDS)
+            await happens(self._wanted, within_seconds=LOOK_SECONDS)
             if not await self._is_wanted():
                 continue
             self._wanted.clear()

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Final
 
 import msgspec
 import structlog
@@ -12,6 +12,7 @@ from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
 from mission_commander.domain.view import view
 from mission_commander.ports import Event, EventId, Ledger, LedgerAwayError
+from mission_commander.services.patience import happens
 
 KEPT_EVENTS: Final = 20_000
 WAIT_SECONDS: Final = 5.0
@@ -141,7 +142,7 @@ class Feed:
             batch = [announced for announced in fresh if wanted(announced.mission)]
             if batch:
                 yield batch
-            if news is self._news and not await _within(news.wait(), quiet_seconds):
+            if news is self._news and not await happens(news, within_seconds=quiet_seconds):
                 yield ()
 
     async def _older(
@@ -183,11 +184,3 @@ def _order(event_id: EventId) -> Position:
     """Event ids in their order; ValueError for what is none."""
     milliseconds, _, number = event_id.partition("-")
     return int(milliseconds), int(number or 0)
-
-
-async def _within(wait: Coroutine[Any, Any, object], seconds: float) -> bool:
-    try:
-        await asyncio.wait_for(wait, seconds)
-    except TimeoutError:
-        return False
-    return True

@@ -1,7 +1,6 @@
 """Moving what waits for a time: start times, retries, deadlines, cancel deadlines."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -12,6 +11,7 @@ from mission_commander.domain.life import Moment, Surroundings
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
 from mission_commander.ports import LedgerAwayError
+from mission_commander.services.patience import happens
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
@@ -58,8 +58,7 @@ class Timer:
         seconds = self._until_next()
         self._sooner.clear()
         self._sleeps_until = self._clock.now() + seconds
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._sooner.wait(), seconds)
+        await happens(self._sooner, within_seconds=seconds)
 
     def _notice(self, _: Mission) -> None:
         at = self._memory.next_time()
