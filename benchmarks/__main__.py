@@ -29,7 +29,7 @@ CHECKED: Final = "checked: every mission Completed, in one attempt, as many exec
 
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     progress = Console(stderr=True, highlight=False)
     try:
         with _state(options.state) as state:

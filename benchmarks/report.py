@@ -40,6 +40,9 @@ def show(report: Report, console: Console) -> None:
     """Print all of it."""
     console.print(_ours(report))
     console.print(_limits(report))
+    how: Sequence[Ours | Limit] = (*report.ours, *report.limits)
+    for one in how:
+        console.print(f"[dim]{one.name}: {one.how}[/dim]")
     machine = report.machine
     console.print(
         f"{machine.cores} cores, {machine.cpu}, {machine.memory_gib} GiB, {machine.system}, "
@@ -57,7 +60,7 @@ def _ours(report: Report) -> Table:
     for ours in report.ours:
         share = ratio(ours, report.limits)
         table.add_row(
-            f"{ours.name}\n[dim]{ours.how}[/dim]",
+            ours.name,
             _rate(ours.rate),
             *_latency(ours.latency),
             ours.bound,
@@ -72,7 +75,7 @@ def _limits(report: Report) -> Table:
     for title in ("what", "per second", "alone p50", "alone p99"):
         table.add_column(title, justify="left" if title == "what" else "right")
     for limit in report.limits:
-        table.add_row(f"{limit.name}\n[dim]{limit.how}[/dim]", _rate(limit.rate), *_latency(limit.latency))
+        table.add_row(limit.name, _rate(limit.rate), *_latency(limit.latency))
     return table
 
 

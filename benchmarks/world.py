@@ -15,7 +15,7 @@ from tools import stack
 from tools.demo import services
 from tools.demo.services import Commander
 from tools.stack import ApiServer, RabbitServer, RedisServer
-from tools.stack.process import Launch
+from tools.stack.process import Launch, Process, tail
 
 from benchmarks.measures import BenchError
 from missionctl.client import ClientSecret, MissionControl, PoolDeclaration
@@ -63,14 +63,30 @@ def _until_served(kube: ApiServer) -> None:
 
 
 @contextlib.contextmanager
+def running(launch: Launch) -> Iterator[None]:
+    """Have a process of ours serve while the block lasts; a failure meanwhile names it if it had ended by then."""
+    process = Process(launch)
+    try:
+        process.start()
+        yield
+    except BenchError as error:
+        if process.is_running:
+            raise
+        raise BenchError(f"{error}\n{launch.name} has ended meanwhile; its last words:\n{tail(launch.log)}") from error
+    finally:
+        process.stop()
+        process.discard()
+
+
+@contextlib.contextmanager
 def commander(these: Servers, state: Path, *, soldiers: int) -> Iterator[Commander]:
     """`mission-commander` and so many `mission-soldier`s."""
     addresses = services.Servers(rabbitmq_url=these.rabbit.fresh_vhost(), redis_url=these.redis.url)
     told, serving, soldier = services.commander_on(addresses, state)
-    with contextlib.ExitStack() as running:
-        running.enter_context(services.running(serving))
+    with contextlib.ExitStack() as processes:
+        processes.enter_context(running(serving))
         for number in range(soldiers):
-            running.enter_context(services.running(_numbered(soldier, number)))
+            processes.enter_context(running(_numbered(soldier, number)))
         asyncio.run(_manned(told, soldiers))
         yield told
 
@@ -83,7 +99,7 @@ def control(of: Commander) -> MissionControl:
 @contextlib.contextmanager
 def operator(of: Commander, these: Servers, state: Path) -> Iterator[None]:
     """`mission-operator`."""
-    with services.running(services.operator(of, these.kube.access, state, may_make_pods=False)):
+    with running(services.operator(of, these.kube.access, state, may_make_pods=False)):
         yield
 
 
