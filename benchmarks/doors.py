@@ -14,13 +14,15 @@ from benchmarks.checks import Books
 from benchmarks.kube import KubeClient, Object, mission
 from benchmarks.measures import BenchError, Latency, Ours, Rate, Sizes
 from mission_contracts.mission import MissionId, MissionState
-from missionctl.client import MissionControl, Submission
+from missionctl.client import MissionControl, MissionView, Submission
 
 NOOP: Final = Submission(type="noop", payload={})
 BODY: Final = b'{"type":"noop","payload":{}}'
 IN_FLIGHT: Final = 32
 BATCHES_AT_ONCE: Final = 2
 LOOK_SECONDS: Final = 0.02
+
+_view: Final = msgspec.json.Decoder(MissionView)
 
 
 async def single(control: MissionControl, books: Books, sizes: Sizes) -> Ours:
@@ -31,17 +33,22 @@ async def single(control: MissionControl, books: Books, sizes: Sizes) -> Ours:
     async with aiohttp.ClientSession(control.url, headers=headers) as session:
 
         async def submit(_: int) -> None:
-            async with session.post("/missions", data=BODY, headers={"Idempotency-Key": uuid.uuid4().hex}) as answer:
-                ids.append(MissionId(msgspec.json.decode(await answer.read())["mission_id"]))
+            ids.append((await _post(session)).mission_id)
+
+        async def run_one(_: int) -> None:
+            mission = await _post(session)
+            async with session.get(f"/missions/{mission.mission_id}", params={"wait": "30s"}) as answer:
+                _must_be_completed(_view.decode(await answer.read()))
 
         await books.open()
         began_at = time.perf_counter()
         await crowd.each(range(sizes.single), submit, at_once=IN_FLIGHT)
         await _all_final(control, sizes)
         rate = Rate(sizes.single, time.perf_counter() - began_at)
-    await books.check(ids, expected=sizes.single)
+        await books.check(ids, expected=sizes.single)
+        idle = Latency.of(await crowd.one_by_one(sizes.idle, run_one))
     how = f"POST /missions, {IN_FLIGHT} in flight (aiohttp)"
-    return Ours(name="REST", how=how, rate=rate, latency=await _idle(control, sizes), bound=limits.PUBLISH)
+    return Ours(name="REST", how=how, rate=rate, latency=idle, bound=limits.PUBLISH)
 
 
 async def batch(control: MissionControl, books: Books, sizes: Sizes) -> Ours:
@@ -134,12 +141,12 @@ class Watch:
             self._changed.set()
 
 
-async def _idle(control: MissionControl, sizes: Sizes) -> Latency:
-    async def run_one(_: int) -> None:
-        mission = await control.submit(NOOP)
-        await _final(control, mission.mission_id)
-
-    return Latency.of(await crowd.one_by_one(sizes.idle, run_one))
+async def _post(session: aiohttp.ClientSession) -> MissionView:
+    async with session.post("/missions", data=BODY, headers={"Idempotency-Key": uuid.uuid4().hex}) as answer:
+        body = await answer.read()
+    if answer.status != 202:
+        raise BenchError(f"a mission was answered with {answer.status}: {body[:300]!r}")
+    return _view.decode(body)
 
 
 async def _idle_batch(control: MissionControl, sizes: Sizes) -> Latency:
@@ -147,15 +154,14 @@ async def _idle_batch(control: MissionControl, sizes: Sizes) -> Latency:
         [answer] = await control.submit_many([NOOP])
         if answer.mission is None:
             raise BenchError(f"a mission was refused: {answer.problem}")
-        await _final(control, answer.mission.mission_id)
+        _must_be_completed(await control.get(answer.mission.mission_id, wait_seconds=30))
 
     return Latency.of(await crowd.one_by_one(sizes.idle, run_one))
 
 
-async def _final(control: MissionControl, mission_id: MissionId) -> None:
-    mission = await control.get(mission_id, wait_seconds=30)
+def _must_be_completed(mission: MissionView) -> None:
     if mission.state is not MissionState.COMPLETED:
-        raise BenchError(f"mission {mission_id} is {mission.state}, {mission.reason}: {mission.message}")
+        raise BenchError(f"mission {mission.mission_id} is {mission.state}, {mission.reason}: {mission.message}")
 
 
 async def _all_final(control: MissionControl, sizes: Sizes) -> None:
