@@ -1,7 +1,7 @@
 """Where kube-apiserver, etcd and kubectl come from: found, else built with Go, once per machine.
 
 No release archive is downloaded: the modules are pinned with their hashes in `go/`, and Go's own settings decide
-where modules come from.
+where modules come from. `tools.cluster` adds recipes of its own.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,30 +28,31 @@ class Recipe:
     """How one program is built."""
 
     name: str
-    module: str
+    module: Path
+    """The folder of its `go.mod`."""
     package: str
     minutes: str
     ldflags: str = "-s -w"
 
 
-_VERSIONED = f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES}"
+VERSIONED = f"-s -w -X k8s.io/component-base/version.gitVersion={KUBERNETES}"
 """Without it clients see v0.0.0."""
 
 RECIPES = (
-    Recipe(name="etcd", module="etcd", package=".", minutes="under a minute"),
+    Recipe(name="etcd", module=SOURCES / "etcd", package=".", minutes="under a minute"),
     Recipe(
         name="kube-apiserver",
-        module="kube",
+        module=SOURCES / "kube",
         package="k8s.io/kubernetes/cmd/kube-apiserver",
         minutes="about three minutes on two cores",
-        ldflags=_VERSIONED,
+        ldflags=VERSIONED,
     ),
     Recipe(
         name="kubectl",
-        module="kube",
+        module=SOURCES / "kube",
         package="k8s.io/kubernetes/cmd/kubectl",
         minutes="under a minute",
-        ldflags=_VERSIONED,
+        ldflags=VERSIONED,
     ),
 )
 ON_PATH_TOO = frozenset({"kubectl"})
@@ -84,27 +85,44 @@ def cache_folder(environment: Mapping[str, str]) -> Path:
     return Path(environment.get("XDG_CACHE_HOME") or Path(home, ".cache")) / "mission-control" / "bin"
 
 
-def missing() -> tuple[str, ...]:
+def missing(recipes: Sequence[Recipe] = RECIPES) -> tuple[str, ...]:
     """Name the programs that would have to be built."""
-    return tuple(recipe.name for recipe in RECIPES if find(recipe.name) is None)
+    return tuple(recipe.name for recipe in recipes if find(recipe.name) is None)
 
 
-def why_not() -> str | None:
-    """Say why an API server cannot be had here, or None when it can (perhaps after a build)."""
-    lacking = missing()
+def why_not(recipes: Sequence[Recipe] = RECIPES, *, loss: str = "no API server can run here") -> str | None:
+    """Say why these programs cannot be had here, or None when they can (perhaps after a build)."""
+    lacking = missing(recipes)
     if not lacking or _usable_go():
         return None
     return (
-        f"{', '.join(lacking)} not found and no Go {_dotted(OLDEST_GO)} or newer to build them with, so no API server "
-        "can run here: install Go, or set KUBEBUILDER_ASSETS to a folder that has them (setup-envtest makes one)."
+        f"{', '.join(lacking)} not found and no Go {_dotted(OLDEST_GO)} or newer to build them with, so {loss}: "
+        "install Go, or set KUBEBUILDER_ASSETS to a folder that has them (setup-envtest makes one)."
     )
 
 
 def ensure() -> Binaries:
     """Find all three, building what is missing; minutes the first time, nothing after that."""
-    for name in missing():
-        _build_once(name)
-    return Binaries(kube_apiserver=_required("kube-apiserver"), etcd=_required("etcd"), kubectl=_required("kubectl"))
+    build(RECIPES)
+    return Binaries(kube_apiserver=required("kube-apiserver"), etcd=required("etcd"), kubectl=required("kubectl"))
+
+
+def build(recipes: Sequence[Recipe], *, loss: str = "no API server can run here") -> None:
+    """Build what is missing of these, or say why that cannot be."""
+    reason = why_not(recipes, loss=loss)
+    if reason:
+        raise StackError(reason)
+    for recipe in recipes:
+        if find(recipe.name) is None:
+            _build_once(recipe)
+
+
+def required(name: str) -> Path:
+    """Find a program that was built or found before."""
+    path = find(name)
+    if path is None:
+        raise StackError(f"{name} was there a moment ago and is gone: run `make servers` to build it again.")
+    return path
 
 
 def found() -> Binaries:
@@ -123,13 +141,6 @@ def _folders(environment: Mapping[str, str]) -> Iterable[Path]:
     yield cache_folder(environment)
 
 
-def _required(name: str) -> Path:
-    path = find(name)
-    if path is None:
-        raise StackError(f"{name} was there a moment ago and is gone: run `make servers` to build it again.")
-    return path
-
-
 def _usable_go() -> str | None:
     go = shutil.which("go")
     return go if go and _go_version(go) >= OLDEST_GO else None
@@ -146,26 +157,19 @@ def _dotted(version: tuple[int, ...]) -> str:
     return ".".join(str(number) for number in version)
 
 
-def _build_once(name: str) -> None:
+def _build_once(recipe: Recipe) -> None:
     """Build under a lock: of two runs that need the same program one builds, the other waits and finds it."""
-    reason = why_not()
-    if reason:
-        raise StackError(reason)
     folder = cache_folder(os.environ)
     folder.mkdir(parents=True, exist_ok=True)
     with _only_one_builder(folder):
-        if find(name) is None:
-            _build(_recipe(name), folder)
-
-
-def _recipe(name: str) -> Recipe:
-    return next(recipe for recipe in RECIPES if recipe.name == name)
+        if find(recipe.name) is None:
+            _build(recipe, folder)
 
 
 @contextlib.contextmanager
 def _only_one_builder(folder: Path) -> Iterator[None]:
     with (folder / "build.lock").open("w") as lock:
-        with _progress("waiting for another build on this machine"):
+        with progress("waiting for another build on this machine"):
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -174,7 +178,7 @@ def _build(recipe: Recipe, folder: Path) -> None:
     unfinished = folder / f"{recipe.name}.{os.getpid()}.unfinished"
     print(f"Building {recipe.name} with Go: {recipe.minutes}, once on this machine.", flush=True)
     try:
-        with _progress(f"building {recipe.name}"):
+        with progress(f"building {recipe.name}"):
             _go_build(recipe, unfinished)
         unfinished.rename(folder / recipe.name)
     finally:
@@ -185,7 +189,7 @@ def _go_build(recipe: Recipe, target: Path) -> None:
     command = ["go", "build", "-mod=readonly", "-trimpath", "-ldflags", recipe.ldflags, "-o", str(target)]
     done = subprocess.run(
         [*command, recipe.package],
-        cwd=SOURCES / recipe.module,
+        cwd=recipe.module,
         env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -194,12 +198,12 @@ def _go_build(recipe: Recipe, target: Path) -> None:
     )
     if done.returncode:
         raise StackError(
-            f"{recipe.name} could not be built, so no API server can start; Go said:\n{done.stderr[-2000:]}"
+            f"{recipe.name} could not be built, so nothing that needs it can start; Go said:\n{done.stderr[-2000:]}"
         )
 
 
 @contextlib.contextmanager
-def _progress(what: str) -> Iterator[None]:
+def progress(what: str) -> Iterator[None]:
     """Print a line now and then: a compiler that says nothing for minutes looks like a hang."""
     done = threading.Event()
     reporter = threading.Thread(target=_report, args=(what, done), daemon=True)

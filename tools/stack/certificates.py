@@ -29,15 +29,16 @@ class Certificates:
 
 def write(folder: Path) -> Certificates:
     """Make new keys in this folder."""
-    serving_key, accounts_key = _new_key(), _new_key()
+    serving_key, accounts_key = new_key(), new_key()
     return Certificates(
-        serving=_written(folder / "serving.crt", _self_signed(serving_key)),
-        serving_key=_written(folder / "serving.key", _pem(serving_key)),
-        accounts_key=_written(folder / "accounts.key", _pem(accounts_key)),
+        serving=written(folder / "serving.crt", _self_signed(serving_key)),
+        serving_key=written(folder / "serving.key", key_pem(serving_key)),
+        accounts_key=written(folder / "accounts.key", key_pem(accounts_key)),
     )
 
 
-def _new_key() -> ec.EllipticCurvePrivateKey:
+def new_key() -> ec.EllipticCurvePrivateKey:
+    """Make a key of the kind that is made in no time."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
@@ -55,18 +56,18 @@ def _self_signed(key: ec.EllipticCurvePrivateKey) -> bytes:
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(_usage(), critical=True)
+        .add_extension(usage(signs=True), critical=True)
         .sign(key, hashes.SHA256())
     )
     return certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def _usage() -> x509.KeyUsage:
+def usage(*, signs: bool) -> x509.KeyUsage:
     """Python 3.13 checks certificates strictly: an authority must say that it may sign."""
     return x509.KeyUsage(
         digital_signature=True,
-        key_cert_sign=True,
-        crl_sign=True,
+        key_cert_sign=signs,
+        crl_sign=signs,
         content_commitment=False,
         key_encipherment=False,
         data_encipherment=False,
@@ -76,13 +77,15 @@ def _usage() -> x509.KeyUsage:
     )
 
 
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Return the text of a private key."""
     # The API server reads an account key only in this older of the two formats.
     plain = serialization.PrivateFormat.TraditionalOpenSSL
     return key.private_bytes(serialization.Encoding.PEM, plain, serialization.NoEncryption())
 
 
-def _written(path: Path, content: bytes) -> Path:
+def written(path: Path, content: bytes) -> Path:
+    """Write a file that only we can read."""
     path.touch(mode=0o600)
     path.write_bytes(content)
     return path

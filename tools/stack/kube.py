@@ -4,9 +4,7 @@ No controller manager and no kubelet run here: Deployments make no pods, owned o
 deleted namespace stays in Terminating (so tests use a new name each time).
 """
 
-import base64
 import contextlib
-import json
 import os
 import secrets
 import subprocess
@@ -19,6 +17,7 @@ from tools.stack.binaries import Binaries
 from tools.stack.certificates import Certificates
 from tools.stack.errors import StackError
 from tools.stack.folder import own_folder
+from tools.stack.kubeconfig import kubeconfig
 from tools.stack.ports import LOOPBACK, free_port
 from tools.stack.process import Launch, Process
 from tools.stack.server import Server
@@ -133,7 +132,9 @@ def _new_cluster(folder: Path, files: Certificates) -> Cluster:
         token=secrets.token_hex(16),
     )
     _write_private(folder / "tokens.csv", f"{cluster.token},admin,admin,system:masters\n")
-    _write_private(cluster.kubeconfig, json.dumps(_kubeconfig(cluster, files), indent=2))
+    user = {"token": cluster.token}
+    text = kubeconfig(name="mission-control-stack", url=cluster.url, authority=files.serving, user=user)
+    _write_private(cluster.kubeconfig, text)
     return cluster
 
 
@@ -142,43 +143,28 @@ def _write_private(path: Path, content: str) -> None:
     path.write_text(content)
 
 
-def _kubeconfig(cluster: Cluster, files: Certificates) -> dict[str, object]:
-    """One file with everything in it (JSON is YAML), so that it can be copied elsewhere."""
-    name = "mission-control-stack"
-    authority = base64.b64encode(files.serving.read_bytes()).decode()
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": name, "cluster": {"server": cluster.url, "certificate-authority-data": authority}}],
-        "users": [{"name": name, "user": {"token": cluster.token}}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}],
-        "current-context": name,
-    }
-
-
 def _launches(found: Binaries, cluster: Cluster, files: Certificates) -> list[Launch]:
-    return [_etcd(found.etcd, cluster), _api(found.kube_apiserver, cluster, files)]
+    return [
+        etcd(found.etcd, cluster.folder, cluster.etcd_port, cluster.etcd_peer_port),
+        _api(found.kube_apiserver, cluster, files),
+    ]
 
 
-def _etcd(binary: Path, cluster: Cluster) -> Launch:
-    peers = f"http://{LOOPBACK}:{cluster.etcd_peer_port}"
+def etcd(binary: Path, folder: Path, port: int, peer_port: int) -> Launch:
+    """Its data live for minutes and need no durable disk."""
+    clients, peers = f"http://{LOOPBACK}:{port}", f"http://{LOOPBACK}:{peer_port}"
     command = (
         str(binary),
-        f"--data-dir={cluster.folder / 'etcd'}",
-        f"--listen-client-urls={cluster.etcd_url}",
-        f"--advertise-client-urls={cluster.etcd_url}",
+        f"--data-dir={folder / 'etcd'}",
+        f"--listen-client-urls={clients}",
+        f"--advertise-client-urls={clients}",
         f"--listen-peer-urls={peers}",
         f"--initial-advertise-peer-urls={peers}",
         f"--initial-cluster=default={peers}",
-        "--unsafe-no-fsync",  # a state folder that lives for minutes needs no durable disk
+        "--unsafe-no-fsync",
         "--log-level=warn",
     )
-    return Launch(
-        name="etcd",
-        command=command,
-        is_ready=lambda: probes.accepts(cluster.etcd_port),
-        log=cluster.folder / "etcd.log",
-    )
+    return Launch(name="etcd", command=command, is_ready=lambda: probes.accepts(port), log=folder / "etcd.log")
 
 
 def _api(binary: Path, cluster: Cluster, files: Certificates) -> Launch:
