@@ -80,6 +80,37 @@ def test_a_floor_of_an_earlier_era_is_overtaken_by_this_one() -> None:
     assert [mission.epoch, mission.sequence] == [ERA * NUMBERS_PER_ERA + 1] * 2
 
 
+@pytest.mark.parametrize(
+    ("mission", "phase"),
+    [
+        pytest.param(out(), Phase.OUT, id="out: handed out anew"),
+        pytest.param(claimed(), Phase.OUT, id="running, as the ledger thinks: handed out anew"),
+        pytest.param(waiting(), Phase.WAITING, id="waiting: it waits on"),
+        pytest.param(suspended(), Phase.WAITING, id="suspended: it is held"),
+    ],
+)
+def test_an_object_that_shows_a_later_epoch_lifts_its_record_above_it(mission: Mission, phase: Phase) -> None:
+    floor = Floor(state=MissionState.IN_PROGRESS, epoch=mission.epoch + 4, sequence=mission.sequence + 9, attempt=2)
+    lifted = life.lift(mission, floor, after(5))
+    assert lifted is not None
+    assert (lifted.phase, lifted.attempt) == (phase, 2)
+    assert lifted.sequence > floor.sequence
+    assert lifted.epoch > floor.epoch if phase is Phase.OUT else lifted.epoch == floor.epoch
+
+
+def test_a_final_record_is_lifted_and_stays_final() -> None:
+    floor = Floor(state=MissionState.IN_PROGRESS, epoch=0, sequence=completed().sequence + 9)
+    lifted = life.lift(completed(), floor, after(5))
+    assert lifted is not None
+    assert lifted.sequence > floor.sequence
+    assert lifted.state is MissionState.COMPLETED
+
+
+def test_a_record_that_is_above_its_object_already_is_left_alone() -> None:
+    shown = Floor(state=MissionState.QUEUED, epoch=out().epoch, sequence=out().sequence)
+    assert life.lift(out(), shown, after(5)) is None
+
+
 def test_every_hand_out_has_a_greater_epoch() -> None:
     first = out()
     second = life.hand_out(first, after(1))

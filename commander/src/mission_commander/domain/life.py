@@ -79,6 +79,23 @@ def accept(
     return place(mission, moment, around, waiting_for=Reason.SCHEDULED)
 
 
+def lift(mission: Mission, floor: Floor, moment: Moment) -> Mission | None:
+    """Raise a record above what its object shows already: the ledger was rolled back, and nobody remembers the rest.
+
+    Where the lost history had handed it out later than this record knows, that hand-out is fenced by a new one.
+    """
+    if floor.sequence <= mission.sequence:
+        return None
+    above = msgspec.structs.replace(mission, sequence=Sequence(floor.sequence))
+    if mission.is_final or floor.epoch <= mission.epoch:
+        return _moved(above, moment)
+    above = msgspec.structs.replace(above, epoch=Epoch(floor.epoch), attempt=max(mission.attempt, floor.attempt))
+    return _moved(above, moment) if mission.phase is Phase.WAITING else _again(above, moment, *_ROLLED_BACK)
+
+
+_ROLLED_BACK: Final = (Reason.RELEASED, "the ledger had lost its latest hand-out; it runs again")
+
+
 def place(mission: Mission, moment: Moment, around: Surroundings, *, waiting_for: Reason, message: str = "") -> Mission:
     """Hand the mission out, or let it wait and say for what. `waiting_for` names the reason of its due time."""
     if mission.suspended:

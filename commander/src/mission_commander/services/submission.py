@@ -1,6 +1,7 @@
 """Accepting missions at both doors: the same submission again gives the same mission."""
 
 import hashlib
+import math
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -87,17 +88,17 @@ class Submitter:
         if why := self._refusal(submission, self._clock.now()):
             raise RefusedError("Refused", why)
         payload = _payload(submission)
-        envelope = self._envelope(request, payload)
+        envelope = self._envelope(request)
         around = self._around
 
         def decide(mission: Mission | None, moment: Moment) -> Decision[Accepted | RefusedError]:
             if mission is not None:
-                return Decision(_same(mission, envelope))
+                return _known(mission, envelope, submission, moment)
             return _made(envelope, submission, payload, moment, around(envelope))
 
         return Command(envelope.mission_id, decide, presumed_absent=True)
 
-    def _envelope(self, request: Request, payload: bytes) -> Envelope:
+    def _envelope(self, request: Request) -> Envelope:
         asked = request.submission
         retry = asked.retry
         return Envelope(
@@ -109,7 +110,7 @@ class Submitter:
             door=asked.door,
             name=asked.name or "",
             subject=request.subject,
-            digest=_digest(asked, payload),
+            digest=_digest(asked),
             start_after=asked.start_after.timestamp() if asked.start_after else None,
             timeout_seconds=asked.timeout_seconds,
             deadline_seconds=asked.deadline_seconds,
@@ -129,6 +130,12 @@ class Submitter:
 
 def _payload(submission: Submission) -> bytes:
     payload = msgspec.json.encode(submission.payload)
+    if b"null" in payload and not _is_finite(submission.payload):
+        raise RefusedError(
+            "BadField",
+            "the payload has a number that JSON cannot carry (NaN, Infinity, or beyond 1e308): send it as text",
+            field="payload",
+        )
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise RefusedError(
             "PayloadTooLarge",
@@ -140,9 +147,25 @@ def _payload(submission: Submission) -> bytes:
     return payload
 
 
-def _digest(submission: Submission, payload: bytes) -> str:
+def _is_finite(value: object) -> bool:
+    """Tell whether all numbers in a JSON value can be written; the encoder would write null instead."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    return not isinstance(value, list) or all(map(_is_finite, value))
+
+
+def _digest(submission: Submission) -> str:
     body = submission.model_dump(mode="json", exclude=_NOT_OF_THE_BODY | {"payload"}, exclude_defaults=True)
-    return hashlib.blake2b(_canonical.encode(body) + payload, digest_size=16).hexdigest()
+    return hashlib.blake2b(_canonical.encode((body, submission.payload)), digest_size=16).hexdigest()
+
+
+def _known(
+    mission: Mission, envelope: Envelope, submission: Submission, moment: Moment
+) -> "Decision[Accepted | RefusedError]":
+    lifted = life.lift(mission, submission.floor, moment) if submission.floor else None
+    return Decision(_same(lifted or mission, envelope), lifted)
 
 
 def _same(mission: Mission, envelope: Envelope) -> Accepted | RefusedError:
