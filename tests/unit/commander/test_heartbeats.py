@@ -1,0 +1,170 @@
+"""What an instance is told of the things in its hands."""
+
+import pytest
+from support.commander_stage import SOLDIER, Stage, a_pool, a_soldier, running
+
+from mission_commander.domain import life
+from mission_commander.domain.record import Mission, Phase
+from mission_commander.ports import LedgerAwayError
+from mission_commander.services.heartbeats import Heartbeats, UnknownSoldierError
+from mission_contracts.mission import Epoch, Instance, MissionId
+from mission_contracts.soldiering import Heartbeat, HeartbeatAnswer, Held, Hold
+from mission_contracts.testing import ERA, a_mission
+
+
+class Scene:
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.heartbeats = Heartbeats(
+            stage.garrison, stage.memory, stage.recorder, stage.ledger, stage.secrets, stage.clock
+        )
+        self.number = 0
+
+    async def beat(self, *held: Hold, instance: Instance = SOLDIER) -> HeartbeatAnswer:
+        self.number += 1
+        said = Heartbeat(beat=self.number, after=0, era=ERA, held=held, unclaimed=(), slots=4, taking=True)
+        return await self.heartbeats.answer(instance, said)
+
+    def hold(self, mission: Mission, *, reported: bool = False, epoch: int | None = None) -> Hold:
+        claimed = mission.epoch if epoch is None else Epoch(epoch)
+        secret = self.stage.secrets.of(mission.id, claimed, SOLDIER)
+        return Hold(mission_id=mission.id, epoch=claimed, secret=secret, reported=reported)
+
+    async def running_one(self, mission_id: str = "m-1") -> Mission:
+        return await self.stage.claim(await self.stage.accept(mission_id))
+
+
+def the(mission: Mission) -> Held:
+    return Held(mission_id=mission.id, epoch=mission.epoch)
+
+
+@pytest.fixture
+async def scene(stage: Stage) -> Scene:
+    await stage.garrison.register(a_soldier(pod="pod-7"))
+    return Scene(stage)
+
+
+async def test_who_is_not_registered_is_told_so(scene: Scene) -> None:
+    with pytest.raises(UnknownSoldierError, match="not registered"):
+        await scene.beat(instance=Instance("stranger"))
+
+
+async def test_without_ledger_a_beat_is_not_answered(scene: Scene) -> None:
+    scene.stage.ledger.cut()
+    with pytest.raises(LedgerAwayError):
+        await scene.beat()
+
+
+async def test_all_is_well(scene: Scene) -> None:
+    async with running(scene.stage.recorder.run):
+        answer = await scene.beat(scene.hold(await scene.running_one()))
+    assert answer == HeartbeatAnswer(now=scene.stage.clock.now(), era=ERA)
+
+
+async def test_a_cancelled_mission_is_told_until_it_is_reported(scene: Scene) -> None:
+    async with running(scene.stage.recorder.run):
+        mission = await scene.stage.cancel(await scene.running_one())
+        assert (await scene.beat(scene.hold(mission))).cancels == (the(mission),)
+        assert (await scene.beat(scene.hold(mission, reported=True))).cancels == ()
+
+
+async def test_a_dead_claim_is_dropped_and_a_reported_one_is_applied(scene: Scene) -> None:
+    async with running(scene.stage.recorder.run):
+        mission = await scene.running_one()
+        await scene.stage.move(mission, lambda one, at: life.expire(one, one.epoch, at))
+        dropped = await scene.beat(scene.hold(mission))
+        applied = await scene.beat(scene.hold(mission, reported=True))
+    assert (dropped.drops, dropped.applied) == ((the(mission),), ())
+    assert (applied.drops, applied.applied) == ((), (the(mission),))
+
+
+async def test_a_claim_of_another_instance_is_dropped(scene: Scene) -> None:
+    async with running(scene.stage.recorder.run):
+        mission = await scene.stage.claim(await scene.stage.accept("m-1"), Instance("soldier-2"))
+        assert (await scene.beat(scene.hold(mission))).drops == (the(mission),)
+
+
+async def test_what_waits_for_its_retry_is_applied(scene: Scene) -> None:
+    async with running(scene.stage.recorder.run):
+        mission = await scene.running_one()
+        held = await scene.stage.move(mission, lambda one, at: life.release(one, one.epoch, at))
+        suspended = await scene.stage.move(held, life.suspend)
+        assert suspended.phase is Phase.WAITING
+        assert (await scene.beat(scene.hold(suspended, reported=True))).applied == (the(suspended),)
+
+
+# A Commander that lags behind another one.
+
+
+async def test_a_claim_that_another_commander_has_just_granted_is_left_alone(scene: Scene) -> None:
+    other = scene.stage.another()
+    async with running(scene.stage.recorder.run, other.recorder.run):
+        mission = await scene.stage.accept("m-1")
+        claimed = await other.claim(mission)
+        assert scene.stage.memory.get(mission.id) == mission, "this Commander has not heard of it"
+        answer = await scene.beat(scene.hold(claimed))
+    assert (answer.drops, answer.applied, answer.unknown) == ((), (), ())
+
+
+async def test_a_later_epoch_than_this_commander_knows_is_left_alone(scene: Scene) -> None:
+    async with running(scene.stage.recorder.run):
+        mission = await scene.running_one()
+        answer = await scene.beat(scene.hold(mission, epoch=mission.epoch + 1))
+    assert (answer.drops, answer.applied) == ((), ())
+
+
+async def test_a_mission_that_memory_lacks_is_recalled_from_the_ledger(scene: Scene) -> None:
+    other = scene.stage.another()
+    async with running(other.recorder.run):
+        mission = await other.claim(await other.accept("m-1"))
+    answer = await scene.beat(scene.hold(mission))
+    assert (answer.drops, answer.unknown) == ((), ())
+    assert scene.stage.memory.get(mission.id) == mission
+
+
+# A mission that the ledger lacks.
+
+
+def lost(scene: Scene, *, with_envelope: bool, secret: str | None = None, envelope_of: str = "lost") -> Hold:
+    epoch = Epoch(ERA * 1_000_000 + 5)
+    mission_id = MissionId("lost")
+    return Hold(
+        mission_id=mission_id,
+        epoch=epoch,
+        secret=secret or scene.stage.secrets.of(mission_id, epoch, SOLDIER),
+        envelope=a_mission(envelope_of) if with_envelope else None,
+    )
+
+
+async def test_what_the_ledger_lacks_is_asked_for_and_rebuilt_from_its_envelope(scene: Scene) -> None:
+    async with running(scene.stage.recorder.run):
+        asked = await scene.beat(lost(scene, with_envelope=False))
+        assert asked.unknown == ("lost",)
+        assert asked.drops == ()
+        told = await scene.beat(lost(scene, with_envelope=True))
+    assert (told.unknown, told.drops) == ((), ())
+    rebuilt = scene.stage.store.data.records[MissionId("lost")]
+    assert (rebuilt.phase, rebuilt.holder) == (Phase.CLAIMED, SOLDIER)
+    assert rebuilt.envelope == a_mission("lost")
+
+
+@pytest.mark.parametrize(
+    "forgery",
+    [
+        pytest.param({"secret": "f" * 32}, id="a wrong secret"),
+        pytest.param({"envelope_of": "another"}, id="another mission's envelope"),
+    ],
+)
+async def test_what_is_not_genuine_rebuilds_nothing(scene: Scene, forgery: dict[str, str]) -> None:
+    async with running(scene.stage.recorder.run):
+        await scene.beat(lost(scene, with_envelope=True, **forgery))
+    assert not scene.stage.store.data.records
+
+
+# Retiring.
+
+
+@pytest.mark.parametrize(("pod", "expected"), [("pod-7", True), ("pod-8", False)])
+async def test_a_pod_that_shall_retire_is_told_to_take_nothing(scene: Scene, pod: str, expected: bool) -> None:
+    await scene.stage.garrison.declare(a_pool(retire=(pod,)))
+    assert (await scene.beat()).take_nothing is expected
