@@ -1,9 +1,10 @@
 """Everything one may set, read once at start from the environment (prefix COMMANDER_)."""
 
+import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mission_contracts.names import DNS_LABEL_PATTERN
 from mission_contracts.tokens import Role
@@ -40,8 +41,10 @@ class CommanderSettings(BaseSettings):
     listen_port: Annotated[int, Field(ge=0, le=65535)] = 8484
     """The port to listen on; 0 takes a free one."""
 
-    rabbitmq_urls: list[str] = Field(default_factory=lambda: ["amqp://guest:guest@127.0.0.1:5672/"])
-    """The nodes of one RabbitMQ cluster, tried in turn, for ever. As JSON."""
+    rabbitmq_urls: Annotated[list[str], NoDecode] = Field(
+        default_factory=lambda: ["amqp://guest:guest@127.0.0.1:5672/"]
+    )
+    """The nodes of one RabbitMQ cluster, tried in turn, for ever. Separated by commas, or as a list in JSON."""
 
     redis_url: str = "redis://127.0.0.1:6379/0"
     """The ledger. It must be durable: `appendonly yes`, `appendfsync always`, `maxmemory-policy noeviction`."""
@@ -75,3 +78,13 @@ class CommanderSettings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What is worth a log line."""
+
+    @field_validator("rabbitmq_urls", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Soldiers' setting is written with commas, and one Secret serves both."""
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return json.loads(value)
+        return [url.strip() for url in value.split(",") if url.strip()]

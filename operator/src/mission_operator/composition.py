@@ -140,6 +140,7 @@ def _installation(settings: OperatorSettings) -> Installation:
         commander_url=str(settings.soldier_commander_url or settings.commander_url),
         client_id=settings.soldier_client_id,
         secret_name=settings.soldier_secret_name,
+        rabbitmq_secret_name=settings.soldier_rabbitmq_secret_name or settings.soldier_secret_name,
         service_account=settings.soldier_service_account,
     )
 

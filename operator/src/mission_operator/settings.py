@@ -61,6 +61,9 @@ class OperatorSettings(BaseSettings):
     Only its name is used here: the kubelet reads it, the operator holds no right on Secrets.
     """
 
+    soldier_rabbitmq_secret_name: str | None = None
+    """The Secret whose key `rabbitmq-urls` names the broker. Default: the one that soldiers log in with."""
+
     soldier_client_id: str = "soldier"
     """The name soldiers log in to the Commander with."""
 

@@ -12,7 +12,12 @@ from mission_operator.pools.observing import Pool, observe
 from mission_operator.pools.status import Outcome, Situation, status_of
 
 INSTALLATION = Installation(
-    image="soldier:1", commander_url="http://commander", client_id="soldier", secret_name="s", service_account="default"
+    image="soldier:1",
+    commander_url="http://commander",
+    client_id="soldier",
+    secret_name="s",
+    rabbitmq_secret_name="broker",
+    service_account="default",
 )
 DECLARED, DEPLOYED = Outcome(PoolReason.DECLARED), Outcome(PoolReason.DEPLOYED)
 
@@ -67,7 +72,7 @@ def test_soldiers_run_without_privileges() -> None:
 def test_secrets_are_named_and_never_copied() -> None:
     environment = _environment(a_pool())
     assert environment["SOLDIER_CLIENT_SECRET"] == {"secretKeyRef": {"name": "s", "key": "client-secret"}}
-    assert environment["SOLDIER_RABBITMQ_URLS"] == {"secretKeyRef": {"name": "s", "key": "rabbitmq-urls"}}
+    assert environment["SOLDIER_RABBITMQ_URLS"] == {"secretKeyRef": {"name": "broker", "key": "rabbitmq-urls"}}
 
 
 def test_a_template_adds_and_replaces_nothing_of_ours() -> None:

@@ -33,6 +33,7 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
     commander_url: str
     client_id: str
     secret_name: str
+    rabbitmq_secret_name: str
     service_account: str
 
 
@@ -167,7 +168,7 @@ def _environment(pool: Pool, installation: Installation) -> list[Manifest]:
         *({"name": name, "value": value} for name, value in values.items()),
         {"name": "SOLDIER_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         _secret("SOLDIER_CLIENT_SECRET", installation.secret_name, CLIENT_SECRET_KEY),
-        _secret("SOLDIER_RABBITMQ_URLS", installation.secret_name, RABBITMQ_URLS_KEY),
+        _secret("SOLDIER_RABBITMQ_URLS", installation.rabbitmq_secret_name, RABBITMQ_URLS_KEY),
     ]
 
 
