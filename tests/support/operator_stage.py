@@ -78,6 +78,16 @@ class Objects:
             assert time.monotonic() < deadline, f"after {seconds:g} s it is not so that {what}: {status}"
             await asyncio.sleep(0.05)
 
+    async def watch(self, plural: str, *, after: str) -> AsyncIterator[Object]:
+        """Every change after a resourceVersion, until the API server ends the watch."""
+        asked = {"watch": "1", "resourceVersion": after, "timeoutSeconds": "3600"}
+        forever = aiohttp.ClientTimeout(total=None)
+        async with self._session.get(self._server + self.path(plural), params=asked, timeout=forever) as answer:
+            async for line in answer.content:
+                event: Object = json.loads(line)
+                assert event["type"] in {"ADDED", "MODIFIED", "DELETED"}, event
+                yield event
+
     def path(self, plural: str, name: str = "") -> str:
         group = _GROUPS.get(plural, f"apis/{API_VERSION}")
         return f"/{group}/namespaces/{self.namespace}/{plural}" + (f"/{name}" if name else "")
