@@ -252,6 +252,7 @@ async def test_waiting_ends_when_the_mission_does(control: MissionControl, comma
     mission = await control.submit(NOOP)
     final = await control.wait(mission.mission_id, timeout_seconds=60)
     assert client.result_of(final) == {"answer": 42}
+    assert "wait" in commander.requests[-1].url.params  # the answer that says so is the last word
 
 
 async def test_waiting_for_many_holds_one_question_at_a_time(control: MissionControl, commander: FakeCommander) -> None:

@@ -76,10 +76,9 @@ class Operations:
             if left_seconds <= 0:
                 raise errors.NotFinishedError(tuple(unfinished), timeout_seconds)
             # One question is held open until its mission is final; the others are looked up together after it.
-            first = unfinished[0].mission_id
-            yield from self.get(first, min(POLL_SECONDS, left_seconds))
-            yield Pause(self._retries.first_seconds)  # a Commander that is stopping answers early
-            missions = yield from self._refreshed(missions)
+            asked = yield from self.get(unfinished[0].mission_id, min(POLL_SECONDS, left_seconds))
+            others = yield from self._others(unfinished[1:], is_early=not asked.state.is_final)
+            missions = _updated(missions, [asked, *others])
         return missions
 
     def _known(self, ids: Sequence[MissionId]) -> Talk[list[rest.MissionView]]:
@@ -90,11 +89,11 @@ class Operations:
             missions.append(mission or (yield from self.get(mission_id, None)))
         return missions
 
-    def _refreshed(self, missions: Sequence[rest.MissionView]) -> Talk[list[rest.MissionView]]:
-        unfinished = [one.mission_id for one in missions if not one.state.is_final]
-        found = yield from self.lookup(unfinished)
-        newer = {one.mission_id: one for one in found if one is not None}
-        return [newer.get(one.mission_id, one) for one in missions]
+    def _others(self, missions: Sequence[rest.MissionView], *, is_early: bool) -> Talk[list[rest.MissionView]]:
+        if is_early:
+            yield Pause(self._retries.first_seconds)  # a Commander that is stopping answers before anything happened
+        found = yield from self.lookup(one.mission_id for one in missions)
+        return [one for one in found if one is not None]
 
     def lookup(self, ids: Iterable[MissionId]) -> Talk[list[rest.MissionView | None]]:
         missions: list[rest.MissionView | None] = []
@@ -221,6 +220,11 @@ def _sifted(source: Stream[T], is_wanted: Callable[[T], bool]) -> Stream[T]:
             return
         wanted = not isinstance(step, Emit) or is_wanted(step.value)
         reply = (yield step) if wanted else None
+
+
+def _updated(missions: Iterable[rest.MissionView], newer: Iterable[rest.MissionView]) -> list[rest.MissionView]:
+    by_id = {one.mission_id: one for one in newer}
+    return [by_id.get(one.mission_id, one) for one in missions]
 
 
 def in_batches(items: Iterable[T], size: int = rest.MAX_BATCH) -> Iterator[list[T]]:
