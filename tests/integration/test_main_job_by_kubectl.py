@@ -98,6 +98,7 @@ async def test_five_hundred_missions_of_one_file_finish_with_every_field_true(
 
     history.assert_numbers_never_fall()
     history.assert_states_never_go_back()
+    history.assert_ends_are_written_once()
     await assert_completed_once_in_the_ledger(world, missions)
 
 

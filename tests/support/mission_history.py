@@ -43,6 +43,11 @@ class History:
             epochs = [one.get("epoch", 0) for one in statuses]
             assert epochs == sorted(epochs), f"{name}: {epochs}"
 
+    def assert_ends_are_written_once(self) -> None:
+        """Each write costs the API server as much as the mission's own creation."""
+        for name, states in self._states():
+            assert sum(state.is_final for state in states) == 1, f"{name}: {self._seen[name]}"
+
     def assert_states_only_move_on(self) -> None:
         """A state follows an earlier one as the transition table allows, and nothing follows a final one."""
         for name, states in self._states():

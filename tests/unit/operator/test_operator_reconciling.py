@@ -189,6 +189,15 @@ async def test_an_end_is_written_and_acknowledged(desk: Desk) -> None:
     assert desk.status()["state"] == "Completed"
 
 
+async def test_an_end_is_written_once_although_the_ledger_counts_its_acknowledgement(desk: Desk) -> None:
+    await _accepted(desk, a_mission())
+    desk.missions.take_view(a_view(COMPLETED, 9, reason=Reason.COMPLETED))
+    await until(lambda: UID in desk.commander.acknowledged, "the end is acknowledged")
+    desk.missions.take_view(a_view(COMPLETED, 10, reason=Reason.COMPLETED))
+    assert not len(desk.missions.writer), "nothing waits to be written"
+    assert desk.status()["sequence"] == 9
+
+
 async def test_a_deleted_mission_is_cancelled_and_forgotten_after_its_end(desk: Desk) -> None:
     await _accepted(desk, a_mission())
     body = desk.cluster.objects.pop(NAME)

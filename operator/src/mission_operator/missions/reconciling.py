@@ -173,10 +173,13 @@ class MissionReconciler:
 
     def take_view(self, view: MissionView) -> None:
         """Take the Commander's word on a mission; an older one than what is shown changes nothing."""
-        if self.index.of(view.mission_id).is_gone:
+        known = self.index.of(view.mission_id)
+        if known.is_gone:
             if view.state.is_final:
                 self._acknowledger.offer(view.mission_id)
             return
+        if known.is_final:
+            return  # nothing follows an end: the ledger only counts on when it is acknowledged
         self.writer.offer(view)
         self._announcer.tell_of(view)
 
@@ -215,7 +218,8 @@ class MissionReconciler:
 
     def _note_written(self, view: MissionView, answer: Answer | None) -> None:
         known = self.index.of(view.mission_id)
-        self.index.change(view.mission_id, sequence=max(view.sequence, known.sequence))
+        is_final = known.is_final or view.state.is_final
+        self.index.change(view.mission_id, sequence=max(view.sequence, known.sequence), is_final=is_final)
         if answer is not None:
             self._echoes.expect(int(answer.read(Partial).metadata.resource_version or 0))
         if view.state.is_final and view.reason != Reason.REFUSED:
