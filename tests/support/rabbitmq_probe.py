@@ -15,9 +15,11 @@ CONNECT_SECONDS = 15
 
 @asynccontextmanager
 async def connected_broker(
-    *urls: str, name: str, heartbeat_seconds: int = 10
+    *urls: str, name: str, heartbeat_seconds: int = 10, rpc_timeout_seconds: float = 10
 ) -> AsyncIterator[rabbitmq.RabbitMQBroker]:
-    settings = rabbitmq.RabbitMQSettings(urls=urls, name=name, heartbeat_seconds=heartbeat_seconds)
+    settings = rabbitmq.RabbitMQSettings(
+        urls=urls, name=name, heartbeat_seconds=heartbeat_seconds, rpc_timeout_seconds=rpc_timeout_seconds
+    )
     async with rabbitmq.connect(settings) as broker:
         assert await broker.wait_connected(CONNECT_SECONDS), f"RabbitMQ is not connected in {CONNECT_SECONDS} s"
         yield broker

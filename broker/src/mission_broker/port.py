@@ -28,7 +28,7 @@ class Outcome(StrEnum):
 
     CONFIRMED = "confirmed"  # on disk at the broker, in at least one queue
     UNROUTABLE = "unroutable"  # no queue is bound to the key
-    REFUSED = "refused"  # the broker said no: a queue is full
+    REFUSED = "refused"  # the broker said no (a queue is full, or is down), or the message fits no frame
     UNKNOWN = "unknown"  # the connection ended first: it may be there or not; publish it again
 
 
@@ -41,10 +41,6 @@ class Away(StrEnum):
 
 class BrokerAwayError(Exception):
     """The broker cannot be reached, or takes nothing, now; it is being tried again."""
-
-
-class TopologyRefusedError(Exception):
-    """The broker will not declare a queue: it exists with other arguments, or belongs to another connection."""
 
 
 class Delivery(Protocol):
@@ -115,12 +111,12 @@ class Broker(Protocol):
     async def declare(self, queues: Sequence[Queue]) -> None:
         """Make exchanges, queues and bindings exist, now and after each reconnect (idempotent).
 
-        Raises BrokerAwayError when it is away; the queues are then declared at the reconnect. Raises
-        TopologyRefusedError when the broker refuses some; all others are declared.
+        Raises BrokerAwayError when it is away; the queues are then declared at the reconnect. A queue that exists
+        with other arguments stays as it is, and the log says so.
         """
 
     async def forget(self, queues: Sequence[Queue]) -> None:
-        """Declare these no more; delete those that are empty and unused."""
+        """Declare these no more; delete those that are empty and unused. When it is away they stay where they are."""
 
     async def publish(self, messages: Sequence[Message], timeout_seconds: float = 10) -> Sequence[Outcome]:
         """Publish all with their confirms in flight together; one outcome each, in order. Never raises for one

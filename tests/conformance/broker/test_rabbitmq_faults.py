@@ -14,13 +14,18 @@ from tools import stack
 from yarl import URL
 
 from mission_broker import rabbitmq
-from mission_broker.port import Away, BrokerAwayError, Outcome, TopologyRefusedError
+from mission_broker.port import Away, BrokerAwayError, Outcome
+from mission_broker.rabbitmq import publishing, topology
 from mission_contracts.topology import CONTROL, Queue
 
 pytestmark = pytest.mark.real
 
 SET_ALARM = "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})."
 CLEAR_ALARM = "rabbit_alarm:clear_alarm({resource_limit, memory, node()})."
+LAME = (
+    '{ok, Queue} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"%s">>, queue, <<"%s">>)), '
+    "ra:stop_server(quorum_queues, amqqueue:get_pid(Queue))."
+)
 CLOSE_ALL = (
     '[rabbit_networking:close_connection(Pid, "closed by an administrator") || Pid <- rabbit_networking:connections()].'
 )
@@ -296,18 +301,32 @@ async def test_an_error_on_one_consumers_channel_leaves_its_neighbour_alone(brok
         assert consumer.is_consuming
 
 
-async def test_a_queue_with_other_arguments_is_refused_with_a_sentence_and_the_others_are_declared(
-    broker: rabbitmq.RabbitMQBroker, steady: rabbitmq.RabbitMQBroker, proxy: TcpProxy
+async def test_a_queue_with_other_arguments_is_told_and_the_others_are_declared(
+    broker: rabbitmq.RabbitMQBroker, steady: rabbitmq.RabbitMQBroker, proxy: TcpProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     await steady.declare([a_queue(delivery_limit=3)])
 
-    with pytest.raises(TopologyRefusedError, match=r"refused to declare probe\.work .*other arguments"):
-        await broker.declare([a_queue("before"), a_queue(delivery_limit=4), a_queue("after")])
+    await broker.declare([a_queue("before"), a_queue(delivery_limit=4), a_queue("after")])
+    assert "refused to declare probe.work" in caplog.text
+    assert "x-delivery-limit" in caplog.text
     assert await broker.ready_count(a_queue("after")) == 0
 
     proxy.cut()
     await eventually(lambda: broker.away is Away.DISCONNECTED, "the cut is noticed")
     assert await broker.wait_connected(10), "a refused queue must not keep the rest from coming back"
+
+
+async def test_a_channel_full_of_unanswered_messages_starts_over(
+    broker: rabbitmq.RabbitMQBroker, proxy: TcpProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "MAX_IN_FLIGHT", 300)
+    await broker.declare([a_queue()])
+    proxy.stall_answers()
+    assert await broker.publish(several(a_queue(), 1_000), 0.3) == [Outcome.UNKNOWN] * 1_000
+    proxy.flow()
+
+    assert await broker.wait_connected(10)
+    assert await broker.publish(several(a_queue(), 1_000)) == [Outcome.CONFIRMED] * 1_000
 
 
 async def test_a_queue_that_is_full_refuses(broker: rabbitmq.RabbitMQBroker, amqp_url: str) -> None:
@@ -362,8 +381,10 @@ async def test_a_broker_short_of_memory_is_away_until_it_recovers(rabbitmq_serve
         async with consuming(broker, a_queue(), AckingInbox()) as (inbox, _):
             await asyncio.to_thread(rabbitmq_server.evaluate, SET_ALARM)
             try:
-                stuck = await broker.publish([to(a_queue(), "during")], 2)
-                await eventually(lambda: broker.away is Away.BLOCKED, "the broker says that it is blocked")
+                # It says so to those who publish once the alarm has reached it, and to nobody else.
+                async with asyncio.timeout(15):
+                    while broker.away is not Away.BLOCKED:
+                        await broker.publish([to(a_queue(), "during")], 0.2)
                 async with asyncio.timeout(AT_ONCE_SECONDS):
                     assert await broker.publish([to(a_queue(), "refused")], 60) == [Outcome.UNKNOWN]
                 assert await broker.ready_count(a_queue()) is not None, "asking and consuming still work"
@@ -373,8 +394,30 @@ async def test_a_broker_short_of_memory_is_away_until_it_recovers(rabbitmq_serve
             assert await broker.publish([to(a_queue(), "after")]) == [Outcome.CONFIRMED]
             await eventually(lambda: "after" in inbox.bodies, "messages flow again")
 
-    assert stuck in ([Outcome.UNKNOWN], [Outcome.CONFIRMED])
     assert "refused" not in inbox.bodies
+
+
+async def test_a_queue_that_nobody_answers_for_stops_none_of_the_others(rabbitmq_server: stack.RabbitServer) -> None:
+    url = rabbitmq_server.fresh_vhost()
+    lamed, well = a_queue("lamed"), a_queue()
+    async with TcpProxy("127.0.0.1", rabbitmq_server.port) as proxy, AsyncExitStack() as contexts:
+        broker = await contexts.enter_async_context(
+            connected_broker(through(proxy, url), name="undaunted", rpc_timeout_seconds=1)
+        )
+        await broker.declare([lamed, well])
+        inbox, consumer = await contexts.enter_async_context(consuming(broker, well, AckingInbox()))
+        await asyncio.to_thread(rabbitmq_server.evaluate, LAME % (URL(url).path[1:], lamed.name))
+
+        outcomes = await broker.publish([to(well, "a"), to(lamed, "x"), to(well, "b")], 1)
+        assert outcomes[0] == outcomes[2] == Outcome.CONFIRMED
+        assert outcomes[1] in (Outcome.UNKNOWN, Outcome.REFUSED)
+
+        proxy.cut()
+        await eventually(lambda: broker.away is Away.DISCONNECTED, "the cut is noticed")
+        assert await broker.wait_connected(10)
+        await eventually(lambda: consumer.is_consuming, "the consumer is back")
+        assert await broker.publish([to(well, "c")]) == [Outcome.CONFIRMED]
+        await eventually(lambda: "c" in inbox.bodies, "messages flow")
 
 
 async def test_a_connection_that_the_broker_closes_is_made_again(
@@ -406,7 +449,7 @@ async def test_consumers_that_come_and_go_leave_no_channels(broker: rabbitmq.Rab
             await broker.ready_count(a_queue("nobody"))
     await asyncio.gather(*(broker.ready_count(a_queue()) for _ in range(10)))
 
-    await eventually(lambda: len(connection._tap.endpoints) <= 1, "only the spare channel is open")
+    await eventually(lambda: len(connection._tap.endpoints) <= topology.MAX_CHANNELS, "only spare channels are open")
 
 
 async def test_a_transient_queue_is_made_again_after_a_cut(broker: rabbitmq.RabbitMQBroker, proxy: TcpProxy) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from typing import Final, Never
 
-from mission_broker.port import Away, BrokerAwayError, Consumer, Message, OnDeliveries, Outcome, TopologyRefusedError
+from mission_broker.port import Away, BrokerAwayError, Consumer, Message, OnDeliveries, Outcome
 from mission_broker.rabbitmq.backoff import Backoff
 from mission_broker.rabbitmq.channel import ChannelLostError
 from mission_broker.rabbitmq.connection import Connection
@@ -15,7 +15,7 @@ from mission_broker.rabbitmq.link import Link
 from mission_broker.rabbitmq.publishing import Publisher
 from mission_broker.rabbitmq.settings import RabbitMQSettings
 from mission_broker.rabbitmq.tap import ConnectionLostError
-from mission_broker.rabbitmq.topology import Surveyor, with_graves
+from mission_broker.rabbitmq.topology import Problem, Surveyor, with_graves
 from mission_contracts.topology import Queue
 
 log = logging.getLogger(__name__)
@@ -73,17 +73,20 @@ class RabbitMQBroker:
         self._declared |= with_graves(queues)
         connection = self._connection("declare queues")
         with _away_if_lost():
-            refused = await self._surveyor_on(connection).declare(queues)
-        if refused:
-            raise TopologyRefusedError("; ".join(str(error) for error in refused))
+            problems = await self._surveyor_on(connection).declare(queues)
+        _complain(problems)
+        if silent := [problem.queue.name for problem in problems if problem.is_silence]:
+            raise BrokerAwayError(f"RabbitMQ does not answer for {', '.join(silent)}: try again later")
 
     async def forget(self, queues: Sequence[Queue]) -> None:
         for queue in queues:
             self._declared.pop(queue.name, None)
-        connection = self._connection("delete queues")
-        with _away_if_lost():
+        try:
+            surveyor = self._surveyor_on(self._connection("delete queues"))
             for queue in queues:
-                await self._surveyor_on(connection).remove_if_unused(queue)
+                await surveyor.remove_if_unused(queue)
+        except (BrokerAwayError, ChannelLostError, ConnectionLostError) as error:
+            log.warning("queues that are forgotten stay where they are: %s", error)
 
     async def publish(self, messages: Sequence[Message], timeout_seconds: float = 10) -> Sequence[Outcome]:
         channel = self._publisher.channel
@@ -189,9 +192,9 @@ class _away_if_lost:  # noqa: N801 - reads as a statement
             raise BrokerAwayError(f"RabbitMQ was lost meanwhile ({error}); it is being tried again") from error
 
 
-def _complain(refused: Iterable[TopologyRefusedError]) -> None:
-    for error in refused:
-        log.error("%s", error)
+def _complain(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        log.error("%s", problem)
 
 
 async def _for_ever(keep: Callable[[], Awaitable[Never]]) -> None:

@@ -11,7 +11,7 @@ from pamqp import commands
 from mission_broker.port import Message, Outcome
 from mission_broker.rabbitmq import frames
 from mission_broker.rabbitmq.backoff import Backoff
-from mission_broker.rabbitmq.channel import Channel, ChannelLostError
+from mission_broker.rabbitmq.channel import UNANSWERED, Channel, ChannelLostError
 from mission_broker.rabbitmq.connection import Connection
 from mission_broker.rabbitmq.link import Link
 from mission_broker.rabbitmq.tap import ConnectionLostError, Tap
@@ -123,6 +123,7 @@ class ConfirmChannel(Channel):
                     await asyncio.shield(chunk.answered)
         except TimeoutError:
             log.warning("the broker left a publish of %d unanswered for %s s", len(messages), timeout_seconds)
+            self._start_over_if_full()
         outcomes = [outcome or Outcome.UNKNOWN for chunk in chunks for outcome in chunk.outcomes]
         return outcomes + [Outcome.UNKNOWN] * (len(messages) - len(outcomes))
 
@@ -143,6 +144,11 @@ class ConfirmChannel(Channel):
         self._confirms.returned(int(message_id))
 
     # Inside
+
+    def _start_over_if_full(self) -> None:
+        # Messages to a queue that lost most of its members are never answered; they must not take all the room.
+        if len(self._confirms) > MAX_IN_FLIGHT:
+            self.end(ChannelLostError(UNANSWERED, f"{len(self._confirms)} messages wait for their confirms"))
 
     async def _write_all(self, messages: Sequence[Message], chunks: list[Chunk]) -> None:
         for some in _chunked(messages):

@@ -1,19 +1,20 @@
 """Declares queues as the contract's values say, and looks at them, each on a channel that an error may cost."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+import msgspec
 from pamqp import commands
 from pamqp.base import Frame
 
-from mission_broker.port import TopologyRefusedError
 from mission_broker.rabbitmq.channel import CLOSED_HERE, NOT_FOUND, UNANSWERED, Channel, ChannelLostError
 from mission_broker.rabbitmq.connection import Connection
 from mission_contracts.topology import Exchange, Queue
 
-_OURS: Final = (CLOSED_HERE, UNANSWERED)
-"""Codes of channels that ended for reasons other than the broker's refusal."""
+MAX_CHANNELS: Final = 8
+"""How many questions are asked at the same time."""
 
 
 def with_graves(queues: Iterable[Queue]) -> dict[str, Queue]:
@@ -41,29 +42,44 @@ def _declarations(queue: Queue) -> Iterator[Frame]:
     yield commands.Queue.Bind(queue=queue.name, exchange=queue.bound_to.name, routing_key=queue.key, arguments={})
 
 
-async def declare_on(channel: Channel, queue: Queue) -> None:
-    """Make one queue, its exchange and binding exist. Raises ChannelLostError; the channel is then gone."""
-    await channel.rpc(*_declarations(queue))
+class Problem(msgspec.Struct, frozen=True):
+    """A queue that could not be declared, though the broker is there."""
+
+    queue: Queue
+    error: ChannelLostError
+
+    @property
+    def is_silence(self) -> bool:
+        """True when the broker did not answer, as it does for a queue that lost most of its members."""
+        return self.error.code == UNANSWERED
+
+    def __str__(self) -> str:
+        if self.is_silence:
+            return f"{self.queue.name} cannot be declared now: {self.error}; the others are not concerned"
+        return (
+            f"the broker refused to declare {self.queue.name} ({self.error}): it exists with other arguments, or "
+            "another program owns it; it is used as it is; delete it when it is empty, and it is made anew"
+        )
 
 
 class Surveyor:
-    """Declares and counts over one connection, with a spare channel for the next question."""
+    """Declares and counts over one connection, with spare channels for the next question."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._spare: Channel | None = None
+        self._spare: list[Channel] = []
+        self._turns = asyncio.Semaphore(MAX_CHANNELS)
 
-    async def declare(self, queues: Iterable[Queue]) -> list[TopologyRefusedError]:
-        """Declare all that can be; say what the broker refused. Raises ChannelLostError when it is lost meanwhile."""
-        refused = []
-        for queue in with_graves(queues).values():
-            try:
-                await self._declare(queue)
-            except ChannelLostError as error:
-                if error.code in _OURS:
-                    raise
-                refused.append(_refusal(queue, error))
-        return refused
+    async def declare(self, queues: Iterable[Queue]) -> list[Problem]:
+        """Declare all that can be; say which cannot. Raises ConnectionLostError.
+
+        Each has its own channel, so that a queue that nobody answers for delays none of the others.
+        """
+        told = await asyncio.gather(*map(self._declare, with_graves(queues).values()), return_exceptions=True)
+        for error in told:
+            if isinstance(error, BaseException):
+                raise error
+        return [problem for problem in told if isinstance(problem, Problem)]
 
     async def count(self, queue: Queue) -> commands.Queue.DeclareOk | None:
         """Ask how much waits in a queue and who consumes; None when there is no such queue."""
@@ -94,32 +110,32 @@ class Surveyor:
             await self._declare(queue)
 
     def close(self) -> None:
-        if self._spare is not None:
-            self._spare.end(ChannelLostError(CLOSED_HERE, "no more questions"))
+        for channel in self._spare:
+            channel.end(ChannelLostError(CLOSED_HERE, "no more questions"))
 
-    async def _declare(self, queue: Queue) -> None:
-        async with self._channel() as channel:
-            await declare_on(channel, queue)
+    async def _declare(self, queue: Queue) -> Problem | None:
+        try:
+            await self._ask(*_declarations(queue))
+        except ChannelLostError as error:
+            return Problem(queue, error)
+        return None
 
-    async def _ask(self, command: Frame) -> None:
+    async def _ask(self, *questions: Frame) -> None:
         async with self._channel() as channel:
-            await channel.rpc(command)
+            await channel.rpc(*questions)
 
     @asynccontextmanager
     async def _channel(self) -> AsyncIterator[Channel]:
         """Lend a channel; whatever goes wrong costs that channel and nothing else."""
-        channel, self._spare = self._spare, None
-        if channel is None or not channel.is_open:
-            channel = await self.connection.channel(Channel)
-        try:
-            yield channel
-        except BaseException:
-            channel.end(ChannelLostError(CLOSED_HERE, "something went wrong on it"))
-            raise
-        if self._spare is None:
-            self._spare = channel
-        else:
-            channel.end(ChannelLostError(CLOSED_HERE, "one spare channel is enough"))
+        async with self._turns:
+            channel = self._spare.pop() if self._spare else await self.connection.channel(Channel)
+            try:
+                yield channel
+            except BaseException:
+                channel.end(ChannelLostError(CLOSED_HERE, "something went wrong on it"))
+                raise
+            if channel.is_open:
+                self._spare.append(channel)
 
 
 def _unbind(queue: Queue) -> Frame:
@@ -128,10 +144,3 @@ def _unbind(queue: Queue) -> Frame:
 
 def _is_unused(found: commands.Queue.DeclareOk | None) -> bool:
     return found is not None and not found.message_count and not found.consumer_count
-
-
-def _refusal(queue: Queue, error: ChannelLostError) -> TopologyRefusedError:
-    return TopologyRefusedError(
-        f"the broker refused to declare {queue.name} ({error}): it exists with other arguments, or another program "
-        "owns it; delete it when it is empty, or point this installation at a virtual host of its own"
-    )
