@@ -1,16 +1,18 @@
 """Which files are generated, and their exact text."""
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import yaml
 
 from mission_contracts.resources import MISSION, SOLDIER_POOL
-from tools.generate import admission, crds, reference
+from tools.generate import admission, chart, crds, reference, values
 
 COMMAND: Final = "python -m tools.generate"
 NOTICE: Final = f"Generated from contracts/src/mission_contracts/resources by `{COMMAND}`: do not edit."
+VALUES_NOTICE: Final = f"Generated from {values.SOURCE} by `{COMMAND}`: do not edit."
+ROOT: Final = Path(__file__).parents[2]
 RESOURCES: Final = (MISSION, SOLDIER_POOL)
 WIDTH: Final = 110
 
@@ -22,8 +24,20 @@ def generated() -> Mapping[PurePosixPath, str]:
         for resource in RESOURCES
     }
     files[PurePosixPath("manifests/base/admission-policy.yaml")] = _manifest(*admission.manifests())
+    files |= {
+        PurePosixPath(chart.FOLDER, path.name): chart.template(manifest, NOTICE) for path, manifest in files.items()
+    }
     files[PurePosixPath("docs/reference/resources.md")] = f"<!-- {NOTICE} -->\n{reference.page(RESOURCES)}"
-    return files
+    return files | _of_the_values()
+
+
+def _of_the_values() -> dict[PurePosixPath, str]:
+    all_of_them = values.read(ROOT)
+    folder = PurePosixPath(values.SOURCE).parent
+    return {
+        folder / "values.schema.json": values.schema_text(all_of_them, VALUES_NOTICE),
+        folder / "VALUES.md": f"<!-- {VALUES_NOTICE} -->\n{values.page(all_of_them)}",
+    }
 
 
 def _manifest(*documents: dict[str, Any]) -> str:

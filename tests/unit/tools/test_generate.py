@@ -198,6 +198,6 @@ class TestTheCommand:
 
     def test_every_manifest_is_yaml_without_anchors(self) -> None:
         for path, text in generated().items():
-            if path.suffix == ".yaml":
+            if path.suffix == ".yaml" and "templates" not in path.parts:
                 assert list(yaml.safe_load_all(text))
                 assert "&id" not in text

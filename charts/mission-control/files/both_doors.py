@@ -1,0 +1,155 @@
+"""`helm test`: sends one mission through each door, and says how long it took to come back.
+
+It needs nothing but Python, so it runs in any of our images. What it is told is in the environment.
+"""
+
+import json
+import os
+import secrets
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+PATIENCE_SECONDS = 120.0
+AGAIN_SECONDS = 0.2
+API = "/apis/missioncontrol.dev/v1alpha1/namespaces/{namespace}/missions"
+
+Json = dict[str, Any]
+Send = Callable[..., Json]
+
+
+class DoorError(Exception):
+    """The message says which door is shut, and what it said."""
+
+
+def main() -> int:
+    """Try both doors, also when the first is shut."""
+    environment = os.environ
+    results = [
+        _tried("REST", lambda: through_rest(http(), environment)),
+        _tried("Kubernetes", lambda: through_kubernetes(kubernetes(environment), environment)),
+    ]
+    return 0 if all(results) else 1
+
+
+def _tried(door: str, deed: Callable[[], str]) -> bool:
+    began = time.monotonic()
+    try:
+        said = deed()
+    except DoorError as error:
+        print(f"FAILED  {door}: {error}", flush=True)
+        return False
+    print(f"ok      {door}: {said} after {time.monotonic() - began:.3f} s", flush=True)
+    return True
+
+
+def through_rest(send: Send, environment: Mapping[str, str]) -> str:
+    """Submit over HTTP, and ask until the mission is final."""
+    commander = environment["COMMANDER_URL"]
+    credentials = {"client_id": environment["CLIENT_ID"], "client_secret": environment["CLIENT_SECRET"]}
+    token = eventually("no token from the Commander", lambda: send("POST", f"{commander}/token", credentials))
+    headers = {
+        "Authorization": f"Bearer {token['access_token']}",
+        "Idempotency-Key": f"helm-test-{secrets.token_hex(8)}",
+    }
+    mission = {"type": "noop", "payload": {}, "pool": environment["POOL"]}
+    accepted = eventually(
+        "the Commander takes no mission", lambda: send("POST", f"{commander}/missions", mission, headers)
+    )
+    where = f"{commander}/missions/{accepted['mission_id']}"
+
+    def final() -> Json | None:
+        seen = send("GET", f"{where}?wait=10s", None, headers)
+        return seen if seen["state"] in {"COMPLETED", "FAILED", "CANCELLED"} else None
+
+    seen = eventually(f"mission {accepted['mission_id']} does not end", final)
+    if seen["state"] != "COMPLETED":
+        raise DoorError(
+            f"mission {seen['mission_id']} ended as {seen['state']}: {seen.get('message') or seen['reason']}"
+        )
+    return "a mission was COMPLETED"
+
+
+def through_kubernetes(send: Send, environment: Mapping[str, str]) -> str:
+    """Create a Mission, and look until its condition Finished is true."""
+    missions = API.format(namespace=environment["NAMESPACE"])
+    wanted = {
+        "apiVersion": "missioncontrol.dev/v1alpha1",
+        "kind": "Mission",
+        "metadata": {"generateName": "helm-test-"},
+        "spec": {"type": "noop", "payload": {}, "pool": environment["POOL"], "ttlSecondsAfterFinished": 60},
+    }
+    created = eventually("the API server takes no Mission", lambda: send("POST", missions, wanted))
+    name = created["metadata"]["name"]
+
+    def final() -> Json | None:
+        status: Json = send("GET", f"{missions}/{name}").get("status", {})
+        return status if _is_finished(status) else None
+
+    status = eventually(f"Mission {name} does not finish", final)
+    if status["state"] != "Completed":
+        raise DoorError(f"Mission {name} ended as {status['state']}: {status.get('message') or status.get('reason')}")
+    return f"Mission {name} was Completed"
+
+
+def _is_finished(status: Json) -> bool:
+    return any(one["type"] == "Finished" and one["status"] == "True" for one in status.get("conditions", []))
+
+
+def eventually(shut: str, ask: Callable[[], Json | None], patience_seconds: float = PATIENCE_SECONDS) -> Json:
+    """Ask until there is an answer; what was said last explains why there is none."""
+    deadline = time.monotonic() + patience_seconds
+    said = "no answer yet"
+    while True:
+        try:
+            answer = ask()
+        except (OSError, ValueError) as error:
+            said = _readable(error)
+        else:
+            if answer is not None:
+                return answer
+        if time.monotonic() > deadline:
+            raise DoorError(f"{shut} within {patience_seconds:.0f} s ({said}): look at its pod's log")
+        time.sleep(AGAIN_SECONDS)
+
+
+def _readable(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"{error.code}: {error.read(500).decode(errors='replace')}"
+    return str(error)
+
+
+def http(base: str = "", token: Callable[[], str] | None = None, trust: ssl.SSLContext | None = None) -> Send:
+    """Give a function that sends JSON and reads JSON."""
+
+    def send(method: str, where: str, body: Json | None = None, headers: Mapping[str, str] | None = None) -> Json:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(base + where, data=data, method=method, headers=dict(headers or {}))
+        request.add_header("Content-Type", "application/json")
+        if token is not None:
+            request.add_header("Authorization", f"Bearer {token()}")
+        with urllib.request.urlopen(request, timeout=30, context=trust) as answer:
+            read: Json = json.load(answer)
+        return read
+
+    return send
+
+
+def kubernetes(environment: Mapping[str, str], account: Path = ACCOUNT) -> Send:
+    """Speak to the cluster as this pod's own account."""
+    host, port = environment["KUBERNETES_SERVICE_HOST"], environment["KUBERNETES_SERVICE_PORT"]
+    return http(
+        f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        token=lambda: (account / "token").read_text().strip(),
+        trust=ssl.create_default_context(cafile=str(account / "ca.crt")),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

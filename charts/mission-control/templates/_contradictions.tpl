@@ -1,0 +1,35 @@
+{{/* Values that are fine each and make no sense together. Every sentence says what to change. */}}
+{{- define "mission-control.contradictions" -}}
+{{- $values := .Values }}
+{{- range $server, $given := dict "rabbitmq" .Values.rabbitmq.external.urls "redis" .Values.redis.external.url }}
+{{- $here := get $values $server }}
+{{- $existing := $here.external.existingSecret }}
+{{- $address := ternary "urls" "url" (eq $server "rabbitmq") }}
+{{- if and $here.embedded.enabled (or $given $existing) }}
+{{- fail (printf "%s.external names a server while the embedded one is enabled, so one of them would stay empty: set %s.embedded.enabled=false, or leave %s.external out." $server $server $server) }}
+{{- end }}
+{{- if not (or $here.embedded.enabled $given $existing $values.secrets.existingSecret) }}
+{{- fail (printf "%s.embedded.enabled is false and nothing says which server to use instead: set %s.external.%s or %s.external.existingSecret." $server $server $address $server) }}
+{{- end }}
+{{- if and $given $existing }}
+{{- fail (printf "%s.external has both %s and existingSecret, and only one can be right: leave one of them out." $server $address) }}
+{{- end }}
+{{- if and $given $values.secrets.existingSecret }}
+{{- fail (printf "secrets.existingSecret holds the addresses too, so %s.external.%s would be ignored: put it into that Secret, or into one of its own that %s.external.existingSecret names." $server $address $server) }}
+{{- end }}
+{{- end }}
+{{- if lt (float64 .Values.commander.leaseSeconds) (mulf 4 .Values.commander.heartbeatSeconds) }}
+{{- fail (printf "commander.leaseSeconds (%v) is less than four times commander.heartbeatSeconds (%v), so one lost heartbeat could make a mission run twice: raise the one or lower the other." .Values.commander.leaseSeconds .Values.commander.heartbeatSeconds) }}
+{{- end }}
+{{- range $component := list "operator" "commander" }}
+{{- $here := get $values $component }}
+{{- $budget := $here.podDisruptionBudget }}
+{{- $min := toString $budget.minAvailable }}{{ $max := toString $budget.maxUnavailable }}
+{{- if and (ne $min "<nil>") (ne $max "<nil>") }}
+{{- fail (printf "%s.podDisruptionBudget has both minAvailable and maxUnavailable, and Kubernetes takes only one: leave one of them out." $component) }}
+{{- end }}
+{{- if and $budget.enabled (eq $max "<nil>") (ge (int ($budget.minAvailable | default 1)) (int $here.replicas)) (not (hasSuffix "%" $min)) }}
+{{- fail (printf "%s.podDisruptionBudget keeps %v of %v replicas, so no node that runs one could ever be drained: raise %s.replicas, or set maxUnavailable." $component ($budget.minAvailable | default 1) $here.replicas $component) }}
+{{- end }}
+{{- end }}
+{{- end }}

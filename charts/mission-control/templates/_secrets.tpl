@@ -1,0 +1,56 @@
+{{/* The Secret of keys and passwords: ours, or the one that replaces it. */}}
+{{- define "mission-control.secretName" -}}
+{{- .Values.secrets.existingSecret | default (include "mission-control.name" (list . "keys")) -}}
+{{- end }}
+
+{{- define "mission-control.rabbitmqSecretName" -}}
+{{- .Values.rabbitmq.external.existingSecret | default (include "mission-control.secretName" .) -}}
+{{- end }}
+
+{{- define "mission-control.redisSecretName" -}}
+{{- .Values.redis.external.existingSecret | default (include "mission-control.secretName" .) -}}
+{{- end }}
+
+{{/*
+Keys and passwords that nobody chose: those in the cluster from an earlier installation or upgrade, else new ones. They
+are made once per rendering and kept in .Values, because a second call would make others.
+*/}}
+{{- define "mission-control.generate" -}}
+{{- if not (hasKey .Values "generated") }}
+{{- $stored := (lookup "v1" "Secret" .Release.Namespace (include "mission-control.secretName" .)).data | default dict }}
+{{- $generated := dict }}
+{{- $names := list "install-key" "operator-client-secret" "client-secret" "user-client-secret" }}
+{{- if .Values.rabbitmq.embedded.enabled }}{{ $names = append $names "rabbitmq-password" }}{{ end }}
+{{- if .Values.redis.embedded.enabled }}{{ $names = append $names "redis-password" }}{{ end }}
+{{- range $name := $names }}
+{{- $_ := set $generated $name (get $stored $name | b64dec | default (randAlphaNum 48)) }}
+{{- end }}
+{{- $_ := set .Values "generated" $generated }}
+{{- end }}
+{{- end }}
+
+{{/* Everything that the Secret holds, as YAML. */}}
+{{- define "mission-control.secretData" -}}
+{{- include "mission-control.generate" . }}
+{{- $data := deepCopy .Values.generated }}
+{{- if .Values.rabbitmq.embedded.enabled }}
+{{- $host := include "mission-control.name" (list . "rabbitmq") }}
+{{- $_ := set $data "rabbitmq-urls" (printf "amqp://mission-control:%s@%s:5672/" (get $data "rabbitmq-password") $host) }}
+{{- else if .Values.rabbitmq.external.urls }}
+{{- $_ := set $data "rabbitmq-urls" (join "," .Values.rabbitmq.external.urls) }}
+{{- end }}
+{{- if .Values.redis.embedded.enabled }}
+{{- $host := include "mission-control.name" (list . "redis") }}
+{{- $_ := set $data "redis-url" (printf "redis://:%s@%s:6379/0" (get $data "redis-password") $host) }}
+{{- else if .Values.redis.external.url }}
+{{- $_ := set $data "redis-url" .Values.redis.external.url }}
+{{- end }}
+{{- toYaml $data }}
+{{- end }}
+
+{{/* Pods that read the Secret start anew when it changes. Empty for a Secret that is not ours to watch. */}}
+{{- define "mission-control.secretChecksum" -}}
+{{- if not .Values.secrets.existingSecret }}
+checksum/keys: {{ include "mission-control.secretData" . | sha256sum }}
+{{- end }}
+{{- end }}
