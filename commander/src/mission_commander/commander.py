@@ -1,6 +1,7 @@
 """The Commander, put together: which service talks to which. Adapters come from outside."""
 
 import asyncio
+import itertools
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -39,6 +40,7 @@ from mission_contracts.envelope import Envelope
 from mission_contracts.install_key import ClaimSecrets, InstallKey, MissionIds
 
 RETRY_SECONDS: Final = 0.2
+TRIES_PER_LOG_LINE: Final = 25
 
 
 class Commander:
@@ -130,13 +132,14 @@ class Commander:
             self._loaded.set()
 
     async def _load(self) -> None:
-        while True:
+        for tries in itertools.count():
             try:
                 self.recorder.era = await open_era(self.ledger, self.clock)
                 await self.feed.load()
                 await self.garrison.refresh()
             except LedgerAwayError as error:
-                self._log.warning("waiting for the ledger", why=str(error))
+                if tries % TRIES_PER_LOG_LINE == 0:
+                    self._log.warning("waiting for the ledger", why=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 self._log.info("the ledger is loaded", era=self.recorder.era, live=self.memory.live_count())

@@ -47,7 +47,7 @@ class Floor(Model):
 
 
 class Submission(MissionSpec):
-    """A mission's spec and where it belongs; the last four fields are the operator's alone."""
+    """A mission's spec and where it belongs; its id, door and floor are the operator's alone."""
 
     namespace: Annotated[str, Field(pattern=DNS_LABEL_PATTERN)] | None = Field(
         default=None, description="The namespace it belongs to. Default: the installation's own."
@@ -61,7 +61,8 @@ class Submission(MissionSpec):
         default=None, description="Operator only: the Mission object's uid."
     )
     name: Annotated[str, Field(pattern=OBJECT_NAME_PATTERN)] | None = Field(
-        default=None, description="Operator only: the Mission object's name."
+        default=None,
+        description="A name for people; of a Mission object its own. Nothing is found by it. Default: none.",
     )
     door: Door = Field(default=Door.REST, description="Operator only: which door the mission came in by.")
     floor: Floor | None = Field(default=None, description="Operator only: what the object's status shows.")

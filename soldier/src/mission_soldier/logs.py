@@ -37,7 +37,8 @@ def _processors(log_format: str) -> list[Processor]:
         _leave_secrets_out,
     ]
     if log_format == "console":
-        return [*shared, structlog.dev.ConsoleRenderer()]
+        # Plain tracebacks: pretty ones print local variables, and a token may be among them.
+        return [*shared, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     return [*shared, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
 
 

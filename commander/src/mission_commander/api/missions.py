@@ -189,7 +189,7 @@ def _idempotency_key(key: str | None) -> str | None:
     return key
 
 
-_OPERATORS_OWN: Final = ("mission_id", "name", "floor")
+_OPERATORS_OWN: Final = ("mission_id", "floor")
 
 
 def _asked(

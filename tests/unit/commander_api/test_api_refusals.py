@@ -1,0 +1,437 @@
+"""Every refusal is a problem with a sentence that helps, names the field, echoes the Request-Id, and changes nothing."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from support.commander_api import SECRET, Api, Soldier
+
+from mission_commander.services.recorder import Recorder
+from mission_contracts.clock import SystemClock
+from mission_contracts.spec import MAX_PAYLOAD_BYTES
+from mission_contracts.tokens import Role, Tokens
+
+NOOP: dict[str, Any] = {"type": "noop", "payload": {}}
+
+
+def problem(answer: httpx.Response, status: int, code: str, *, field: str | None = None) -> str:
+    """Check that it is a whole problem; give its sentence."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    said = answer.json()
+    assert (said["status"], said["code"], said.get("field")) == (status, code, field)
+    assert said["title"]
+    assert len(said["detail"].split()) >= 4, "a sentence"
+    assert said["request_id"] == answer.headers["request-id"]
+    return str(said["detail"])
+
+
+# Submitting.
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "hint"),
+    [
+        pytest.param({"payload": {}}, "type", "required", id="no type"),
+        pytest.param({"type": "noop"}, "payload", "required", id="no payload"),
+        pytest.param({"type": "a b", "payload": {}}, "type", "", id="a bad type"),
+        pytest.param({"type": "noop", "payload": [1]}, "payload", "object", id="a payload that is no object"),
+        pytest.param(NOOP | {"pool": "No_Label"}, "pool", "", id="a pool that is no DNS label"),
+        pytest.param(NOOP | {"namespace": "UPPER"}, "namespace", "", id="a namespace that is no DNS label"),
+        pytest.param(NOOP | {"timeout_seconds": 0}, "timeout_seconds", "greater", id="a timeout of nothing"),
+        pytest.param(NOOP | {"timeout_seconds": "soon"}, "timeout_seconds", "number", id="a timeout in words"),
+        pytest.param(NOOP | {"retry": {"max_attempts": 0}}, "retry.max_attempts", "greater", id="no attempt at all"),
+        pytest.param(NOOP | {"start_after": "2030-01-01"}, "start_after", "", id="a start without zone"),
+        pytest.param(NOOP | {"prioritty": "High"}, "prioritty", "", id="a field that does not exist"),
+        pytest.param(NOOP | {"priority": "Urgent"}, "priority", "", id="a priority that does not exist"),
+        pytest.param(NOOP | {"idempotency_key": ""}, "idempotency_key", "", id="an empty key"),
+    ],
+)
+async def test_a_bad_field_is_named(api: Api, body: dict[str, Any], field: str, hint: str) -> None:
+    answer = await (await api.client("anna")).post("/missions", json=body)
+    said = problem(answer, 422, "BadField", field=field)
+    assert field in said
+    assert hint in said
+    assert not api.ledger.store.data.records
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"{", id="half of it"),
+        pytest.param(b"\xff\xfe", id="not text"),
+        pytest.param(b'{"type":"noop","payload":' + b'{"a":' * 10_000, id="nested without end"),
+    ],
+)
+async def test_what_is_not_json_is_told_so(api: Api, body: bytes) -> None:
+    for path in ("/missions", "/missions/batch", "/missions/lookup"):
+        answer = await (await api.client("anna")).post(path, content=body)
+        problem(answer, 400, "BadJson")
+
+
+@pytest.mark.parametrize("text", [b"NaN", b"Infinity", b"1e999"])
+async def test_a_number_that_json_cannot_carry_is_refused(api: Api, text: bytes) -> None:
+    body = b'{"type":"noop","payload":{"n":%b}}' % text
+    answer = await (await api.client("anna")).post("/missions", content=body)
+    assert answer.status_code in {400, 422}, answer.text
+    assert not api.ledger.store.data.records
+
+
+async def test_json_of_another_kind_is_told_so(api: Api) -> None:
+    for body in (b"[]", b"3", b'"text"', b"null"):
+        problem(await (await api.client("anna")).post("/missions", content=body), 422, "BadField")
+
+
+async def test_a_payload_is_bounded(api: Api) -> None:
+    fitting = {"x": "y" * (MAX_PAYLOAD_BYTES - len('{"x":""}'))}
+    client = await api.client("anna")
+    assert (await client.post("/missions", json=NOOP | {"payload": fitting})).status_code == 202
+    too_large = {"x": fitting["x"] + "y"}
+    said = problem(
+        await client.post("/missions", json=NOOP | {"payload": too_large}), 413, "PayloadTooLarge", field="payload"
+    )
+    assert str(MAX_PAYLOAD_BYTES) in said
+    problem(await client.post("/missions", content=b"x" * 600_000), 413, "BodyTooLarge")
+
+
+async def test_a_key_is_for_one_mission(api: Api) -> None:
+    client = await api.client("anna")
+    first = await client.post("/missions", json=NOOP, headers={"Idempotency-Key": "k"})
+    again = await client.post("/missions", json=NOOP, headers={"Idempotency-Key": "k"})
+    assert again.json() == first.json()
+    assert first.headers["location"] == f"/missions/{first.json()['mission_id']}"
+    other = await client.post("/missions", json=NOOP | {"pool": "gpu"}, headers={"Idempotency-Key": "k"})
+    problem(other, 422, "IdempotencyKeyReused")
+    problem(
+        await client.post("/missions", json=NOOP, headers={"Idempotency-Key": "k" * 256}),
+        422,
+        "BadField",
+        field="Idempotency-Key",
+    )
+    bens = await (await api.client("ben")).post("/missions", json=NOOP, headers={"Idempotency-Key": "k"})
+    assert bens.json()["mission_id"] != first.json()["mission_id"]
+
+
+@pytest.mark.parametrize("own", [{"mission_id": "x"}, {"door": "cluster"}, {"floor": {"state": "QUEUED"}}])
+@pytest.mark.parametrize("who", ["anna", "ada"])
+async def test_only_the_operator_speaks_for_objects(api: Api, who: str, own: dict[str, Any]) -> None:
+    said = problem(await (await api.client(who)).post("/missions", json=NOOP | own), 403, "OperatorOnly")
+    assert next(iter(own)) in said
+
+
+# Batches.
+
+
+async def test_each_item_of_a_batch_has_its_own_answer(api: Api) -> None:
+    items = [
+        NOOP,
+        {"type": "noop"},
+        NOOP | {"payload": {"x": "y" * MAX_PAYLOAD_BYTES}},
+        7,
+        NOOP | {"mission_id": "x"},
+        NOOP,
+    ]
+    answer = await (await api.client("anna")).post("/missions/batch", json={"missions": items})
+    assert answer.status_code == 200
+    results = answer.json()["results"]
+    assert [one["status"] for one in results] == [202, 422, 413, 422, 403, 202]
+    assert [one["problem"]["code"] for one in results if "problem" in one] == [
+        "BadField",
+        "PayloadTooLarge",
+        "BadField",
+        "OperatorOnly",
+    ]
+    assert [one["mission"]["state"] for one in results if "mission" in one] == ["QUEUED", "QUEUED"]
+    assert len(api.ledger.store.data.records) == 2
+
+
+async def test_keys_count_within_a_batch_too(api: Api) -> None:
+    items = [NOOP | {"idempotency_key": "k"}, NOOP | {"idempotency_key": "k"}]
+    answer = await (await api.client("anna")).post("/missions/batch", json={"missions": items})
+    first, second = answer.json()["results"]
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "who"),
+    [
+        ("/missions/batch", "missions", "anna"),
+        ("/missions/lookup", "ids", "anna"),
+        ("/missions/acknowledged", "ids", "operator"),
+    ],
+)
+async def test_a_batch_has_at_most_a_thousand_items(api: Api, path: str, field: str, who: str) -> None:
+    client = await api.client(who)
+    items: list[Any] = [NOOP if field == "missions" else f"m-{number}" for number in range(1_001)]
+    said = problem(await client.post(path, json={field: items}), 422, "BatchTooLarge", field=field)
+    assert "1000" in said
+    assert (await client.post(path, json={field: []})).status_code in {200, 204}
+
+
+# Who may what.
+
+ROUTES = [
+    ("POST", "/missions", "user admin operator"),
+    ("POST", "/missions/batch", "user admin operator"),
+    ("POST", "/missions/lookup", "viewer user admin operator"),
+    ("POST", "/missions/acknowledged", "operator"),
+    ("GET", "/missions", "viewer user admin operator"),
+    ("GET", "/missions/x", "viewer user admin operator"),
+    ("PATCH", "/missions/x", "user admin operator"),
+    ("POST", "/missions/x/cancel", "user admin operator"),
+    ("PUT", "/pools/default/p", "admin operator"),
+    ("DELETE", "/pools/default/p", "admin operator"),
+    ("GET", "/pools", "viewer user admin operator"),
+    ("GET", "/status", "viewer user admin operator"),
+    ("POST", "/soldiers", "soldier"),
+    ("POST", "/soldiers/x/claims", "soldier"),
+    ("POST", "/soldiers/x/heartbeat", "soldier"),
+]
+WHO = {"viewer": "vera", "user": "anna", "admin": "ada", "operator": "operator", "soldier": "soldiers"}
+
+
+@pytest.mark.parametrize(("method", "path", "roles"), ROUTES)
+async def test_roles(api: Api, method: str, path: str, roles: str) -> None:
+    for role, who in WHO.items():
+        answer = await (await api.client(who)).request(method, path, content=b"{}" if method != "GET" else None)
+        if role in roles.split():
+            assert answer.status_code not in {401, 403}, (role, answer.text)
+        else:
+            assert role in problem(answer, 403, "WrongRole")
+    answer = await (await api.stranger()).request(method, path)
+    problem(answer, 401, "NoToken")
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_an_event_stream_has_roles_as_well(api: Api) -> None:
+    problem(await (await api.client("soldiers")).get("/events"), 403, "WrongRole")
+    problem(await (await api.stranger()).get("/events"), 401, "NoToken")
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["Bearer", "Bearer  ", "Basic YTpi", "Bearer not.a.token", "Bearer " + "x" * 9_000, "token"],
+)
+async def test_a_bad_token_is_refused(api: Api, authorization: str) -> None:
+    answer = await (await api.stranger()).get("/missions", headers={"Authorization": authorization})
+    assert problem(answer, 401, answer.json()["code"])
+    assert "not.a.token" not in answer.text
+
+
+async def test_an_expired_token_is_refused_after_its_grace(api: Api) -> None:
+    tokens = Tokens(api.commander.install_key, SystemClock())
+    for lifetime, status in ((-3.0, 200), (-60.0, 401)):
+        token = tokens.sign("anna", Role.USER, lifetime_seconds=lifetime)
+        answer = await (await api.stranger()).get("/missions", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"client_id": "anna", "client_secret": "wrong"},
+        {"client_id": "nobody", "client_secret": SECRET},
+        {"client_id": "nobody", "client_secret": ""},
+    ],
+)
+async def test_bad_credentials_all_look_the_same(api: Api, asked: dict[str, str]) -> None:
+    said = problem(await (await api.stranger()).post("/token", json=asked), 401, "BadCredentials")
+    assert said == "client id or secret is wrong: check both"
+
+
+async def test_a_token_request_is_bounded(api: Api) -> None:
+    stranger = await api.stranger()
+    problem(await stranger.post("/token", json={"client_id": "anna"}), 422, "BadField")
+    problem(await stranger.post("/token", content=b"x" * 5_000), 413, "BodyTooLarge")
+
+
+async def test_strangers_missions_do_not_exist(api: Api) -> None:
+    mission = await api.submit("anna")
+    path = f"/missions/{mission['mission_id']}"
+    ben = await api.client("ben")
+    answers = [
+        await ben.get(path),
+        await ben.patch(path, json={"suspend": True}),
+        await ben.post(f"{path}/cancel"),
+        await ben.get("/missions/no-such-id"),
+        await ben.get("/missions/" + "%F0%9F%92%A9" * 30),
+    ]
+    assert len({problem(answer, 404, "UnknownMission") for answer in answers}) == 1, "the same for both"
+    assert (await api.get(mission["mission_id"]))["state"] == "QUEUED"
+    for who in ("ada", "operator"):
+        assert (await api.get(mission["mission_id"], who))["mission_id"] == mission["mission_id"]
+
+
+# Odd queries.
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=ten", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=0000012345678", "limit"),
+        ("limit=" + "9" * 5_000, "limit"),
+        ("limit=000001" + "9" * 5_000, "limit"),
+        ("limit=%D9%A3", "limit"),
+        ("state=Queued", "state"),
+        ("door=window", "door"),
+        ("cursor=%21", "cursor"),
+        ("cursor=bmFuIHg", "cursor"),  # nan x
+        ("cursor=aW5mIHg", "cursor"),  # inf x
+        ("cursor=%E2%82%AC", "cursor"),
+        ("live=perhaps", "live"),
+        ("namespace=NoLabel", "namespace"),
+        ("sate=QUEUED", "sate"),
+    ],
+)
+async def test_a_bad_query_is_named(api: Api, query: str, field: str) -> None:
+    problem(await (await api.client("anna")).get(f"/missions?{query}"), 422, "BadField", field=field)
+
+
+@pytest.mark.parametrize("wait", ["soon", "-1s", "1e3", "30m", "9" * 400, "1..2"])
+async def test_a_bad_wait_is_named(api: Api, wait: str) -> None:
+    mission = await api.submit()
+    answer = await (await api.client("anna")).get(f"/missions/{mission['mission_id']}", params={"wait": wait})
+    problem(answer, 422, "BadField", field="wait")
+
+
+@pytest.mark.parametrize("last", ["x", "1", "1-", "-1", "1-1-1", "9" * 30 + "-0", "%D9%A3-0"])
+async def test_an_event_id_that_is_none_is_named(api: Api, last: str) -> None:
+    answer = await (await api.client("anna")).get("/events", headers={"Last-Event-ID": last})
+    problem(answer, 422, "BadField", field="Last-Event-ID")
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"suspend":"yes"}', b'{"cancel":true}'])
+async def test_a_bad_change_is_refused(api: Api, body: bytes) -> None:
+    mission = await api.submit()
+    answer = await (await api.client("anna")).patch(f"/missions/{mission['mission_id']}", content=body)
+    problem(answer, 422, "BadField")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"{", 400, "BadJson"),
+        (b'{"why":"x"}', 422, "BadField"),
+        (b'{"message":"' + b"x" * 257 + b'"}', 422, "BadField"),
+        (b"x" * 5_000, 413, "BodyTooLarge"),
+    ],
+)
+async def test_a_bad_cancel_is_refused(api: Api, body: bytes, status: int, code: str) -> None:
+    mission = await api.submit()
+    answer = await (await api.client("anna")).post(f"/missions/{mission['mission_id']}/cancel", content=body)
+    problem(answer, status, code)
+    assert (await api.get(mission["mission_id"]))["state"] == "QUEUED"
+
+
+async def test_only_the_operator_says_that_an_object_is_gone(api: Api) -> None:
+    mission = await api.submit()
+    path = f"/missions/{mission['mission_id']}/cancel"
+    problem(await (await api.client("anna")).post(path, json={"deleted": True}), 403, "OperatorOnly", field="deleted")
+    answer = await (await api.client("operator")).post(path, json={"deleted": True})
+    assert answer.json()["reason"] == "Deleted"
+
+
+# Pools and soldiers.
+
+
+@pytest.mark.parametrize("path", ["/pools/default/No_Label", "/pools/-x/default", "/pools/default/" + "x" * 64])
+async def test_a_pools_name_is_a_dns_label(api: Api, path: str) -> None:
+    operator = await api.client("operator")
+    problem(await operator.put(path, json={}), 422, "BadName")
+    problem(await operator.delete(path), 422, "BadName")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"size":3}', b'{"replicas":"many"}'])
+async def test_a_bad_declaration_is_refused(api: Api, body: bytes) -> None:
+    answer = await (await api.client("operator")).put("/pools/default/gpu", content=body)
+    assert answer.status_code in {400, 422}
+    problem(answer, answer.status_code, answer.json()["code"])
+    assert not api.commander.garrison.knows(("default", "gpu"))
+
+
+REGISTRATION: dict[str, Any] = {
+    "instance": "soldier-1",
+    "namespace": "default",
+    "pool": "default",
+    "types": [],
+    "concurrency": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"instance": ""}, "instance"),
+        ({"instance": "a/b"}, "instance"),
+        ({"instance": "x" * 254}, "instance"),
+        ({"instance": "white space"}, "instance"),
+        ({"namespace": "No"}, "namespace"),
+        ({"pool": "No"}, "pool"),
+        ({"concurrency": 0}, "concurrency"),
+    ],
+)
+async def test_a_bad_registration_is_refused(api: Api, wrong: dict[str, Any], field: str) -> None:
+    answer = await (await api.client("soldiers")).post("/soldiers", json=REGISTRATION | wrong)
+    problem(answer, 422, "BadField", field=field)
+    assert not api.ledger.store.data.registrations
+
+
+async def test_who_is_not_registered_is_told_what_to_do(api: Api) -> None:
+    beat = {"beat": 1, "after": 0, "era": 0, "held": [], "unclaimed": [], "slots": 1, "taking": True}
+    answer = await (await api.client("soldiers")).post("/soldiers/nobody/heartbeat", json=beat)
+    assert "POST /soldiers" in problem(answer, 404, "UnknownSoldier")
+
+
+async def test_claims_are_bounded(api: Api) -> None:
+    claim = {"mission_id": "m", "epoch": 1, "era": 1, "accepted_at": 1}
+    client = await api.client("soldiers")
+    answer = await client.post("/soldiers/soldier-1/claims", json={"claims": [claim] * 257})
+    problem(answer, 422, "BatchTooLarge", field="claims")
+    problem(await client.post("/soldiers/soldier-1/claims", json={"claims": [{"epoch": "x"}]}), 422, "BadField")
+
+
+async def test_numbers_beyond_all_bounds_are_refused(api: Api, soldier: Soldier) -> None:
+    client = await api.client("soldiers")
+    for epoch in ("1e400", "9" * 400, "-1e9999"):
+        body = '{"claims":[{"mission_id":"m","epoch":%s,"era":1,"accepted_at":1}]}' % epoch  # noqa: UP031
+        answer = await client.post("/soldiers/soldier-1/claims", content=body)
+        assert answer.status_code in {400, 422}, answer.text
+
+
+# The frame.
+
+
+async def test_no_such_route(api: Api) -> None:
+    stranger = await api.stranger()
+    problem(await stranger.get("/mission"), 404, "NoSuchRoute")
+    answer = await stranger.delete("/missions")
+    problem(answer, 405, "MethodNotAllowed")
+    assert "POST" in answer.headers["allow"]
+
+
+async def test_a_request_id_is_echoed_or_made(api: Api) -> None:
+    stranger = await api.stranger()
+    given = await stranger.get("/livez", headers={"Request-Id": "mine-1"})
+    assert given.headers["request-id"] == "mine-1"
+    assert (await stranger.get("/livez")).headers["request-id"]
+    for odd in ("x" * 129, "a b", ""):
+        answer = await stranger.get("/livez", headers={"Request-Id": odd})
+        assert answer.headers["request-id"] not in {"", odd}
+
+
+async def test_a_fault_of_ours_is_told_with_its_request_id(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Recorder, "decide_all", broken)
+    answer = await (await api.client("anna")).post("/missions", json=NOOP, headers={"Request-Id": "mine-1"})
+    said = problem(answer, 500, "Unexpected")
+    assert "ZeroDivisionError" not in answer.text
+    assert json.loads(answer.text)["request_id"] == "mine-1"
+    assert "log" in said
