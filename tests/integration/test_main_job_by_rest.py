@@ -1,14 +1,12 @@
 """The REST door on real RabbitMQ and Redis: the same life as an object's, once per key, by ones and by thousands."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
 from support.rest_door import RestDoor
 from support.world import Servers, World
-
-from mission_contracts.mission import MissionState
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
@@ -21,12 +19,6 @@ def world(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with World(servers, tmp_path_factory.mktemp("rest")).running(soldiers=2) as world:
         yield world
         world.assert_well()
-
-
-@pytest.fixture
-async def rest(world: World) -> AsyncIterator[RestDoor]:
-    async with world.door() as door:
-        yield door
 
 
 async def test_a_posted_mission_is_accepted_runs_and_shows_its_whole_life(rest: RestDoor) -> None:
@@ -102,7 +94,4 @@ async def test_thousands_by_batch_all_complete_once_in_the_ledger_and_in_the_cla
     }
     assert (status["live"], status["outbox"]["depth"]) == (0, 0)
 
-    missions = [event.mission for event in await world.events() if event.mission.id in ended]
-    completions = Counter(one.id for one in missions if one.state is MissionState.COMPLETED)
-    assert set(completions.values()) == {1}
-    assert len(completions) == MANY
+    (await world.ledger_history()).assert_each_completed_once(ids)

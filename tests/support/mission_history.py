@@ -5,7 +5,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 from support.operator_stage import Object, Objects
 from support.patience import until
@@ -93,8 +93,3 @@ async def _record(objects: Objects, history: History) -> None:
         history.add(mission)
     async for event in objects.watch("missions", after=listed["metadata"]["resourceVersion"]):
         history.add(event["object"])
-
-
-def conditions_of(status: Mapping[str, Any]) -> dict[str, Object]:
-    """The conditions of a status by their type."""
-    return {one["type"]: one for one in status["conditions"]}

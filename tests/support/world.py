@@ -17,6 +17,7 @@ from typing import Final
 
 import httpx
 import redis
+from support.ledger_history import LedgerHistory
 from support.noting_handlers import NOTES_VARIABLE, Note, notes_in
 from support.operator_stage import Objects, grant, objects_in
 from support.patience import until
@@ -26,7 +27,6 @@ from tools.stack.ports import LOOPBACK, free_port
 from tools.stack.process import Launch, Process, tail
 
 from mission_commander.adapters import redis_ledger
-from mission_commander.ports import Event
 from mission_contracts.resources import API_VERSION, MISSION, SOLDIER_POOL
 
 TESTS: Final = Path(__file__).parents[1]
@@ -195,14 +195,11 @@ class World:
             headers = {"Authorization": f"Bearer {token}"}
             client.put(f"/pools/{self.namespace}/{name}", json={}, headers=headers).raise_for_status()
 
-    async def events(self) -> list[Event]:
-        """Everything that the ledger ever announced, in order."""
+    async def ledger_history(self) -> LedgerHistory:
+        """Everything that the ledger ever announced."""
         settings = redis_ledger.RedisSettings(urls=(self._servers.redis_url,), prefix=self._prefix)
-        found: list[Event] = []
         async with redis_ledger.connect(settings, client_name="test") as ledger:
-            while batch := await ledger.events(found[-1].id if found else "0-0", wait_seconds=0):
-                found.extend(batch)
-        return found
+            return await LedgerHistory.of(ledger)
 
     # Its parts.
 
