@@ -126,13 +126,20 @@ def _answer_errors(app: FastAPI) -> None:
         return problem_answer(problem(503, "LedgerAway", detail, retry_after=1), request.state.request_id)
 
     async def framework(request: Request, error: HTTPException) -> Response:
+        code = "MethodNotAllowed" if error.status_code == 405 else "NoSuchRoute"
         detail = f"{request.method} {request.url.path}: {error.detail}; see the API's list of routes at /docs"
-        return problem_answer(problem(error.status_code, "NoSuchRoute", detail), request.state.request_id)
+        answer = problem_answer(problem(error.status_code, code, detail), request.state.request_id)
+        answer.headers.update(error.headers or {})
+        return answer
 
     async def unexpected(request: Request, _: Exception) -> Response:
         structlog.get_logger("api").exception("a request failed", path=request.url.path)
         detail = "something went wrong on our side; the log has it under this request_id"
-        return problem_answer(problem(500, "Unexpected", detail), getattr(request.state, "request_id", None))
+        request_id = getattr(request.state, "request_id", None)
+        answer = problem_answer(problem(500, "Unexpected", detail), request_id)
+        if request_id is not None:  # this answer is made outside of RequestIds
+            answer.headers[REQUEST_ID_HEADER] = request_id
+        return answer
 
     handlers: list[tuple[type[Exception], Handler]] = [
         (ProblemError, known),

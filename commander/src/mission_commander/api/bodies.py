@@ -28,9 +28,13 @@ async def read(request: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-async def read_as(request: Request, decoder: "msgspec.json.Decoder[T]", limit: int = MANY_BYTES) -> T:
-    """Read a body of a known shape; 422 with the path of what does not fit."""
+async def read_as(
+    request: Request, decoder: "msgspec.json.Decoder[T]", limit: int = MANY_BYTES, *, empty: T | None = None
+) -> T:
+    """Read a body of a known shape; 422 with the path of what does not fit. `empty` is what no body at all means."""
     body = await read(request, limit)
+    if not body and empty is not None:
+        return empty
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:

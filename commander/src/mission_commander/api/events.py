@@ -8,16 +8,17 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from mission_commander.api.answers import ProblemError
+from mission_commander.api import queries
 from mission_commander.api.doors import PEOPLE, Doors, may_see
 from mission_commander.domain.record import Mission
 from mission_commander.services.feed import Announced
+from mission_contracts.envelope import Door
 from mission_contracts.tokens import Claims
 
 QUIET_SECONDS: Final = 5.0
 """A comment is sent after so long without an event, so that a watcher can tell quiet from dead."""
 
-_EVENT_ID: Final = re.compile(r"^\d{1,16}-\d{1,16}$")
+_EVENT_ID: Final = re.compile(r"[0-9]{1,16}-[0-9]{1,16}")
 _RESET: Final = b"event: reset\ndata: {}\n\n"
 _STILL_HERE: Final = b": still here\n\n"
 
@@ -46,19 +47,20 @@ async def _texts(watch: AsyncIterator[Sequence[Announced] | None]) -> AsyncItera
 
 def _resumes_from(request: Request) -> str | None:
     after = request.headers.get("last-event-id")
-    if after is not None and not _EVENT_ID.match(after):
-        raise ProblemError(422, "BadField", "Last-Event-ID is not an id that an event had", field="Last-Event-ID")
+    if after is not None and not _EVENT_ID.fullmatch(after):
+        raise queries.bad("Last-Event-ID", "Last-Event-ID is not an id that an event had")
     return after
 
 
 def _filter(request: Request, claims: Claims) -> Callable[[Mission], bool]:
-    namespace, door = request.query_params.get("namespace"), request.query_params.get("door")
+    queries.only(request, ("namespace", "door"))
+    namespace, door = queries.label(request, "namespace"), queries.member(Door, request, "door")
 
     def wanted(mission: Mission) -> bool:
         envelope = mission.envelope
         return (
             (namespace is None or envelope.namespace == namespace)
-            and (door is None or envelope.door.value == door)
+            and (door is None or envelope.door is door)
             and may_see(claims, mission)
         )
 

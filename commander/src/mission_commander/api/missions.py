@@ -2,17 +2,17 @@
 
 import base64
 import binascii
+import math
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
-from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mission_commander.api import bodies
+from mission_commander.api import bodies, queries
 from mission_commander.api.answers import ProblemError, json_answer, problem
 from mission_commander.api.doors import PEOPLE, SUBMITTERS, Doors, may_see, path_of
 from mission_commander.commander import Commander
@@ -107,12 +107,12 @@ class _Missions:
         commander = self._doors.loaded()
         mission_id = MissionId(path_of(request, "id"))
         mission = await self._find(commander, claims, mission_id)
+        queries.only(request, ("wait",))
         seconds = _wait_seconds(request.query_params.get("wait"))
         if seconds and not mission.is_final:
             await commander.ends.wait(mission_id, seconds)
             mission = await self._find(commander, claims, mission_id)
-        headers = {LEDGER_HEADER: "degraded"} if commander.vitals.ledger_is_away else {}
-        return json_answer(view(mission), headers=headers)
+        return json_answer(view(mission), headers=_from(commander))
 
     async def look_up(self, request: Request) -> Response:
         claims = self._doors.gate.admit(request, *PEOPLE)
@@ -121,7 +121,7 @@ class _Missions:
         _bounded(ids, "ids")
         found = await _fetch(commander, ids)
         shown = tuple(view(one) if one is not None and may_see(claims, one) else None for one in found)
-        return json_answer(LookupAnswer(missions=shown))
+        return json_answer(LookupAnswer(missions=shown), headers=_from(commander))
 
     async def list(self, request: Request) -> Response:
         claims = self._doors.gate.admit(request, *PEOPLE)
@@ -136,8 +136,8 @@ class _Missions:
             if may_see(claims, mission) and asked.wants(mission):
                 page.append(view(mission))
             if len(page) == asked.limit or scanned == MOST_SCANNED:
-                return json_answer(MissionPage(missions=tuple(page), cursor=_cursor(last)))
-        return json_answer(MissionPage(missions=tuple(page)))
+                return json_answer(MissionPage(missions=tuple(page), cursor=_cursor(last)), headers=_from(commander))
+        return json_answer(MissionPage(missions=tuple(page)), headers=_from(commander))
 
     # Wishing.
 
@@ -145,8 +145,10 @@ class _Missions:
         claims = self._doors.gate.admit(request, *SUBMITTERS)
         commander = self._doors.loaded()
         mission_id = MissionId(path_of(request, "id"))
-        body = await bodies.read(request, 4_096)
-        asked = _decoded(_cancel, body) if body else CancelRequest()
+        asked = await bodies.read_as(request, _cancel, 4_096, empty=CancelRequest())
+        if asked.deleted and claims.role is not Role.OPERATOR:
+            why = "deleted: only the operator sees whether an object is gone; leave it out"
+            raise ProblemError(403, "OperatorOnly", why, field="deleted")
         await self._find(commander, claims, mission_id)
         mission = await commander.wishes.cancel(mission_id, deleted=asked.deleted, message=asked.message)
         return json_answer(view(_there(mission)))
@@ -223,7 +225,7 @@ def _wait_seconds(text: str | None) -> float:
         return 0.0
     match = _WAIT.match(text)
     if match is None:
-        raise ProblemError(422, "BadField", 'wait is a number of seconds such as "30s"', field="wait")
+        raise queries.bad("wait", 'wait is a number of seconds such as "30s"')
     return min(MAX_WAIT_SECONDS, float(match[1]))
 
 
@@ -234,11 +236,7 @@ def _bounded(items: Sequence[object], field: str) -> None:
         )
 
 
-def _decoded(decoder: "msgspec.json.Decoder[CancelRequest]", body: bytes) -> CancelRequest:
-    try:
-        return decoder.decode(body)
-    except msgspec.DecodeError as error:
-        raise ProblemError(422, "BadField", f"the body does not fit: {error}") from error
+_FILTERS: Final = ("namespace", "limit", "cursor", "live", "state", "type", "pool", "door")
 
 
 class _Listing(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,16 +253,16 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, request: Request, namespace: str) -> "_Listing":
-        asked = request.query_params
+        queries.only(request, _FILTERS)
         return cls(
-            namespace=asked.get("namespace", namespace),
-            limit=_limit(asked.get("limit")),
-            before=_position(asked.get("cursor")),
-            only_live=asked.get("live") == "true",
-            state=_member(MissionState, asked.get("state"), "state"),
-            type=asked.get("type"),
-            pool=asked.get("pool"),
-            door=_member(Door, asked.get("door"), "door"),
+            namespace=queries.label(request, "namespace") or namespace,
+            limit=queries.number(request, "limit", default=DEFAULT_PAGE, most=LONGEST_PAGE),
+            before=_position(request.query_params.get("cursor")),
+            only_live=queries.truth(request, "live"),
+            state=queries.member(MissionState, request, "state"),
+            type=request.query_params.get("type"),
+            pool=queries.label(request, "pool"),
+            door=queries.member(Door, request, "door"),
         )
 
     def wants(self, mission: Mission) -> bool:
@@ -277,27 +275,6 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-_E = TypeVar("_E", bound=StrEnum)
-
-
-def _member(kind: type[_E], text: str | None, field: str) -> _E | None:
-    if text is None:
-        return None
-    try:
-        return kind(text)
-    except ValueError as error:
-        known = ", ".join(kind)
-        raise ProblemError(422, "BadField", f"{field} is one of {known}", field=field) from error
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_PAGE
-    if not text.isdecimal() or not 1 <= int(text[:6]) <= LONGEST_PAGE:
-        raise ProblemError(422, "BadField", f"limit is a number from 1 to {LONGEST_PAGE}", field="limit")
-    return int(text)
-
-
 def _cursor(mission: Mission) -> str:
     return base64.urlsafe_b64encode(f"{mission.envelope.accepted_at!r} {mission.id}".encode()).decode().rstrip("=")
 
@@ -307,9 +284,12 @@ def _position(cursor: str | None) -> tuple[float, MissionId] | None:
         return None
     try:
         at, _, mission_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
-        return float(at), MissionId(mission_id)
+        position = float(at), MissionId(mission_id)
     except (ValueError, binascii.Error) as error:
-        raise ProblemError(422, "BadField", "the cursor is not one that a page gave", field="cursor") from error
+        raise queries.bad("cursor", "the cursor is not one that a page gave") from error
+    if not math.isfinite(position[0]):
+        raise queries.bad("cursor", "the cursor is not one that a page gave")
+    return position
 
 
 async def _newest_first(commander: Commander, asked: _Listing) -> AsyncIterator[Mission]:
@@ -347,6 +327,11 @@ async def _fetch(commander: Commander, ids: Sequence[MissionId]) -> list[Mission
 
 
 # Answering.
+
+
+def _from(commander: Commander) -> dict[str, str]:
+    """Say so when an answer comes from memory alone."""
+    return {LEDGER_HEADER: "degraded"} if commander.vitals.ledger_is_away else {}
 
 
 def _item(answer: Accepted | RefusedError | Problem) -> BatchItem:

@@ -1,5 +1,7 @@
 """The routes of soldiers: registration, claims, heartbeats. They carry the most traffic, and stay the plainest."""
 
+import re
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,10 +12,15 @@ from mission_commander.api.answers import ProblemError, json_answer
 from mission_commander.api.doors import Doors, path_of
 from mission_commander.services.heartbeats import UnknownSoldierError
 from mission_contracts.mission import Instance
+from mission_contracts.names import DNS_LABEL_PATTERN, SENTENCES, is_dns_label
 from mission_contracts.soldiering import ClaimAnswers, ClaimRequest, Heartbeat, Registered, Registration
 from mission_contracts.tokens import Role
 
 MAX_CLAIMS = 256
+REGISTRATION_BYTES = 4 * 1024 * 1024
+"""Types come with their JSON Schemas."""
+
+_INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,252}")
 
 _registration = msgspec.json.Decoder(Registration)
 _claims = msgspec.json.Decoder(ClaimRequest)
@@ -30,6 +37,18 @@ def routes(doors: Doors) -> list[Route]:
     ]
 
 
+def _check(asked: Registration) -> None:
+    """Refuse what could never be found again by its name, or never take a mission."""
+    if not _INSTANCE.fullmatch(asked.instance):
+        detail = "the instance is a name of at most 253 letters, digits and ._:@-, beginning with a letter or digit"
+        raise ProblemError(422, "BadField", detail, field="instance")
+    for field, name in (("namespace", asked.namespace), ("pool", asked.pool)):
+        if not is_dns_label(name):
+            raise ProblemError(422, "BadField", f"{field} {SENTENCES[DNS_LABEL_PATTERN]}", field=field)
+    if asked.concurrency < 1:
+        raise ProblemError(422, "BadField", "a soldier runs at least 1 mission at once", field="concurrency")
+
+
 class _Soldiers:
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
@@ -37,7 +56,9 @@ class _Soldiers:
     async def register(self, request: Request) -> Response:
         self._doors.gate.admit(request, Role.SOLDIER)
         commander = self._doors.loaded()
-        await commander.garrison.register(await bodies.read_as(request, _registration))
+        registration = await bodies.read_as(request, _registration, REGISTRATION_BYTES)
+        _check(registration)
+        await commander.garrison.register(registration)
         settings = commander.settings
         return json_answer(
             Registered(
@@ -52,7 +73,8 @@ class _Soldiers:
         commander = self._doors.loaded()
         claims = (await bodies.read_as(request, _claims)).claims
         if len(claims) > MAX_CLAIMS:
-            raise ProblemError(422, "BatchTooLarge", f"{len(claims)} claims in one request, at most {MAX_CLAIMS}")
+            detail = f"{len(claims)} claims in one request, at most {MAX_CLAIMS}: split them"
+            raise ProblemError(422, "BatchTooLarge", detail, field="claims")
         answers = await commander.claims.answer_all(Instance(path_of(request, "instance")), claims)
         return json_answer(ClaimAnswers(answers=tuple(answers)))
 

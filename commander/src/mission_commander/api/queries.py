@@ -1,0 +1,58 @@
+"""Reading query parameters: what is misspelt is refused, since a filter that is ignored shows too much."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import TypeVar
+
+from starlette.requests import Request
+
+from mission_commander.api.answers import ProblemError
+from mission_contracts.names import DNS_LABEL_PATTERN, SENTENCES, is_dns_label
+
+_E = TypeVar("_E", bound=StrEnum)
+
+
+def only(request: Request, known: Iterable[str]) -> None:
+    """Refuse parameters that the route does not know."""
+    names = sorted(known)
+    for name in request.query_params:
+        if name not in names:
+            raise bad(name, f"there is no query parameter {name[:50]!r} here: use {', '.join(names)}")
+
+
+def bad(field: str, detail: str) -> ProblemError:
+    return ProblemError(422, "BadField", detail, field=field)
+
+
+def member(kind: type[_E], request: Request, field: str) -> _E | None:
+    text = request.query_params.get(field)
+    if text is None:
+        return None
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise bad(field, f"{field} is one of {', '.join(kind)}") from error
+
+
+def label(request: Request, field: str) -> str | None:
+    """Read a namespace or a pool."""
+    text = request.query_params.get(field)
+    if text is not None and not is_dns_label(text):
+        raise bad(field, f"{field} {SENTENCES[DNS_LABEL_PATTERN]}")
+    return text
+
+
+def truth(request: Request, field: str) -> bool:
+    text = request.query_params.get(field, "false")
+    if text not in {"true", "false"}:
+        raise bad(field, f"{field} is true or false")
+    return text == "true"
+
+
+def number(request: Request, field: str, *, default: int, most: int) -> int:
+    text = request.query_params.get(field)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
+        raise bad(field, f"{field} is a number from 1 to {most}")
+    return int(text)

@@ -1,0 +1,223 @@
+"""A whole Commander behind real HTTP on loopback, on memory ledger and broker; and a soldier made of plain requests."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import msgspec
+import uvicorn
+from support.commander_stage import GatedLedger, eventually
+
+from mission_broker.memory import MemoryBroker
+from mission_broker.port import Delivery, Message
+from mission_commander.adapters.memory_ledger import MemoryStore
+from mission_commander.app import create_app
+from mission_commander.commander import Commander
+from mission_commander.settings import CommanderSettings
+from mission_contracts import messages, topology
+from mission_contracts.messages import AttemptError, ReportKind
+from mission_contracts.mission import Failure, Instance
+from mission_contracts.soldiering import ClaimAnswer, ClaimAnswers, HeartbeatAnswer
+
+ROLES = {"anna": "user", "ben": "user", "vera": "viewer", "ada": "admin", "operator": "operator", "soldiers": "soldier"}
+SECRET = "not a secret at all"
+
+
+def settings(**fields: Any) -> CommanderSettings:
+    clients = {name: {"secret": SECRET, "role": role} for name, role in ROLES.items()}
+    told: dict[str, Any] = {"install_key": "of these tests, and of no installation", "clients": clients} | fields
+    return CommanderSettings(**told)
+
+
+class _Server(uvicorn.Server):
+    """Signals are the test run's own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Api:
+    """What tests hold on to: clients by who they are, and what is behind the door."""
+
+    def __init__(self, url: str, commander: Commander, stack: contextlib.AsyncExitStack) -> None:
+        self.url = url
+        self.commander = commander
+        ledger, broker = commander.ledger, commander.broker
+        assert isinstance(ledger, GatedLedger)
+        assert isinstance(broker, MemoryBroker)
+        self.ledger, self.broker = ledger, broker
+        self._stack = stack
+        self._clients: dict[str, httpx.AsyncClient] = {}
+
+    async def stranger(self) -> httpx.AsyncClient:
+        """Somebody without a token."""
+        return await self._client("")
+
+    async def client(self, who: str) -> httpx.AsyncClient:
+        client = await self._client(who)
+        if "Authorization" not in client.headers:
+            answer = await client.post("/token", json={"client_id": who, "client_secret": SECRET})
+            client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        return client
+
+    async def _client(self, who: str) -> httpx.AsyncClient:
+        if who not in self._clients:
+            # trust_env: nothing of this machine's proxies has a say on loopback.
+            client = httpx.AsyncClient(base_url=self.url, timeout=15, trust_env=False)
+            self._clients[who] = await self._stack.enter_async_context(client)
+        return self._clients[who]
+
+    async def submit(self, who: str = "anna", **fields: Any) -> dict[str, Any]:
+        """A mission that must be accepted."""
+        answer = await (await self.client(who)).post("/missions", json={"type": "noop", "payload": {}} | fields)
+        assert answer.status_code == 202, answer.text
+        shown: dict[str, Any] = answer.json()
+        return shown
+
+    async def get(self, mission_id: str, who: str = "anna", **query: Any) -> dict[str, Any]:
+        answer = await (await self.client(who)).get(f"/missions/{mission_id}", params=query)
+        assert answer.status_code == 200, answer.text
+        shown: dict[str, Any] = answer.json()
+        return shown
+
+    async def declare_pool(self, name: str = "default", **fields: Any) -> dict[str, Any]:
+        answer = await (await self.client("operator")).put(f"/pools/default/{name}", json=fields)
+        assert answer.status_code == 200, answer.text
+        shown: dict[str, Any] = answer.json()
+        return shown
+
+
+@asynccontextmanager
+async def serving(
+    store: MemoryStore | None = None, broker: MemoryBroker | None = None, *, loaded: bool = True, **fields: Any
+) -> AsyncIterator[Api]:
+    """Serve until the context ends; `loaded=False` does not wait for the ledger, which is cut off then."""
+    ledger = GatedLedger(store or MemoryStore())
+    if not loaded:
+        ledger.cut()
+    failures: list[str] = []
+    app = create_app(
+        settings(**fields),
+        ledger=ledger,
+        broker=broker or MemoryBroker(),
+        on_failure=lambda: failures.append("a service ended"),
+    )
+    server = _Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        task = asyncio.create_task(server.serve([listening]))
+        try:
+            await eventually(lambda: server.started, "the server listens")
+            commander: Commander = app.state.commander
+            if loaded:
+                await eventually(lambda: commander.is_loaded, "the Commander is loaded")
+            async with contextlib.AsyncExitStack() as stack:
+                yield Api(f"http://127.0.0.1:{listening.getsockname()[1]}", commander, stack)
+            assert not failures, failures
+        finally:
+            server.should_exit = True
+            await asyncio.wait([task], timeout=10)
+            assert task.done(), "the server does not end"
+
+
+class Soldier:
+    """The least that a soldier does, by hand: register, take orders, claim, report, beat."""
+
+    def __init__(self, api: Api, instance: str = "soldier-1", pool: str = "default") -> None:
+        self.api = api
+        self.instance = instance
+        self.pool = pool
+        self.orders: list[tuple[Delivery, messages.Order]] = []
+        self.held: dict[tuple[str, int], dict[str, Any]] = {}
+        self.beats = 0
+        self.last_now = 0.0
+
+    async def register(self, *types: str) -> httpx.Response:
+        body = {
+            "instance": self.instance,
+            "namespace": "default",
+            "pool": self.pool,
+            "types": [{"name": name} for name in types or ("noop",)],
+            "concurrency": 4,
+        }
+        return await (await self.api.client("soldiers")).post("/soldiers", json=body)
+
+    @asynccontextmanager
+    async def taking(self) -> AsyncIterator[None]:
+        """Consume the pool's orders while the context is open."""
+        async with contextlib.AsyncExitStack() as stack:
+            for queue in topology.queues_of("default", self.pool):
+                await stack.enter_async_context(self.api.broker.consume(queue, self._take, prefetch=50))
+            yield
+
+    def _take(self, deliveries: Sequence[Delivery]) -> None:
+        self.orders += [(one, messages.decode(one.body, messages.Order)) for one in deliveries]
+
+    async def next_order(self) -> messages.Order:
+        await eventually(lambda: self.orders, "an order arrives")
+        delivery, order = self.orders.pop(0)
+        delivery.ack()
+        return order
+
+    async def claim(self, order: messages.Order, **fields: Any) -> ClaimAnswer:
+        claim = {
+            "mission_id": order.envelope.mission_id,
+            "epoch": order.epoch,
+            "era": order.era,
+            "accepted_at": order.envelope.accepted_at,
+        }
+        client = await self.api.client("soldiers")
+        answer = await client.post(f"/soldiers/{self.instance}/claims", json={"claims": [claim | fields]})
+        assert answer.status_code == 200, answer.text
+        [verdict] = msgspec.json.decode(answer.content, type=ClaimAnswers).answers
+        if verdict.secret:
+            key = (order.envelope.mission_id, order.epoch)
+            self.held[key] = {"mission_id": key[0], "epoch": key[1], "secret": verdict.secret}
+        return verdict
+
+    async def report(
+        self, order: messages.Order, granted: ClaimAnswer, kind: ReportKind = ReportKind.COMPLETED, **fields: Any
+    ) -> None:
+        report = messages.Report(
+            kind=kind,
+            mission_id=order.envelope.mission_id,
+            epoch=order.epoch,
+            secret=granted.secret,
+            attempt=granted.attempt,
+            envelope=order.envelope,
+            **fields,
+        )
+        status = messages.StatusMessage(
+            v=messages.VERSION, era=order.era, instance=Instance(self.instance), reports=(report,)
+        )
+        body = messages.encode(status)
+        await self.api.broker.publish([Message(exchange=topology.REPORTS, key=topology.STATUS.key, body=body)])
+        if kind is not ReportKind.PROGRESS:
+            self.held[order.envelope.mission_id, order.epoch]["reported"] = True
+
+    async def fail(self, order: messages.Order, granted: ClaimAnswer, failure: Failure, message: str = "no") -> None:
+        await self.report(order, granted, ReportKind.FAILED, error=AttemptError(failure=failure, message=message))
+
+    async def beat(self) -> HeartbeatAnswer:
+        self.beats += 1
+        body = {
+            "beat": self.beats, "after": self.last_now, "era": 0, "held": list(self.held.values()), "unclaimed": [],
+            "slots": 4, "taking": True,
+        }  # fmt: skip
+        answer = await (await self.api.client("soldiers")).post(f"/soldiers/{self.instance}/heartbeat", json=body)
+        assert answer.status_code == 200, answer.text
+        said = msgspec.json.decode(answer.content, type=HeartbeatAnswer)
+        self.last_now = said.now
+        for done in (*said.applied, *said.drops):
+            self.held.pop((done.mission_id, done.epoch), None)
+        return said
+
+    async def run_one(self, kind: ReportKind = ReportKind.COMPLETED, **fields: Any) -> messages.Order:
+        """Take an order, run it, report it."""
+        order = await self.next_order()
+        await self.report(order, await self.claim(order), kind, **fields)
+        return order
