@@ -7,10 +7,11 @@ from typing import Any, Final
 import yaml
 
 from mission_contracts.resources import MISSION, SOLDIER_POOL
-from tools.generate import admission, chart, crds, reference, values
+from tools.generate import admission, chart, crds, reference, settings_page, values
 
 COMMAND: Final = "python -m tools.generate"
 NOTICE: Final = f"Generated from contracts/src/mission_contracts/resources by `{COMMAND}`: do not edit."
+SETTINGS_NOTICE: Final = f"Generated from the services' settings.py by `{COMMAND}`: do not edit."
 VALUES_NOTICE: Final = f"Generated from {values.SOURCE} by `{COMMAND}`: do not edit."
 ROOT: Final = Path(__file__).parents[2]
 RESOURCES: Final = (MISSION, SOLDIER_POOL)
@@ -28,6 +29,7 @@ def generated() -> Mapping[PurePosixPath, str]:
         PurePosixPath(chart.FOLDER, path.name): chart.template(manifest, NOTICE) for path, manifest in files.items()
     }
     files[PurePosixPath("docs/reference/resources.md")] = f"<!-- {NOTICE} -->\n{reference.page(RESOURCES)}"
+    files[PurePosixPath("docs/reference/settings.md")] = f"<!-- {SETTINGS_NOTICE} -->\n{settings_page.page()}"
     return files | _of_the_values()
 
 
