@@ -10,6 +10,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 MEMBERS := contracts broker operator commander soldier missionctl
 STAMP := $(VENV)/.ready
+CLUSTER ?= dev
 
 .PHONY: help
 help: ## List what can be done here
@@ -81,6 +82,10 @@ test-real: setup ## Tests against real RabbitMQ, Redis and API server
 test-long: setup ## Tests that take too long for every change
 	@$(PYTHON) -m tools.test_run servers long
 
+.PHONY: test-e2e
+test-e2e: setup ## Tests on a whole cluster, which they make and end
+	@$(PYTHON) -m tools.test_run e2e
+
 .PHONY: demo
 demo: setup ## Watch missions go through a real API server (KEEP=1 leaves it up)
 	@KEEP="$(KEEP)" $(PYTHON) -m tools.demo
@@ -88,6 +93,14 @@ demo: setup ## Watch missions go through a real API server (KEEP=1 leaves it up)
 .PHONY: bench
 bench: setup ## Measure missions per second and latency, next to the bare limits
 	@$(PYTHON) -m benchmarks
+
+.PHONY: cluster
+cluster: setup ## A real Kubernetes on this machine (kind, or a node of our own); the last line says how to use it
+	@$(PYTHON) -m tools.cluster up --name $(CLUSTER)
+
+.PHONY: cluster-down
+cluster-down: setup ## End that cluster; only caches stay
+	@$(PYTHON) -m tools.cluster down --name $(CLUSTER)
 
 .PHONY: clean
 clean: ## Remove the virtual environment, states and caches of this checkout

@@ -73,10 +73,11 @@ STAGES: Mapping[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage(name="check", command=("make", "check")),
-        _pytest("unit", "not real and not kube and not long"),
+        _pytest("unit", "not real and not kube and not long and not e2e"),
         Stage(name="servers", command=(sys.executable, "-m", "tools.stack", "prepare"), may_fail=True),
-        _pytest("real", "(real or kube) and not long"),
-        _pytest("long", "long"),
+        _pytest("real", "(real or kube) and not long and not e2e"),
+        _pytest("long", "long and not e2e"),
+        _pytest("e2e", "e2e"),
     )
 }
 

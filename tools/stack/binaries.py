@@ -6,6 +6,7 @@ where modules come from. `tools.cluster` adds recipes of its own.
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -87,7 +88,7 @@ def cache_folder(environment: Mapping[str, str]) -> Path:
 
 def missing(recipes: Sequence[Recipe] = RECIPES) -> tuple[str, ...]:
     """Name the programs that would have to be built."""
-    return tuple(recipe.name for recipe in recipes if find(recipe.name) is None)
+    return tuple(recipe.name for recipe in recipes if not _is_built(recipe))
 
 
 def why_not(recipes: Sequence[Recipe] = RECIPES, *, loss: str = "no API server can run here") -> str | None:
@@ -113,7 +114,7 @@ def build(recipes: Sequence[Recipe], *, loss: str = "no API server can run here"
     if reason:
         raise StackError(reason)
     for recipe in recipes:
-        if find(recipe.name) is None:
+        if not _is_built(recipe):
             _build_once(recipe)
 
 
@@ -132,6 +133,26 @@ def found() -> Binaries:
         unbuilt = f"{', '.join(lacking)} not built yet, so no API server can start"
         raise StackError(why_not() or f"{unbuilt}: run `make servers` first (minutes, once).")
     return ensure()
+
+
+def _is_built(recipe: Recipe) -> bool:
+    """Found, and not by an older recipe. What somebody put there by hand has no mark and is taken as it is."""
+    found_at = find(recipe.name)
+    if found_at is None:
+        return False
+    mark = _mark(found_at)
+    return not mark.exists() or mark.read_text() == _fingerprint(recipe)
+
+
+def _mark(program: Path) -> Path:
+    return program.with_name(f"{program.name}.recipe")
+
+
+def _fingerprint(recipe: Recipe) -> str:
+    """Change when the program would become another one."""
+    sources = (file.read_bytes() for file in (recipe.module / "go.mod", *sorted(recipe.module.glob("main.go"))))
+    text = b"\0".join((recipe.package.encode(), recipe.ldflags.encode(), *sources))
+    return hashlib.sha256(text).hexdigest()
 
 
 def _folders(environment: Mapping[str, str]) -> Iterable[Path]:
@@ -162,7 +183,7 @@ def _build_once(recipe: Recipe) -> None:
     folder = cache_folder(os.environ)
     folder.mkdir(parents=True, exist_ok=True)
     with _only_one_builder(folder):
-        if find(recipe.name) is None:
+        if not _is_built(recipe):
             _build(recipe, folder)
 
 
@@ -180,6 +201,7 @@ def _build(recipe: Recipe, folder: Path) -> None:
     try:
         with progress(f"building {recipe.name}"):
             _go_build(recipe, unfinished)
+        _mark(folder / recipe.name).write_text(_fingerprint(recipe))
         unfinished.rename(folder / recipe.name)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -20,12 +20,22 @@ def rabbitmq_answers(port: int) -> bool:
     return _ask(port, b"AMQP\x00\x00\x09\x01").startswith(b"\x01")
 
 
-def accepts(port: int) -> bool:
+def accepts(port: int, host: str = LOOPBACK) -> bool:
     """Whether anything listens there."""
     try:
-        socket.create_connection((LOOPBACK, port), TIMEOUT_SECONDS).close()
+        socket.create_connection((host, port), TIMEOUT_SECONDS).close()
     except OSError:
         return False
+    return True
+
+
+def accepts_unix(path: Path) -> bool:
+    """Whether anything listens on this socket; a file that a killed program left does not."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
     return True
 
 

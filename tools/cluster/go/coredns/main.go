@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	// The order in which a query passes them.
-	dnsserver.Directives = []string{"bind", "errors", "cache", "loadbalance", "template", "kubernetes"}
+	// The order in which a query passes them: the template answers what no other knows.
+	dnsserver.Directives = []string{"bind", "errors", "cache", "loadbalance", "kubernetes", "template"}
 	coremain.Run()
 }
