@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Locks requirements/dev.in and what the members ask for, with hashes: `lock.sh MEMBER…`.
-# Neither addresses nor hosts of an index get into the file: every machine uses the index it is set up for.
+# Locks, with hashes, what development needs (dev.txt), what each image needs (operator.txt, …) and what builds a
+# member (build.txt): `lock.sh MEMBER…`. The images' files follow dev.txt, so that what is tested is what is shipped.
+# Neither addresses nor hosts of an index get into a file: every machine uses the index it is set up for.
 set -euo pipefail
 
 scratch=$(mktemp -d)
@@ -9,16 +10,24 @@ python3 -m venv "$scratch/venv"
 "$scratch/venv/bin/pip" install --quiet uv
 
 own=()
-asked=()
 for member in "$@"; do
     case $member in
         missionctl) own+=(--no-emit-package "$member") ;;
         *) own+=(--no-emit-package "mission-$member") ;;
     esac
-    asked+=("$member/pyproject.toml")
 done
 
-"$scratch/venv/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-    --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
-    "${own[@]}" requirements/dev.in "${asked[@]}" --output-file requirements/dev.txt
-echo "requirements/dev.txt is locked; look at its diff, then run make setup."
+lock() { # NAME SOURCE…
+    local name=$1
+    shift
+    "$scratch/venv/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+        --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+        "${own[@]}" "$@" --output-file "requirements/$name.txt"
+}
+
+lock dev requirements/dev.in "${@/%//pyproject.toml}"
+lock build --constraint requirements/dev.txt requirements/build.in
+lock operator --constraint requirements/dev.txt {contracts,operator}/pyproject.toml
+lock commander --constraint requirements/dev.txt {contracts,broker,commander}/pyproject.toml
+lock soldier --constraint requirements/dev.txt {contracts,broker,soldier}/pyproject.toml
+echo "requirements/*.txt are locked; look at their diff, then run make setup."

@@ -41,6 +41,7 @@ def _config(digest: str, settings: Settings) -> dict[str, object]:
         "os": "linux",
         "config": asdict(settings),
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+        "history": [{"created_by": "tools.cluster"}],  # buildah builds on no image that does not tell its layers
     }
 
 

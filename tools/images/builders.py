@@ -1,0 +1,79 @@
+"""docker where a daemon answers, else buildah as root: both take the same Dockerfiles and give the same archives."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tools.images.errors import ImagesError
+from tools.stack import containers
+
+ROOT: Final = Path(__file__).parents[2]
+SERVICES: Final = ("operator", "commander", "soldier")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Builder:
+    """How one program builds an image and writes it to a file."""
+
+    name: str
+    build: tuple[str, ...]
+    prefix: str
+    """What a name without a registry means to a kubelet; docker adds it by itself."""
+    environment: Mapping[str, str]
+
+    def image(self, service: str, tag: str) -> str:
+        return f"{self.prefix}mission-{service}:{tag}"
+
+    def building(self, service: str, tag: str, revision: str, target: str | None) -> list[str]:
+        """Give the command that builds a service's image."""
+        arguments = [f"--build-arg=VERSION={tag}", f"--build-arg=REVISION={revision}"]
+        stage = [f"--target={target}"] if target else []
+        file = str(ROOT / service / "Dockerfile")
+        return [*self.build, *arguments, *stage, "--file", file, "--tag", self.image(service, tag), str(ROOT)]
+
+    def saving(self, image: str, archive: Path) -> list[str]:
+        """Give the command that writes an image to an archive that containerd and kind read."""
+        if self.name == "docker":
+            return ["docker", "save", "--output", str(archive), image]
+        return ["buildah", "push", "--quiet", image, f"docker-archive:{archive}:{image}"]
+
+
+DOCKER: Final = Builder(name="docker", build=("docker", "build", "--quiet"), prefix="", environment={})
+BUILDAH: Final = Builder(
+    name="buildah",
+    # As root without a daemon: no network of its own, and no container runtime.
+    build=("buildah", "build", "--quiet", "--layers", "--network=host"),
+    prefix="docker.io/library/",
+    environment={"BUILDAH_ISOLATION": "chroot"},
+)
+
+
+def find() -> Builder:
+    """Choose what this machine has."""
+    if containers.docker_answers():
+        return DOCKER
+    if shutil.which("buildah"):
+        return BUILDAH
+    raise ImagesError(
+        "no Docker daemon answers and buildah is not installed, so no image can be built here: start Docker, or run "
+        "`make cluster` as root, which installs buildah and makes the base images."
+    )
+
+
+def run(builder: Builder, command: Sequence[str], meaning: str) -> None:
+    """Run one of its commands to the end, or say what its failure means."""
+    done = subprocess.run(
+        command,
+        env={**os.environ, **builder.environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip()[-2000:]
+        raise ImagesError(f"`{' '.join(command[:2])} …` failed, so {meaning}. It said:\n{said}")
