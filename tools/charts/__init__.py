@@ -1,0 +1,1 @@
+"""Holds the chart and the kustomize manifests against helm's own linter and against Kubernetes' schemas."""
