@@ -3,10 +3,14 @@
 import hashlib
 import io
 import json
+import platform
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""What images call what the kernel calls otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,7 @@ def write(target: Path, *, name: str, layer: Path, settings: Settings) -> None:
 
 def _config(digest: str, settings: Settings) -> dict[str, object]:
     return {
-        "architecture": "amd64",
+        "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
         "os": "linux",
         "config": asdict(settings),
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},

@@ -33,11 +33,6 @@ class Layout:
         return self.folder / "cluster.lock"
 
     @property
-    def record(self) -> Path:
-        """Who runs."""
-        return self.folder / "running.json"
-
-    @property
     def progress(self) -> Path:
         """What the start says while it goes on."""
         return self.folder / "progress.log"

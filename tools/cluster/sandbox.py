@@ -4,14 +4,13 @@ Killing its first process ends everything inside, so a node ends the same way wh
 """
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from tools.cluster import inside
@@ -22,6 +21,7 @@ from tools.cluster.layout import Layout
 from tools.stack.process import is_alive
 
 ROOT = Path(__file__).parents[2]
+UNSHARE = "unshare"
 NAMESPACES = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 PATIENCE_SECONDS = 30.0
 POLL_SECONDS = 0.05
@@ -29,46 +29,44 @@ POLL_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Running:
-    """Which process is the node's outermost. The start time tells it from a later process with its number."""
+    """A node's outermost process. The start time tells it from a later process with its number."""
 
     pid: int
     started: str
 
 
 def running(layout: Layout) -> Running | None:
-    """Return the node that runs now."""
-    try:
-        record = Running(**json.loads(layout.record.read_text()))
-    except (OSError, ValueError, TypeError):
-        return None
-    return record if is_alive(record.pid) and _started(record.pid) == record.started else None
+    """Find the node by its command, which names its folder: no file can be lost or lie."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # processes end while one looks
+            words = (process / "cmdline").read_text(errors="replace").split("\0")
+            if words[0] == UNSHARE and str(layout.node) in words:
+                return Running(pid=int(process.name), started=_started(process))
+    return None
 
 
 def start(layout: Layout, addresses: Addresses, keeper: Sequence[str]) -> Running:
-    """Start the node's first process, plug in its cable, and write down who it is."""
+    """Start the node's first process, and plug in its cable."""
     with layout.progress.open("wb") as progress:
         process = subprocess.Popen(
-            ["unshare", *NAMESPACES, "--", *_first_process(layout, addresses), *keeper],
+            [UNSHARE, *NAMESPACES, "--", *_first_process(layout, addresses), *keeper],
             stdin=subprocess.DEVNULL,
             stdout=progress,
             stderr=progress,
             cwd=ROOT,
             start_new_session=True,
         )
-    record = Running(pid=process.pid, started=_started(process.pid) or "")
-    layout.record.write_text(json.dumps(asdict(record)))
     meaning = "its network namespace did not appear, so the node cannot be reached"
     _wait(lambda: _has_own_network(process.pid), f"The node's first process started and {meaning}")
     _plug_in(layout, addresses, process.pid)
-    return record
+    return Running(pid=process.pid, started=_started(Path(f"/proc/{process.pid}")))
 
 
 def end(layout: Layout) -> None:
     """End the node if it runs, and take back what a crash may have left."""
-    record = running(layout)
-    if record is not None:
-        _kill(record)
-    layout.record.unlink(missing_ok=True)
+    found = running(layout)
+    if found is not None:
+        _kill(found)
     layout.ready.unlink(missing_ok=True)
     _unplug(layout)
     _remove_cgroups(layout)
@@ -116,12 +114,12 @@ def _unplug(layout: Layout) -> None:
     run(["ip", "link", "delete", layout.link], meaning="an earlier node's link is still there")
 
 
-def _kill(record: Running) -> None:
-    inner = _children(record.pid)
+def _kill(node: Running) -> None:
+    inner = _children(node.pid)
     with contextlib.suppress(ProcessLookupError):
-        os.kill(record.pid, signal.SIGKILL)  # its child is killed with it, and with that the namespace
-    pids = [record.pid, *inner]
-    _wait(lambda: not any(map(is_alive, pids)), f"The node (process {record.pid}) was killed and does not end")
+        os.kill(node.pid, signal.SIGKILL)  # its child is killed with it, and with that the namespace
+    pids = [node.pid, *inner]
+    _wait(lambda: not any(map(is_alive, pids)), f"The node (process {node.pid}) was killed and does not end")
 
 
 def _children(pid: int) -> list[int]:
@@ -129,11 +127,9 @@ def _children(pid: int) -> list[int]:
     return [int(word) for word in told.split()]
 
 
-def _started(pid: int) -> str | None:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return None
+def _started(process: Path) -> str:
+    """The 22nd word; the second, the program's name, may have spaces in it."""
+    return (process / "stat").read_text().rpartition(")")[2].split()[19]
 
 
 def make_cgroups(layout: Layout) -> None:
