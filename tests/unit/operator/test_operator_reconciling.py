@@ -262,6 +262,24 @@ async def test_what_happened_unheard_is_written(desk: Desk) -> None:
     await until(lambda: desk.status()["state"] == "Completed", "the end is shown")
 
 
+async def test_what_is_said_of_an_object_before_the_first_look_at_it_waits_for_that_look(desk: Desk) -> None:
+    body = desk.cluster.put(a_mission(generation=3, status=a_status()))
+    desk.commander.missions[UID] = a_view(MissionState.IN_PROGRESS, 7, door=Door.CLUSTER)
+    desk.missions.take_view(desk.commander.missions[UID])
+    assert not len(desk.missions.writer), "whoever started just now does not know what the object shows"
+    desk.look(body)
+    await until(lambda: desk.status()["state"] == "InProgress", "the object shows it")
+    assert [status["observedGeneration"] for status in desk.cluster.statuses[NAME]] == [3]
+
+
+async def test_an_end_that_was_told_of_an_object_that_is_gone_is_acknowledged(desk: Desk) -> None:
+    desk.commander.missions[UID] = a_view(COMPLETED, 9, reason=Reason.COMPLETED, door=Door.CLUSTER)
+    desk.missions.take_view(desk.commander.missions[UID])
+    await desk.resync.compare()
+    await until(lambda: UID in desk.commander.acknowledged, "the record may be purged")
+    assert desk.missions.unseen() == ()
+
+
 async def test_a_live_mission_whose_object_nobody_ever_saw_is_cancelled(desk: Desk) -> None:
     desk.commander.missions[UID] = a_view(door=Door.CLUSTER)
     await desk.resync.compare()

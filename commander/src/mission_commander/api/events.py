@@ -59,7 +59,8 @@ def _filter(request: Request, claims: Claims) -> Callable[[Mission], bool]:
     def wanted(mission: Mission) -> bool:
         envelope = mission.envelope
         return (
-            (namespace is None or envelope.namespace == namespace)
+            not mission.acknowledged  # the operator's own note: what is shown of the mission stays as it is
+            and (namespace is None or envelope.namespace == namespace)
             and (door is None or envelope.door is door)
             and may_see(claims, mission)
         )

@@ -72,6 +72,7 @@ class MissionReconciler:
         self._clock = clock
         self._on_room = on_room
         self._left_out = False
+        self._unseen: dict[MissionId, MissionView] = {}
         self.index = Index()
         self.outbox = Outbox(commander, reachability, on_accepted=self._accepted, on_refused=self._refused)
         self._deeds = Deeds(reachability)
@@ -104,6 +105,8 @@ class MissionReconciler:
         known = self.index.see(observed)
         for action in decide(observed, known):
             self._apply(action, observed, body)
+        if view := self._unseen.pop(observed.mission_id, None):
+            self.take_view(view)
 
     def look_again(self, body: Mapping[str, Any]) -> None:
         """Look at an object as if for the first time: the Commander does not know what it was told about it."""
@@ -115,6 +118,7 @@ class MissionReconciler:
 
     def found_gone(self, mission_id: MissionId) -> None:
         """An object turned out to be gone; its deletion was not seen."""
+        self._unseen.pop(mission_id, None)
         known = self.index.mark_gone(mission_id)
         if known.is_final:
             self._acknowledger.offer(mission_id)
@@ -171,9 +175,16 @@ class MissionReconciler:
 
     # Views: from the Commander to objects.
 
+    def unseen(self) -> tuple[MissionId, ...]:
+        """Missions that the Commander spoke of, and whose objects were not looked at yet, if they exist."""
+        return tuple(self._unseen)
+
     def take_view(self, view: MissionView) -> None:
         """Take the Commander's word on a mission; an older one than what is shown changes nothing."""
         known = self.index.of(view.mission_id)
+        if known is UNKNOWN:
+            self._unseen[view.mission_id] = view  # an operator that just started: what the object shows comes first
+            return
         if known.is_gone:
             if view.state.is_final:
                 self._acknowledger.offer(view.mission_id)

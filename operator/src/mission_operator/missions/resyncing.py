@@ -116,11 +116,13 @@ class Resync:
     async def _cancel_the_orphans(self) -> None:
         # First the Commander, then the cluster: an object always exists before its mission does.
         alive = [one async for page in self._live() for one in page]
+        unseen = self._missions.unseen()
         listing = await self._objects.listing()
         for view in alive:
             if view.mission_id not in listing.uids and await self._is_gone(view):
                 self._missions.found_gone(view.mission_id)
-        for mission_id in self._missed_deletions(listing):
+        gone = (mission_id for mission_id in unseen if mission_id not in listing.uids)
+        for mission_id in (*gone, *self._missed_deletions(listing)):
             self._missions.found_gone(mission_id)
 
     async def _live(self) -> AsyncIterator[tuple[MissionView, ...]]:
