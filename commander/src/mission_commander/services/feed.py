@@ -133,6 +133,9 @@ class Feed:
                 yield batch
             position = end
         seen = self._count_up_to(position)
+        if seen is None:
+            yield None
+            seen = self._count
         while True:
             news = self._news
             fresh, seen = self._since(seen), self._count
@@ -162,13 +165,18 @@ class Feed:
             yield [Announced(e) for e in events if _order(e.id) <= end and wanted(e.mission)]
             position = _order(events[-1].id)
 
-    def _count_up_to(self, position: "Position") -> int:
+    def _count_up_to(self, position: "Position") -> int | None:
+        """How many events there were up to a place; None where the stream never was: nobody knows what came since.
+
+        Such an id is from before a wipe, or from another Commander that has heard more.
+        """
         newer = 0
         for announced in reversed(self._recent):
-            if _order(announced.id) <= position:
-                break
+            here = _order(announced.id)
+            if here <= position:
+                return self._count - newer if here == position else None
             newer += 1
-        return self._count - newer
+        return self._count - newer if position == _order(self._before_recent) else None
 
     def _since(self, seen: int) -> Sequence[Announced] | None:
         fresh = self._count - seen
