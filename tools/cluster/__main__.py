@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import os
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,8 @@ from tools.stack import StackError, containers
 
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a script's background job is born deaf to SIGINT
+        signal.signal(number, signal.default_int_handler)
     try:
         files = layout(options.name, os.environ)
         with _alone(files):

@@ -22,6 +22,7 @@ class Settings:
     Env: Sequence[str] = ()
     WorkingDir: str = "/"
     User: str = ""
+    Labels: Mapping[str, str] = field(default_factory=dict)
     ExposedPorts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 

@@ -5,10 +5,12 @@ chart that says `redis:8`, work with these as with the public ones. Two differen
 (install into a virtual environment), and Redis without a password listens to its own pod only, as Debian's does.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 from tools.cluster.archive import Settings
 
+RECIPE_LABEL = "missioncontrol.dev/recipe"
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -24,8 +26,21 @@ class BaseImage:
 
     @property
     def file(self) -> str:
-        """Name its archive."""
-        return self.name.rpartition("/")[2].replace(":", "-") + ".tar"
+        """Name its archive; another recipe gives another name."""
+        return f"{self.stem}-{self.recipe}.tar"
+
+    @property
+    def stem(self) -> str:
+        return self.name.rpartition("/")[2].replace(":", "-")
+
+    @property
+    def recipe(self) -> str:
+        """Change when the image would become another one."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {RECIPE_LABEL: self.recipe}
 
 
 def _as_999(user: str, *folders: str) -> str:

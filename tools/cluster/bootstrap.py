@@ -4,6 +4,7 @@ All of it happens in mount and process namespaces of its own, so an interrupted 
 """
 
 import contextlib
+import dataclasses
 import fcntl
 import shutil
 import tempfile
@@ -68,10 +69,18 @@ def _make(image: BaseImage, folder: Path) -> None:
         meaning = f"the image {image.name} cannot be made"
         run(["tar", "--numeric-owner", "-C", root, "-xpf", debian], meaning=meaning)
         install: list[str | Path] = [*ALONE, "sh", "-c", INSTALL, "install", root, image.script, *image.packages]
-        run(install, meaning=meaning, log=folder / f"{image.file}.log")
+        run(install, meaning=meaning, log=folder / f"{image.stem}.log")
         _trust_what_we_trust(root)
         _pack(root, layer, meaning)
-        archive.write(folder / image.file, name=image.name, layer=layer, settings=image.settings)
+        settings = dataclasses.replace(image.settings, Labels=image.labels)
+        archive.write(folder / image.file, name=image.name, layer=layer, settings=settings)
+    _remove_older(image, folder)
+
+
+def _remove_older(image: BaseImage, folder: Path) -> None:
+    for file in folder.glob(f"{image.stem}-*.tar"):
+        if file.name != image.file:
+            file.unlink()
 
 
 def _debian(folder: Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tools.cluster import bootstrap, loading, programs, sandbox
 from tools.cluster.addresses import choose, routed
-from tools.cluster.base_images import BASE_IMAGES
+from tools.cluster.base_images import BASE_IMAGES, RECIPE_LABEL
 from tools.cluster.commands import run
 from tools.cluster.errors import ClusterError
 from tools.cluster.inside import COVERED
@@ -82,7 +82,8 @@ def _tell_buildah(archives: list[Path]) -> None:
     """A Dockerfile's `FROM python:3.13-slim` then finds the base image here."""
     for image, file in zip(BASE_IMAGES, archives, strict=True):
         meaning = f"Dockerfiles cannot begin with {image.name}"
-        if not run(["buildah", "images", "--quiet", "--filter", f"reference={image.name}"], meaning=meaning).strip():
+        filters = [f"--filter=reference={image.name}", f"--filter=label={RECIPE_LABEL}={image.recipe}"]
+        if not run(["buildah", "images", "--quiet", *filters], meaning=meaning).strip():
             run(["buildah", "pull", "--quiet", f"docker-archive:{file}"], meaning=meaning)
 
 

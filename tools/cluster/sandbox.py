@@ -4,6 +4,7 @@ Killing its first process ends everything inside, so a node ends the same way wh
 """
 
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -141,7 +142,7 @@ def make_cgroups(layout: Layout) -> None:
 
 def _remove_cgroups(layout: Layout) -> None:
     for group in cgroups(layout):
-        _wait(lambda group=group: _is_removed(group), f"The control group {group} cannot be removed")  # type: ignore[misc]
+        _wait(functools.partial(_is_removed, group), f"The control group {group} cannot be removed")
 
 
 def _is_removed(group: Path) -> bool:
