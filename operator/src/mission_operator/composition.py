@@ -166,7 +166,9 @@ class Service:
             commander = await stack.enter_async_context(self._commander())
             await api.wait_served(frozenset({MISSION.plural, SOLDIER_POOL.plural}))
             lost = await stack.enter_async_context(leading(lambda: self._leadership(found)))
-            watcher = Watcher(found, namespace=settings.namespace, lease_name=settings.lease_name)
+            watcher = Watcher(
+                found, namespace=settings.namespace, lease_name=settings.lease_name, identity=settings.identity
+            )
             self._operator = Operator(settings, api, commander, watcher, self._clock)
             await _unless(lost, self._operator.run())
 

@@ -5,7 +5,7 @@ writers; a raw event that gets lost or fails is made up for by the next look at 
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import kopf
 from kubernetes.aio.client import Configuration
@@ -38,8 +38,9 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 class Watcher:
     """Calls back with each object of the served namespace, first and whenever it changes."""
 
-    def __init__(self, found: Configuration, *, namespace: str, lease_name: str) -> None:
+    def __init__(self, found: Configuration, *, namespace: str, lease_name: str, identity: str) -> None:
         self._configuration = found
+        self._identity = identity
         self._namespace = namespace
         self._lease_name = lease_name
         self._registry = kopf.OperatorRegistry()
@@ -69,6 +70,8 @@ class Watcher:
             settings=_settings(self._lease_name),
             namespaces=[self._namespace],
             standalone=True,
+            # Left alone, kopf asks for the user's name, which a container's user need not have.
+            identity=cast("Any", self._identity),
         )
 
     async def _login(self, **_: Any) -> kopf.ConnectionInfo:
