@@ -24,9 +24,9 @@ def a_mission(name: str, mission_type: str = "noop", **spec: Any) -> Object:
     }
 
 
-def noted(name: str, seconds: float = 60, **spec: Any) -> Object:
+def noted(name: str, seconds: float = 60, *, up_to: float = 0, **spec: Any) -> Object:
     """A mission that writes down what it does, and takes its time."""
-    payload = {"min_seconds": seconds, "max_seconds": seconds, "success_rate": 1}
+    payload = {"min_seconds": seconds, "max_seconds": max(seconds, up_to), "success_rate": 1}
     return a_mission(name, "noted", payload=payload, **spec)
 
 

@@ -39,7 +39,7 @@ class History:
         """Sequence and epoch of one object only grow, and a new status has a new sequence."""
         for name, statuses in self._seen.items():
             sequences = [one["sequence"] for one in statuses]
-            assert sequences == sorted(set(sequences)), f"{name}: {sequences}"
+            assert sequences == sorted(set(sequences)), f"{name}: {statuses}"
             epochs = [one.get("epoch", 0) for one in statuses]
             assert epochs == sorted(epochs), f"{name}: {epochs}"
 

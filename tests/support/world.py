@@ -108,9 +108,9 @@ class World:
     # Its life.
 
     @contextlib.contextmanager
-    def running(self, *, soldiers: int = 1) -> Iterator["World"]:
-        """Have everything serve while the block lasts."""
-        self.soldiers = [self.a_soldier() for _ in range(soldiers)]
+    def running(self, *, soldiers: int = 1, **settings: str) -> Iterator["World"]:
+        """Have everything serve while the block lasts; settings are the soldiers'."""
+        self.soldiers = [self.a_soldier(**settings) for _ in range(soldiers)]
         try:
             self._start(self.commander)
             if self.operator is None:
