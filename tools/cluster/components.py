@@ -147,6 +147,7 @@ def _kubelet(layout: Layout, addresses: Addresses, credentials: Credentials, set
         f"--cert-dir={layout.node / 'kubelet'}",
         f"--node-ip={addresses.node}",
         f"--hostname-override={layout.node_name}",
+        f"--containerd={layout.containerd_socket}",  # its statistics look elsewhere by default
         port=KUBELET_PORT,
     )
 
