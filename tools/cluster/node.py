@@ -1,5 +1,6 @@
 """A real single-node cluster on a Linux machine without Docker."""
 
+import fcntl
 import os
 import shutil
 import sys
@@ -55,10 +56,17 @@ def load(layout: Layout, archives: list[Path]) -> None:
 def _start(layout: Layout, archives: list[Path]) -> None:
     layout.node.mkdir(mode=0o755, parents=True)
     sandbox.make_cgroups(layout)
+    with (layout.folder.parent / "addresses.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the route is there, another start would choose the same block
+        started = _plugged_in(layout, archives)
+    _follow(layout, started)
+
+
+def _plugged_in(layout: Layout, archives: list[Path]) -> Running:
     addresses = choose(routed())
     keeper = (sys.executable, "-m", "tools.cluster.keeper", layout.name, str(addresses.block), *map(str, archives))
     print(f"Starting the node {layout.node_name} at {addresses.node}; its logs are in {layout.logs}.", flush=True)
-    _follow(layout, sandbox.start(layout, addresses, keeper))
+    return sandbox.start(layout, addresses, keeper)
 
 
 def _follow(layout: Layout, started: Running) -> None:
