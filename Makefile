@@ -28,8 +28,8 @@ lock: ## Lock again what requirements/dev.in and the members ask for
 	@bash tools/lock.sh $(MEMBERS)
 
 .PHONY: check
-check: setup ## Lint, formatting, types, layers, generated files
-	@$(MAKE) --keep-going lint types layers verify
+check: setup ## Lint, formatting, types, layers, generated files, chart
+	@$(MAKE) --keep-going lint types layers verify chart
 
 .PHONY: lint
 lint: setup
@@ -56,6 +56,14 @@ generate: setup ## Write the generated files (CRDs and the like) anew
 .PHONY: verify
 verify: setup ## Fail if a generated file is not what `make generate` writes
 	$(PYTHON) -m tools.generate --check
+
+.PHONY: chart
+chart: setup ## Lint the chart; hold it and the manifests against schemas (helm is built the first time)
+	@$(PYTHON) -m tools.charts
+
+.PHONY: images
+images: setup ## Build the three images, and load them into the cluster of `make cluster`
+	@$(PYTHON) -m tools.images
 
 .PHONY: servers
 servers: setup ## Install or build RabbitMQ, Redis and the API server where they are missing
