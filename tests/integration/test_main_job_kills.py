@@ -11,7 +11,7 @@ from support.mission_history import watched
 from support.operator_stage import Object
 from support.patience import until
 from support.rest_door import RestDoor
-from support.world import Servers, World, a_cluster, killed, started
+from support.world import Servers, World, a_cluster
 from tools.stack import KubeAccess, RabbitServer, RedisServer, Server
 from tools.stack.process import Process
 
@@ -73,8 +73,8 @@ async def test_killing_it_loses_nothing_and_completes_nothing_twice(
         ids = await cluster.apply(*missions)
         for victim in dying:
             await until_some_end(world, set(ids.values()))
-            await killed(victim)
-            await started(victim)
+            await world.kill(victim)
+            await world.start(victim)
         ended = await cluster.until_finished(ids, seconds=90)
         await history.until_it_shows(ended)
 
@@ -161,5 +161,5 @@ async def test_a_soldier_that_is_told_to_leave_repeats_nothing(world: World, res
     leaving = world.soldiers[0]
     async with two_hundred_running(world, rest) as ids:
         await world.leave(leaving)
-        await started(leaving)
+        await world.start(leaving)
     await assert_completed_once(world, set(ids), cut_off_at_most=0)

@@ -8,8 +8,9 @@ import os
 import secrets
 import signal
 import sys
+import threading
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ TESTS: Final = Path(__file__).parents[1]
 MANIFESTS: Final = TESTS.parent / "manifests"
 SCRIPTS: Final = Path(sys.executable).parent
 TAIL_LINES: Final = 40
+KUBELET_SECONDS: Final = 0.5
 LEAVE_SECONDS: Final = 25.0
 SLOTS: Final = 16
 
@@ -82,6 +84,7 @@ class World:
         self._numbers = itertools.count(1)
         self._port = free_port()
         self._notes = state / "notes"
+        self._life = threading.Lock()
         self.namespace = cluster.namespace if cluster else "default"
         self.commander = self._commander(times or {})
         self.soldiers: list[Process] = []
@@ -116,11 +119,46 @@ class World:
             if self.operator is None:
                 self.declare_pool("default")
             self._start(*self.processes)
-            yield self
+            with self._kubelet():
+                yield self
         finally:
             with ThreadPoolExecutor() as threads:
                 list(threads.map(Process.discard, self.processes))
             self._forget()
+
+    @contextlib.contextmanager
+    def _kubelet(self) -> Iterator[None]:
+        """Start the operator again when it ends by itself, as its Deployment does: without its Lease it must end."""
+        stop = threading.Event()
+
+        def watch(operator: Process) -> None:
+            while not stop.wait(KUBELET_SECONDS):
+                with self._life:
+                    if not operator.is_running:
+                        operator.stop()
+                        operator.start()
+
+        watching = [threading.Thread(target=watch, args=[self.operator])] if self.operator else []
+        for thread in watching:
+            thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for thread in watching:
+                thread.join()
+
+    async def kill(self, process: Process) -> None:
+        """SIGKILL, as a node that loses power does; `start` starts it again."""
+        await asyncio.to_thread(self._alone, process.kill)
+
+    async def start(self, process: Process) -> None:
+        """Start it, and return when it serves."""
+        await asyncio.to_thread(self._alone, process.start)
+
+    def _alone(self, deed: Callable[[], None]) -> None:
+        with self._life:
+            deed()
 
     @staticmethod
     def _start(*processes: Process) -> None:
@@ -138,6 +176,7 @@ class World:
         finally:
             self.soldiers.remove(soldier)
             soldier.discard()
+        assert_unsurprised(soldier)
 
     def _forget(self) -> None:
         """Leave nothing in a Redis that others use too."""
@@ -147,7 +186,8 @@ class World:
 
     def mend(self) -> None:
         """Start what a test left killed."""
-        self._start(*self.processes)
+        with self._life:
+            self._start(*self.processes)
 
     async def leave(self, soldier: Process) -> None:
         """Send SIGTERM and wait until the soldier has left of its own accord."""
@@ -158,8 +198,9 @@ class World:
     # How it went.
 
     def assert_well(self) -> None:
-        """Nothing crashed: every process lives, and no log holds a traceback."""
-        dead = [one.launch.name for one in self.processes if not one.is_running]
+        """Nothing crashed: every process lives, no log holds a traceback, and an operator ended for its Lease only."""
+        with self._life:
+            dead = [one.launch.name for one in self.processes if not one.is_running]
         assert not dead, f"these processes are no more: {dead}"
         for one in self.processes:
             said = one.launch.log.read_text(errors="replace")
@@ -270,14 +311,12 @@ _DEFAULT_POOL: Final = {
 }
 
 
-async def killed(process: Process) -> None:
-    """SIGKILL, as a node that loses power does."""
-    await asyncio.to_thread(process.kill)
-
-
-async def started(process: Process) -> None:
-    """Start it, and return when it serves."""
-    await asyncio.to_thread(process.start)
+def assert_unsurprised(process: Process) -> None:
+    """Its log holds no traceback; and an operator that stopped did so for want of its Lease."""
+    said = process.launch.log.read_text(errors="replace")
+    assert "Traceback" not in said, f"{process.launch.name}:\n{said[said.index('Traceback') :][:4000]}"
+    stops = [line for line in said.splitlines() if "the operator stops" in line]
+    assert all("LeaseLostError" in line for line in stops), stops
 
 
 def _answers(url: str) -> bool:
