@@ -35,7 +35,7 @@ class Restarting:
             if self._is_to_restart or self._is_to_end:  # told so while it was starting
                 self._running.terminate()
             code = self._running.wait()
-        return code
+        return code if code >= 0 else 128 - code  # as a shell tells which signal it was
 
     def told(self, number: int, _: FrameType | None) -> None:
         if number == signal.SIGHUP:
