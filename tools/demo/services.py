@@ -166,6 +166,7 @@ def operator(commander: Commander, kube: KubeAccess, state: Path, *, may_make_po
             "OPERATOR_CLIENT_SECRET": commander.operator_secret,
             "OPERATOR_NAMESPACE": NAMESPACE,
             "OPERATOR_DEFAULT_POOL_FILE": str(pool),
+            "OPERATOR_LEASE_SECONDS": "15",  # nobody competes for it, and nobody would start this operator again
             "OPERATOR_PROBE_HOST": LOOPBACK,
             "OPERATOR_PROBE_PORT": str(port),
         },

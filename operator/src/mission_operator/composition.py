@@ -183,6 +183,7 @@ class Service:
                 namespace=settings.namespace,
                 name=settings.lease_name,
                 identity=settings.identity,
+                lease_seconds=settings.lease_seconds,
             )
 
     def _commander(self) -> client.Connection:

@@ -18,9 +18,6 @@ from mission_operator.kube import Answer, KubeAwayError, leases_path
 _log: Final = structlog.get_logger()
 
 LEASE_SECONDS: Final = 3
-RENEW_SECONDS: Final = 1.0
-GIVE_UP_SECONDS: Final = 2.0
-"""Below the lease's length: whoever takes over finds us gone already."""
 _LOOK_SECONDS: Final = 0.5
 
 
@@ -47,6 +44,7 @@ class Leadership:
         namespace: str,
         name: str,
         identity: str,
+        lease_seconds: int = LEASE_SECONDS,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._sleep = sleep
@@ -56,6 +54,10 @@ class Leadership:
         self._path = leases_path(namespace, name)
         self._name = name
         self._identity = identity
+        self._lease_seconds = lease_seconds
+        self._renew_seconds = lease_seconds / 3
+        # Below the lease's length: whoever takes over finds us gone already.
+        self._give_up_seconds = lease_seconds * 2 / 3
         self._lease: dict[str, Any] = {}
         self._seen: tuple[str, str] | None = None
         self._seen_at = 0.0
@@ -74,12 +76,12 @@ class Leadership:
         """Renew the Lease until cancelled; LeaseLostError when that failed for too long."""
         renewed_at = self._clock.monotonic()
         while True:
-            await self._sleep(max(renewed_at + RENEW_SECONDS - self._clock.monotonic(), 0.1))
-            if await self._renew(renewed_at + GIVE_UP_SECONDS - self._clock.monotonic()):
+            await self._sleep(max(renewed_at + self._renew_seconds - self._clock.monotonic(), 0.1))
+            if await self._renew(renewed_at + self._give_up_seconds - self._clock.monotonic()):
                 renewed_at = self._clock.monotonic()
-            elif self._clock.monotonic() - renewed_at >= GIVE_UP_SECONDS:
+            elif self._clock.monotonic() - renewed_at >= self._give_up_seconds:
                 raise LeaseLostError(
-                    f"the Lease could not be renewed for {GIVE_UP_SECONDS:g} s: this operator stops, "
+                    f"the Lease could not be renewed for {self._give_up_seconds:g} s: this operator stops, "
                     "and whoever gets the Lease next goes on"
                 )
 
@@ -90,7 +92,7 @@ class Leadership:
 
     async def _try_to_acquire(self) -> bool:
         try:
-            answer = await self._api.request("GET", self._path, timeout_seconds=GIVE_UP_SECONDS)
+            answer = await self._api.request("GET", self._path, timeout_seconds=self._give_up_seconds)
         except KubeAwayError as error:
             _log.warning("the Lease cannot be read", why=str(error))
             return False
@@ -108,7 +110,7 @@ class Leadership:
         state = (spec.get("holderIdentity") or "", spec.get("renewTime") or "")
         if state != self._seen:
             self._seen, self._seen_at = state, self._clock.monotonic()
-        duration = spec.get("leaseDurationSeconds") or LEASE_SECONDS
+        duration = spec.get("leaseDurationSeconds") or self._lease_seconds
         return state[0] in {"", self._identity} or self._clock.monotonic() - self._seen_at >= duration
 
     def _holder(self) -> str:
@@ -129,25 +131,26 @@ class Leadership:
         return self._lease | {"spec": spec | self._held() | changes}
 
     def _held(self) -> dict[str, Any]:
-        return {"holderIdentity": self._identity, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": self._now()}
+        return {"holderIdentity": self._identity, "leaseDurationSeconds": self._lease_seconds, "renewTime": self._now()}
 
     async def _renew(self, timeout_seconds: float) -> bool:
         if timeout_seconds <= 0:
             return False
         return await self._put(
             self._lease | {"spec": self._lease.get("spec", {}) | self._held()},
-            timeout_seconds=min(timeout_seconds, RENEW_SECONDS),
+            timeout_seconds=min(timeout_seconds, self._renew_seconds),
         )
 
-    async def _put(self, lease: dict[str, Any], *, timeout_seconds: float = GIVE_UP_SECONDS) -> bool:
+    async def _put(self, lease: dict[str, Any], *, timeout_seconds: float | None = None) -> bool:
         return await self._send("PUT", self._path, lease, timeout_seconds=timeout_seconds)
 
     async def _send(
-        self, method: str, path: str, lease: dict[str, Any], *, timeout_seconds: float = GIVE_UP_SECONDS
+        self, method: str, path: str, lease: dict[str, Any], *, timeout_seconds: float | None = None
     ) -> bool:
         """Write the Lease as we know it; a version that somebody else changed since is refused."""
+        timeout = self._give_up_seconds if timeout_seconds is None else timeout_seconds
         try:
-            answer = await self._api.request(method, path, msgspec.json.encode(lease), timeout_seconds=timeout_seconds)
+            answer = await self._api.request(method, path, msgspec.json.encode(lease), timeout_seconds=timeout)
         except KubeAwayError:
             return False
         if answer.is_ok:
@@ -160,7 +163,7 @@ class Leadership:
     async def _look_after_conflict(self) -> None:
         """An answer of ours may have been lost: only another holder's name says that the Lease is lost."""
         try:
-            answer = await self._api.request("GET", self._path, timeout_seconds=RENEW_SECONDS)
+            answer = await self._api.request("GET", self._path, timeout_seconds=self._renew_seconds)
         except KubeAwayError:
             return
         if answer.is_ok and self._holder() == self._identity:

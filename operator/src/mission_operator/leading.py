@@ -10,7 +10,7 @@ from typing import Final
 from mission_operator.leadership import Leadership
 
 _MOST_SECONDS_TO_STOP: Final = 1.0
-"""Between giving the Lease up after 2 s and its end after 3 s."""
+"""Between giving the Lease up and its end, at the shortest Lease of 3 s."""
 _MOST_SECONDS_TO_RELEASE: Final = 1.5
 _EXIT_LEASE_LOST: Final = 1
 

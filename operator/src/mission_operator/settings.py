@@ -43,6 +43,13 @@ class OperatorSettings(BaseSettings):
     lease_name: str = Field(default="mission-operator", pattern=DNS_LABEL_PATTERN)
     """The Lease that the acting operator holds. Two installations in one namespace need two names."""
 
+    lease_seconds: int = Field(default=3, ge=3, le=60)
+    """How long the Lease lives without being renewed, which is how soon another operator takes over from a dead one.
+
+    It is renewed at each third of it, and given up after two thirds. Raise it where the API server is often slower
+    than that: an operator that cannot renew its Lease stops, and starts again.
+    """
+
     identity: str = Field(default_factory=_own_identity, min_length=1)
     """Who holds the Lease. Default: host name (in a cluster the pod's) and process id. Unique per process."""
 
