@@ -1,5 +1,6 @@
 """The outbox relay: a hand-out leaves it only when the broker has confirmed it, or nobody needs it any more."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -21,10 +22,16 @@ QUEUE = topology.orders_of("default", "default")
 
 
 @pytest.fixture(autouse=True)
-def quick_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SWEEP_SECONDS", 0.05)
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Sweeps come too late to help, except where a test is about them.
+    monkeypatch.setattr(module, "SWEEP_SECONDS", 60)
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(module, "AWAY_SECONDS", 0.05)
+
+
+@pytest.fixture
+def quick_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SWEEP_SECONDS", 0.05)
 
 
 @asynccontextmanager
@@ -109,6 +116,7 @@ async def test_a_deleted_queue_is_declared_again(stage: Stage) -> None:
     assert len(orders(stage)) == 1
 
 
+@pytest.mark.usefixtures("quick_sweeps")
 async def test_without_ledger_confirmed_orders_are_noted_later(stage: Stage) -> None:
     async with relaying(stage) as outbox:
         outbox.stop()
@@ -186,6 +194,7 @@ async def test_after_a_restart_what_was_purged_leaves_the_outbox_too(stage: Stag
         await settled(restarted, outbox)
 
 
+@pytest.mark.usefixtures("quick_sweeps")
 async def test_what_another_commander_handed_out_is_left_to_it_at_first(stage: Stage) -> None:
     other = stage.another()
     async with relaying(stage) as outbox, running(other.recorder.run):
@@ -195,14 +204,20 @@ async def test_what_another_commander_handed_out_is_left_to_it_at_first(stage: S
     assert [order.epoch for order in orders(stage)] == [mission.epoch]
 
 
-async def test_a_relay_that_starts_again_takes_up_what_was_in_flight(stage: Stage) -> None:
+async def test_a_relay_that_starts_again_takes_up_what_was_in_flight(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
     outbox = Outbox(stage.ledger, stage.broker, stage.memory)
     stage.recorder.on_hand_out(outbox.add)
     async with running(stage.recorder.run):
-        stage.broker.block()
-        async with running(outbox.run):
-            await stage.accept("m-1")
-        stage.broker.unblock()
+        with monkeypatch.context() as broken:
+            broken.setattr(stage.broker, "publish", never)
+            async with running(outbox.run):
+                await stage.accept("m-1")
+                await eventually(lambda: outbox._in_flight, "it is being published")
         async with running(outbox.run):
             await settled(stage, outbox)
 

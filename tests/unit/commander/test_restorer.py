@@ -211,6 +211,25 @@ async def test_what_only_one_of_two_commanders_knows_is_restored_by_maximum(stag
     assert stage.record(mission) == done
 
 
+async def test_what_another_commander_restores_at_the_same_moment_is_compared_anew(stage: Stage) -> None:
+    other = stage.another()
+    async with running(stage.recorder.run):
+        mission = await stage.accept("m-1")
+        await other.feed.load()
+        newer = await stage.claim(mission)
+    stage.store.wipe()
+    stage.ledger.gate.clear()
+    ours = asyncio.create_task(
+        Restorer(stage.ledger, stage.recorder, stage.memory, stage.garrison, stage.clock).restore()
+    )
+    await eventually(lambda: stage.ledger.under_way, "it is about to write the newer record")
+    await Restorer(other.ledger, other.recorder, other.memory, other.garrison, other.clock).restore()
+    assert stage.record(mission) == mission, "the other one was first, with the older record"
+    stage.ledger.gate.set()
+    await ours
+    assert stage.record(mission) == newer
+
+
 async def test_both_commanders_work_in_the_same_new_era(stage: Stage) -> None:
     other = stage.another()
     async with restoring(stage, other):

@@ -37,6 +37,19 @@ async def test_a_long_poll_ends_with_the_mission(api: Api, soldier: Soldier) -> 
     assert (await waiting)["state"] == "COMPLETED"
 
 
+async def test_a_long_poll_does_not_end_with_just_any_change(api: Api, soldier: Soldier) -> None:
+    mission = await api.submit()
+    waiting = asyncio.create_task(api.get(mission["mission_id"], wait="10s"))
+    await eventually(lambda: api.commander.ends._waiting, "it waits")
+    order = await soldier.next_order()
+    granted = await soldier.claim(order)
+    assert (await api.get(mission["mission_id"]))["state"] == "IN_PROGRESS"
+    await turns()
+    assert not waiting.done()
+    await soldier.report(order, granted)
+    assert (await waiting)["state"] == "COMPLETED"
+
+
 async def test_a_long_poll_ends_with_its_time(api: Api) -> None:
     mission = await api.submit()
     assert (await api.get(mission["mission_id"], wait="0.05"))["state"] == "QUEUED"
