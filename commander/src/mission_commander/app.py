@@ -10,7 +10,7 @@ from typing import Any, Final
 import structlog
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -132,6 +132,11 @@ def _answer_errors(app: FastAPI) -> None:
         answer.headers.update(error.headers or {})
         return answer
 
+    async def hung_up(_: Request, __: Exception) -> Response:
+        return Response(
+            status_code=499
+        )  # nobody reads it: the caller left, or was killed, in the middle of its request
+
     async def unexpected(request: Request, _: Exception) -> Response:
         structlog.get_logger("api").exception("a request failed", path=request.url.path)
         detail = "something went wrong on our side; the log has it under this request_id"
@@ -145,6 +150,7 @@ def _answer_errors(app: FastAPI) -> None:
         (ProblemError, known),
         (LedgerAwayError, ledger_away),
         (HTTPException, framework),
+        (ClientDisconnect, hung_up),
         (Exception, unexpected),
     ]
     for kind, handler in handlers:

@@ -264,6 +264,18 @@ async def test_a_quiet_watch_gives_a_sign_of_life(stage: Stage) -> None:
     assert not watcher.seen
 
 
+async def test_traffic_that_a_watch_does_not_want_is_quiet_too(stage: Stage) -> None:
+    async with running(stage.recorder.run, stage.feed.run):
+        watcher = watch(stage, wanted=lambda _: False, quiet=0.05)
+        number = 0
+        while watcher.quiet < 3:
+            await stage.accept(f"m-{(number := number + 1)}")
+            await asyncio.sleep(0.005)
+            assert number < 1_000, "no sign of life while others are busy"
+        await watcher.stop()
+    assert not watcher.seen
+
+
 async def test_the_text_of_an_event_is_a_servers_sent_event(stage: Stage) -> None:
     async with running(stage.recorder.run, stage.feed.run):
         watcher = watch(stage)

@@ -1,10 +1,12 @@
 """Every refusal over HTTP is problem+json, and its sentence says what to do."""
 
+import asyncio
 import json
 from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 from support.commander_api import SECRET, Api, Soldier
 
 from mission_commander.services.recorder import Recorder
@@ -436,3 +438,19 @@ async def test_a_fault_of_ours_is_told_with_its_request_id(api: Api, monkeypatch
     assert "ZeroDivisionError" not in answer.text
     assert json.loads(answer.text)["request_id"] == "mine-1"
     assert "log" in said
+
+
+async def test_a_caller_that_leaves_in_the_middle_of_its_request_is_no_fault_of_ours(api: Api) -> None:
+    authorization = (await api.client("anna")).headers["Authorization"]
+    address = httpx.URL(api.url)
+    head = f"POST /missions HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\nContent-Length: 100\r\n\r\n"
+    with capture_logs() as said:
+        _, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(head.encode() + b'{"type":')
+        await writer.drain()
+        await (await api.stranger()).get("/livez")  # by now the head was read, and its body is waited for
+        writer.close()
+        await writer.wait_closed()
+        mission = await api.submit()
+        await api.get(mission["mission_id"])
+    assert [line for line in said if line["log_level"] == "error"] == []

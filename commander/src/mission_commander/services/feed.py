@@ -136,6 +136,8 @@ class Feed:
         if seen is None:
             yield None
             seen = self._count
+        now = asyncio.get_running_loop().time
+        told_at = now()
         while True:
             news = self._news
             fresh, seen = self._since(seen), self._count
@@ -143,10 +145,12 @@ class Feed:
                 yield None
                 continue
             batch = [announced for announced in fresh if wanted(announced.mission)]
-            if batch:
+            # Traffic that this watcher does not want must not keep it from its sign of life either.
+            if batch or now() >= told_at + quiet_seconds:
                 yield batch
-            if news is self._news and not await happens(news, within_seconds=quiet_seconds):
-                yield ()
+                told_at = now()
+            if news is self._news:
+                await happens(news, within_seconds=told_at + quiet_seconds - now())
 
     async def _older(
         self, position: "Position", end: "Position", wanted: Callable[[Mission], bool]
