@@ -58,7 +58,7 @@ VICTIMS: dict[str, Victims] = {
     "operator": lambda world: [world.operator] if world.operator else [],
     "Commander": lambda world: [world.commander],
     "a soldier": lambda world: world.soldiers[:1],
-    "each in turn": lambda world: [*([world.operator] if world.operator else []), world.commander, world.soldiers[0]],
+    "each in turn": lambda world: [world.soldiers[0], world.commander, *([world.operator] if world.operator else [])],
 }
 
 
@@ -73,6 +73,8 @@ async def test_killing_it_loses_nothing_and_completes_nothing_twice(
         ids = await cluster.apply(*missions)
         for victim in dying:
             await until_some_end(world, set(ids.values()))
+            if victim in world.soldiers:
+                await until_it_runs_something(world, victim)
             await world.kill(victim)
             await world.start(victim)
         ended = await cluster.until_finished(ids, seconds=90)
@@ -93,6 +95,14 @@ async def until_some_end(world: World, ids: set[str]) -> None:
     before = len(ended_of(world, ids))
     await until(lambda: len(ended_of(world, ids)) > before, "some more missions end", seconds=40)
     assert len(ended_of(world, ids)) < len(ids), "the fault would come too late to prove anything"
+
+
+async def until_it_runs_something(world: World, soldier: Process) -> None:
+    def unfinished() -> int:
+        deeds = Counter(note.deed for note in world.notes if note.process == soldier.pid)
+        return deeds["began"] - deeds["ended"]
+
+    await until(lambda: unfinished() > 0, f"{soldier.launch.name} runs something")
 
 
 def ended_of(world: World, ids: set[str]) -> set[str]:

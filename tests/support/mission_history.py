@@ -2,16 +2,17 @@
 
 import asyncio
 import contextlib
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
 from support.operator_stage import Object, Objects
-from support.patience import until
 
 from mission_contracts.mission import TRANSITIONS, MissionState
 
+PATIENCE_SECONDS: Final = 20.0
 _ORDER: Final = {MissionState.QUEUED: 0, MissionState.IN_PROGRESS: 1}
 
 
@@ -20,6 +21,7 @@ class History:
 
     def __init__(self) -> None:
         self._seen: defaultdict[str, list[Object]] = defaultdict(list)
+        self.recording: asyncio.Task[None] | None = None
 
     def add(self, mission: Object) -> None:
         """Keep a version's status, if it has one that was not the last one's."""
@@ -33,7 +35,12 @@ class History:
         def behind() -> list[str]:
             return [name for name, one in missions.items() if one["status"] not in self._seen[name]]
 
-        await until(lambda: not behind(), "the watch shows what a list shows")
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while names := behind():
+            seen = {name: (missions[name]["status"], self._seen[name][-1:]) for name in names[:1]}
+            assert time.monotonic() < deadline, f"{len(names)} were not seen as they are, for example {seen}"
+            assert self.recording is None or not self.recording.done(), f"the watch ended: {self.recording}"
+            await asyncio.sleep(0.05)
 
     def assert_numbers_never_fall(self) -> None:
         """Sequence and epoch of one object only grow, and a new status has a new sequence."""
@@ -78,7 +85,7 @@ def _can_follow(before: MissionState, after: MissionState) -> bool:
 async def watched(objects: Objects) -> AsyncIterator[History]:
     """Record all Missions from now on; the watch must live until the block ends."""
     history = History()
-    task = asyncio.create_task(_record(objects, history))
+    task = history.recording = asyncio.create_task(_record(objects, history))
     try:
         yield history
         assert not task.done(), f"the watch ended early, so that the history has a gap: {task.exception()!r}"
