@@ -8,6 +8,7 @@ from typing import Any
 
 import both_doors
 import pytest
+from api_access import http
 
 Answers = dict[str, list[tuple[int, dict[str, Any]]]]
 
@@ -82,11 +83,11 @@ def _environment(url: str) -> dict[str, str]:
 
 
 def _rest(url: str) -> str:
-    return both_doors.through_rest(both_doors.http(), _environment(url))
+    return both_doors.through_rest(http(), _environment(url))
 
 
 def _kubernetes(url: str) -> str:
-    return both_doors.through_kubernetes(both_doors.http(url, token=lambda: "account"), _environment(url))
+    return both_doors.through_kubernetes(http(url, token=lambda: "account"), _environment(url))
 
 
 class TestRest:
@@ -148,7 +149,7 @@ class TestKubernetes:
 def test_patience_ends_with_what_was_said_last(door: Callable[[Answers], Door]) -> None:
     api = door({"GET /": [(403, {"message": "no"})]})
     with pytest.raises(both_doors.DoorError, match=r"it is shut within 0 s \(403: .*no.*\): look at its pod's log"):
-        both_doors.eventually("it is shut", lambda: both_doors.http(api.url)("GET", "/"), patience_seconds=0.1)
+        both_doors.eventually("it is shut", lambda: http(api.url)("GET", "/"), patience_seconds=0.1)
 
 
 def test_one_shut_door_fails_the_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,7 @@
-"""What an API server holds after install, upgrade and uninstall. No pod runs here: that is for the end-to-end tests."""
+"""What an API server holds after install, upgrade and uninstall.
+
+No pod runs here, so hooks are left out: those are for the end-to-end tests.
+"""
 
 import base64
 import os
@@ -62,7 +65,7 @@ def release(kube: stack.KubeAccess, kube_namespace: str) -> Iterator[Helm]:
         return done.stdout
 
     yield run
-    run("uninstall", "--ignore-not-found")
+    run("uninstall", "--no-hooks", "--ignore-not-found")
     kube.kubectl("delete", "secret", "-n", kube_namespace, "-l", OURS)
 
 
@@ -84,7 +87,7 @@ def test_generated_keys_survive_upgrades_and_even_the_release(
     assert len({made[name] for name in ("install-key", "client-secret", "user-client-secret")}) == 3
     release("upgrade", "--set", "commander.replicas=2")
     assert keys() == made
-    release("uninstall")
+    release("uninstall", "--no-hooks")
     release("install")
     assert keys() == made, "new passwords would not open what the volumes hold"
 
@@ -115,7 +118,7 @@ def test_crds_missions_and_keys_stay_and_everything_else_goes(
     }
     kube.kubectl("wait", "--for=condition=Established", "crd/missions.missioncontrol.dev", "--timeout=30s")
     kube.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(mission))
-    release("uninstall")
+    release("uninstall", "--no-hooks")
     kinds = "deployments,statefulsets,pods,services,serviceaccounts,configmaps,secrets,roles,rolebindings,missions"
     left = kube.kubectl("get", kinds, "-n", kube_namespace, "-o", "name").split()
     assert set(left) - {"configmap/kube-root-ca.crt", "serviceaccount/default"} == {

@@ -74,7 +74,7 @@ def test_only_who_talks_to_the_cluster_has_a_token(by_default: list[Manifest]) -
             for source in v.get("projected", {}).get("sources", ())
         )
     }
-    assert with_token == {"mission-control-operator", "mission-control-test"}
+    assert with_token == {"mission-control-operator", "mission-control-test", "mission-control-leaving"}
     assert all(pod["automountServiceAccountToken"] is False for _, pod in pods(by_default))
     accounts = [each for each in by_default if each["kind"] == "ServiceAccount"]
     assert all(account["automountServiceAccountToken"] is False for account in accounts)
@@ -208,6 +208,7 @@ def test_images_come_from_where_one_says() -> None:
         "mission-control-rabbitmq": "registry.example.com/team/rabbitmq:4-management",
         "mission-control-redis": "registry.example.com/team/redis:8",
         "mission-control-test": "registry.example.com/team/mission-operator:2.0",
+        "mission-control-leaving": "registry.example.com/team/mission-operator:2.0",
     }
 
 

@@ -16,8 +16,8 @@ _HELMS_OWN: Final = re.compile(
     r"^ *(app\.kubernetes\.io/(version|managed-by)|helm\.sh/chart|checksum/[a-z-]+): .*\n", re.MULTILINE
 )
 _NOTHING_LEFT: Final = re.compile(r"^( *)annotations:\n(?!\1 )", re.MULTILINE)
-_ELSEWHERE: Final = ("keys.yaml", "crds/", "tests/", "contradictions.yaml")
-"""Overlays bring keys of their own; CRDs and the policy are generated; tests are helm's."""
+_ELSEWHERE: Final = ("keys.yaml", "crds/", "tests/", "soldier/leaving.yaml", "contradictions.yaml")
+"""Overlays bring keys of their own; CRDs and the policy are generated; tests and hooks are helm's."""
 
 
 def files() -> Mapping[Path, str]:

@@ -106,6 +106,7 @@ RULES: Final[Mapping[str, Schema]] = {
     "service.type": _one_of("ClusterIP", "NodePort", "LoadBalancer"),
     "service.port": {"type": "integer", "minimum": 1, "maximum": 65535},
     "service.annotations": _STRINGS,
+    "leavingSeconds": {"type": "integer", "minimum": 0, "maximum": 86400},
     "defaultPool.name": _matching(DNS_LABEL_PATTERN),
     "defaultPool.spec": _pool_spec(),
     "plugins": _list(_matching("^[a-z][a-z0-9_]*$")),

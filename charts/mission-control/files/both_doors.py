@@ -1,27 +1,16 @@
-"""`helm test`: sends one mission through each door, and says how long it took to come back.
+"""`helm test`: sends one mission through each door, and says how long it took to come back."""
 
-It needs nothing but Python, so it runs in any of our images. What it is told is in the environment.
-"""
-
-import json
 import os
 import secrets
-import ssl
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
 
-ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+from api_access import Json, Send, http, kubernetes, readable
+
 PATIENCE_SECONDS = 120.0
 AGAIN_SECONDS = 0.2
 API = "/apis/missioncontrol.dev/v1alpha1/namespaces/{namespace}/missions"
-
-Json = dict[str, Any]
-Send = Callable[..., Json]
 
 
 class DoorError(Exception):
@@ -110,45 +99,13 @@ def eventually(shut: str, ask: Callable[[], Json | None], patience_seconds: floa
         try:
             answer = ask()
         except (OSError, ValueError) as error:
-            said = _readable(error)
+            said = readable(error)
         else:
             if answer is not None:
                 return answer
         if time.monotonic() > deadline:
             raise DoorError(f"{shut} within {patience_seconds:.0f} s ({said}): look at its pod's log")
         time.sleep(AGAIN_SECONDS)
-
-
-def _readable(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        return f"{error.code}: {error.read(500).decode(errors='replace')}"
-    return str(error)
-
-
-def http(base: str = "", token: Callable[[], str] | None = None, trust: ssl.SSLContext | None = None) -> Send:
-    """Give a function that sends JSON and reads JSON."""
-
-    def send(method: str, where: str, body: Json | None = None, headers: Mapping[str, str] | None = None) -> Json:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(base + where, data=data, method=method, headers=dict(headers or {}))
-        request.add_header("Content-Type", "application/json")
-        if token is not None:
-            request.add_header("Authorization", f"Bearer {token()}")
-        with urllib.request.urlopen(request, timeout=30, context=trust) as answer:
-            read: Json = json.load(answer)
-        return read
-
-    return send
-
-
-def kubernetes(environment: Mapping[str, str], account: Path = ACCOUNT) -> Send:
-    """Speak to the cluster as this pod's own account."""
-    host, port = environment["KUBERNETES_SERVICE_HOST"], environment["KUBERNETES_SERVICE_PORT"]
-    return http(
-        f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
-        token=lambda: (account / "token").read_text().strip(),
-        trust=ssl.create_default_context(cafile=str(account / "ca.crt")),
-    )
 
 
 if __name__ == "__main__":

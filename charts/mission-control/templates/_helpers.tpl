@@ -145,3 +145,101 @@ volumeClaimTemplates:
   emptyDir: {}
 {{- end }}
 {{- end }}
+
+{{/*
+A program of ours that runs as a hook, with an account of its own. It needs Python only, which the operator's image has.
+Takes (dict "root" $ "name" "hook" "file" "rules" "environment"); the last two are YAML.
+*/}}
+{{- define "mission-control.hook" -}}
+{{- $root := .root }}{{ $name := list .root .name }}
+{{- $everything := printf "helm.sh/hook: %s\nhelm.sh/hook-delete-policy: before-hook-creation,hook-succeeded" .hook }}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ include "mission-control.name" $name }}
+  labels: {{- include "mission-control.labels" $name | nindent 4 }}
+  annotations:
+    {{- $everything | nindent 4 }}
+    helm.sh/hook-weight: "-1"
+automountServiceAccountToken: false
+{{- with $root.Values.image.pullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ include "mission-control.name" $name }}
+  labels: {{- include "mission-control.labels" $name | nindent 4 }}
+  annotations:
+    {{- $everything | nindent 4 }}
+    helm.sh/hook-weight: "-1"
+rules:
+{{ .rules | trim }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ include "mission-control.name" $name }}
+  labels: {{- include "mission-control.labels" $name | nindent 4 }}
+  annotations:
+    {{- $everything | nindent 4 }}
+    helm.sh/hook-weight: "-1"
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: {{ include "mission-control.name" $name }}
+subjects:
+- kind: ServiceAccount
+  name: {{ include "mission-control.name" $name }}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ include "mission-control.name" $name }}
+  labels: {{- include "mission-control.labels" $name | nindent 4 }}
+  annotations:
+    {{- $everything | nindent 4 }}
+    helm.sh/hook-weight: "-1"
+data:
+  {{- range $file := list "api_access.py" .file }}
+  {{ $file }}: |
+    {{- $root.Files.Get (printf "files/%s" $file) | nindent 4 }}
+  {{- end }}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {{ include "mission-control.name" $name }}
+  labels: {{- include "mission-control.labels" $name | nindent 4 }}
+  annotations:
+    {{- $everything | nindent 4 }}
+    helm.sh/hook-weight: "0"
+    helm.sh/hook-output-log-policy: hook-succeeded,hook-failed
+spec:
+  restartPolicy: Never
+  serviceAccountName: {{ include "mission-control.name" $name }}
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  securityContext: {{- include "mission-control.podSecurity" 65532 | nindent 4 }}
+  containers:
+  - name: {{ .name }}
+    image: {{ include "mission-control.ourImage" (list $root $root.Values.operator.image) }}
+    imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+    command: [python, /programs/{{ .file }}]
+    env:
+    - {name: PYTHONPATH, value: /programs}
+    - {name: NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
+    {{- .environment | trim | nindent 4 }}
+    resources:
+      requests: {cpu: 50m, memory: 64Mi}
+      limits: {memory: 128Mi}
+    securityContext: {{- include "mission-control.containerSecurity" false | nindent 6 }}
+    volumeMounts:
+    - {{ include "mission-control.apiAccessMount" $root }}
+    - {name: programs, mountPath: /programs, readOnly: true}
+  volumes:
+  - {{- include "mission-control.apiAccessVolume" $root | nindent 4 }}
+  - name: programs
+    configMap: {name: {{ include "mission-control.name" $name }}}
+{{- end }}
