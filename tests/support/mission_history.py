@@ -98,5 +98,8 @@ async def _record(objects: Objects, history: History) -> None:
     listed = await objects.request("GET", objects.path("missions"))
     for mission in listed["items"]:
         history.add(mission)
-    async for event in objects.watch("missions", after=listed["metadata"]["resourceVersion"]):
-        history.add(event["object"])
+    version = listed["metadata"]["resourceVersion"]
+    while True:  # an API server may end a watch at any time; from where it ended nothing is missed
+        async for event in objects.watch("missions", after=version):
+            history.add(event["object"])
+            version = event["object"]["metadata"]["resourceVersion"]
