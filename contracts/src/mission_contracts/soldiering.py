@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from mission_contracts.envelope import Envelope
-from mission_contracts.mission import Epoch, Era, Instance, MissionId, Reason
+from mission_contracts.mission import Epoch, Era, Instance, MissionId
 
 
 class TypeInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -164,10 +164,3 @@ class HeartbeatAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """The ledger lacks these: list them with their envelopes in the next beat."""
     take_nothing: bool = False
     """Retire: take no more orders, finish what runs, then say idle."""
-
-
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Why something was refused, with the reason that goes into a condition."""
-
-    reason: Reason
-    message: str
