@@ -1,0 +1,62 @@
+"""How a mission moves: pure functions from a record, and what happened, to its next record.
+
+Nobody else makes a record of a mission that has one. A function that finds nothing to do gives None. Every move goes
+through `moves.moved`, which raises the sequence and holds the transition table.
+"""
+
+from mission_commander.domain.life.claims import Dropped, Granted, claim
+from mission_commander.domain.life.ends import (
+    DEADLINE_GRACE_SECONDS,
+    MAX_DEATHS,
+    cancel_overdue,
+    expire,
+    meet_deadline,
+    past_deadline,
+    release,
+    return_undelivered,
+)
+from mission_commander.domain.life.moves import IllegalMoveError, Moment
+from mission_commander.domain.life.placing import (
+    OPEN_FIELD,
+    Surroundings,
+    accept,
+    explain,
+    hand_out,
+    lift,
+    place,
+    wake,
+)
+from mission_commander.domain.life.reports import MAX_LATERS, Refused, backoff_bound, report
+from mission_commander.domain.life.wishes import acknowledge, cancel, resume, suspend
+
+__all__ = [
+    "DEADLINE_GRACE_SECONDS",
+    "MAX_DEATHS",
+    "MAX_LATERS",
+    "OPEN_FIELD",
+    "Dropped",
+    "Granted",
+    "IllegalMoveError",
+    "Moment",
+    "Refused",
+    "Surroundings",
+    "accept",
+    "acknowledge",
+    "backoff_bound",
+    "cancel",
+    "cancel_overdue",
+    "claim",
+    "expire",
+    "explain",
+    "hand_out",
+    "lift",
+    "meet_deadline",
+    "past_deadline",
+    "place",
+    "release",
+    "report",
+    "resume",
+    "return_undelivered",
+    "suspend",
+    "wake",
+]

@@ -1,0 +1,36 @@
+"""What becomes of an attempt that has ended: an entry in the mission's history, charged or not."""
+
+import msgspec
+
+from mission_commander.domain.life.moves import Moment
+from mission_commander.domain.record import KEPT_ATTEMPTS, Attempt, Mission
+from mission_contracts.mission import Failure
+
+
+def close(mission: Mission, ended_at: float, failure: Failure | None, message: str) -> Mission:
+    attempt = Attempt(
+        number=mission.attempt,
+        epoch=mission.epoch,
+        instance=mission.holder,
+        started_at=mission.started_at or ended_at,
+        ended_at=ended_at,
+        failure=failure,
+        message=message,
+    )
+    return msgspec.structs.replace(
+        mission,
+        attempts=(*mission.attempts, attempt)[-KEPT_ATTEMPTS:],
+        # Whoever may have killed its process runs alone next, and again when it killed its child.
+        solo=failure is Failure.PROCESS_DIED,
+    )
+
+
+def ended_at(mission: Mission, ran_seconds: float, moment: Moment) -> float:
+    """The end as the soldier measured it, so that a report that waited in its queue tells no longer duration."""
+    if mission.started_at is None:
+        return moment.now
+    return max(mission.started_at, min(moment.now, mission.started_at + ran_seconds))
+
+
+def uncharge(mission: Mission) -> Mission:
+    return msgspec.structs.replace(mission, attempt=max(0, mission.attempt - 1))

@@ -1,0 +1,83 @@
+"""Ends that no report brought: a grant never heard, a lease that ran out, an order undelivered, a deadline."""
+
+from typing import Final
+
+import msgspec
+
+from mission_commander.domain.life import attempts, moves
+from mission_commander.domain.life.moves import Moment
+from mission_commander.domain.life.placing import again, hand_out
+from mission_commander.domain.record import Mission, Phase
+from mission_contracts.mission import Epoch, Failure, MissionState, Reason
+
+MAX_DEATHS: Final = 10
+"""After this many lost leases a mission is taken for the cause, whatever else may have killed its soldiers."""
+DEADLINE_GRACE_SECONDS: Final = 10.0
+"""A running attempt ends itself at the deadline; the Commander steps in this much later."""
+
+
+def give_back(mission: Mission, moment: Moment) -> Mission:
+    ended = attempts.uncharge(attempts.close(mission, moment.now, None, "released"))
+    ended = msgspec.structs.replace(ended, solo=mission.solo)  # it proved nothing: a suspect stays one
+    if ended.cancel_requested_at is not None:
+        return moves.finish(ended, moment, MissionState.CANCELLED, Reason.CANCELLED, "cancelled while it ran")
+    return again(ended, moment, Reason.RELEASED, "given back by a soldier that leaves; it runs again")
+
+
+def release(mission: Mission, epoch: Epoch, moment: Moment) -> Mission | None:
+    """Take back a claim that its instance does not have in its hands: the answer that granted it was lost."""
+    if mission.phase is not Phase.CLAIMED or mission.epoch != epoch:
+        return None
+    return give_back(mission, moment)
+
+
+def expire(mission: Mission, epoch: Epoch, moment: Moment) -> Mission | None:
+    """End a claim whose lease ran out. It is not charged, but a suspect from now on."""
+    if mission.phase is not Phase.CLAIMED or mission.epoch != epoch:
+        return None
+    lost = f"soldier {mission.holder} was not heard of for a whole lease"
+    ended = attempts.uncharge(attempts.close(mission, moment.now, Failure.PROCESS_DIED, lost))
+    ended = msgspec.structs.replace(ended, deaths=mission.deaths + 1)
+    if ended.cancel_requested_at is not None:
+        return moves.finish(ended, moment, MissionState.CANCELLED, Reason.CANCELLED, "cancelled while it ran")
+    if ended.deaths >= MAX_DEATHS:
+        return moves.give_up(
+            ended, moment, Reason.ATTEMPTS_EXHAUSTED, f"{ended.deaths} soldiers died while they ran it"
+        )
+    return again(ended, moment, Reason.LEASE_LOST, f"{lost}; it runs again, alone in a process")
+
+
+def return_undelivered(mission: Mission, epoch: Epoch, moment: Moment) -> Mission | None:
+    """Hand out anew what the broker dead-lettered by its own count: nobody ran it."""
+    if mission.phase is not Phase.OUT or mission.epoch != epoch:
+        return None
+    return hand_out(mission, moment)
+
+
+def cancel_overdue(mission: Mission, moment: Moment, deadline_seconds: float) -> Mission | None:
+    """Close a cancelled claim whose soldier gave no answer in time; its late words are refused."""
+    asked = mission.cancel_requested_at
+    if mission.phase is not Phase.CLAIMED or asked is None or moment.now < asked + deadline_seconds:
+        return None
+    message = f"cancelled; its soldier gave no answer within {deadline_seconds:g} s"
+    ended = attempts.close(mission, moment.now, Failure.CANCELLED, message)
+    return moves.fence(moves.finish(ended, moment, MissionState.CANCELLED, Reason.CANCELLED, message), moment)
+
+
+def past_deadline(mission: Mission, moment: Moment) -> Mission:
+    """Fail it: its deadline has passed."""
+    message = f"not finished within {mission.envelope.deadline_seconds:g} s of its acceptance"
+    if mission.message:
+        message = f"{message}; last: {mission.message}"
+    failed = moves.finish(mission, moment, MissionState.FAILED, Reason.DEADLINE_EXCEEDED, message, dead_letter=True)
+    return moves.fence(failed, moment)
+
+
+def meet_deadline(mission: Mission, moment: Moment) -> Mission | None:
+    """Fail what is past its deadline; a running attempt has a little more time to end itself."""
+    runs = mission.phase is Phase.CLAIMED
+    grace = DEADLINE_GRACE_SECONDS if runs else 0.0
+    if mission.is_final or moment.now < mission.envelope.deadline_at + grace:
+        return None
+    ended = attempts.close(mission, moment.now, Failure.TIMED_OUT, "still running at the deadline") if runs else mission
+    return past_deadline(ended, moment)

@@ -1,0 +1,123 @@
+"""Where a mission goes that nobody runs: out to its pool, or into waiting with a reason."""
+
+from typing import Final
+
+import msgspec
+
+from mission_commander.domain.life import moves
+from mission_commander.domain.life.moves import Moment
+from mission_commander.domain.record import Mission, Phase
+from mission_contracts.envelope import Envelope
+from mission_contracts.mission import Epoch, MissionState, Reason, Sequence, next_number
+from mission_contracts.rest import Floor
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What a mission cannot know of itself when it looks for a place."""
+
+    pool_is_known: bool = True
+    lane_is_free: bool = True
+    handler_is_known: bool = True
+    """False when the pool has living soldiers and none of them handles the type."""
+
+
+OPEN_FIELD: Final = Surroundings()
+
+
+def accept(
+    envelope: Envelope, moment: Moment, around: Surroundings, *, suspended: bool = False, floor: Floor | None = None
+) -> Mission:
+    """Make the first record; its numbers lie above what its object shows already."""
+    mission = Mission(
+        envelope=envelope,
+        sequence=Sequence(floor.sequence if floor else 0),
+        epoch=Epoch(floor.epoch if floor else 0),
+        attempt=floor.attempt if floor else 0,
+        phase=Phase.WAITING,
+        suspended=suspended,
+        due_at=envelope.start_after,
+    )
+    return place(mission, moment, around, waiting_for=Reason.SCHEDULED)
+
+
+_ROLLED_BACK: Final = (Reason.RELEASED, "the ledger had lost its latest hand-out; it runs again")
+
+
+def lift(mission: Mission, floor: Floor, moment: Moment) -> Mission | None:
+    """Raise a record above what its object shows already: the ledger was rolled back, and nobody remembers the rest.
+
+    Where the lost history had handed it out later than this record knows, that hand-out is fenced by a new one.
+    """
+    if floor.sequence <= mission.sequence:
+        return None
+    above = msgspec.structs.replace(mission, sequence=Sequence(floor.sequence))
+    if mission.is_final or floor.epoch <= mission.epoch:
+        return moves.move(above, moment)
+    above = msgspec.structs.replace(above, epoch=Epoch(floor.epoch), attempt=max(mission.attempt, floor.attempt))
+    return moves.move(above, moment) if mission.phase is Phase.WAITING else again(above, moment, *_ROLLED_BACK)
+
+
+def place(mission: Mission, moment: Moment, around: Surroundings, *, waiting_for: Reason, message: str = "") -> Mission:
+    """Hand the mission out, or let it wait and say for what. `waiting_for` names the reason of its due time."""
+    if mission.suspended:
+        return moves.wait(mission, moment, Reason.SUSPENDED, "suspended: set spec.suspend to false to let it go on")
+    if mission.due_at is not None and mission.due_at > moment.now:
+        return moves.wait(mission, moment, waiting_for, message, due_at=mission.due_at)
+    if not around.pool_is_known:
+        pool = mission.envelope.pool
+        return moves.wait(
+            mission, moment, Reason.NO_POOL, f'there is no pool "{pool}" yet: create the SoldierPool to run it'
+        )
+    if not around.lane_is_free:
+        key = mission.envelope.ordering_key
+        return moves.wait(mission, moment, Reason.LANE_BUSY, f'an earlier mission of ordering key "{key}" comes first')
+    return hand_out(mission, moment, message=message)
+
+
+def hand_out(
+    mission: Mission, moment: Moment, *, reason: Reason = Reason.WAITING_FOR_SOLDIER, message: str = ""
+) -> Mission:
+    """Raise the epoch and send the mission to its pool."""
+    return moves.move(
+        mission,
+        moment,
+        phase=Phase.OUT,
+        state=MissionState.QUEUED,
+        reason=reason,
+        message=message,
+        epoch=Epoch(next_number(mission.epoch, moment.era)),
+        handed_out_at=moment.now,
+        due_at=None,
+        **moves.NO_CLAIM,
+    )
+
+
+def again(mission: Mission, moment: Moment, reason: Reason, message: str) -> Mission:
+    """Hand out again at once, unless it was suspended meanwhile."""
+    if mission.suspended:
+        return place(mission, moment, OPEN_FIELD, waiting_for=reason)
+    return hand_out(mission, moment, reason=reason, message=message)
+
+
+_KEEPS_ITS_MESSAGE: Final = frozenset({Reason.RETRY_BACKOFF})
+"""Why the last attempt failed stays readable until the next one starts."""
+
+
+def wake(mission: Mission, moment: Moment, around: Surroundings) -> Mission | None:
+    """Its time has come, or its pool has, or its lane is free."""
+    if mission.phase is not Phase.WAITING:
+        return None
+    if mission.due_at is not None and mission.due_at > moment.now:
+        return None
+    if mission.reason is Reason.NO_HANDLER and not around.handler_is_known:
+        return None
+    message = mission.message if mission.reason in _KEEPS_ITS_MESSAGE else ""
+    placed = place(mission, moment, around, waiting_for=mission.reason, message=message)
+    return None if (placed.phase, placed.reason) == (mission.phase, mission.reason) else placed
+
+
+def explain(mission: Mission, moment: Moment, reason: Reason, message: str) -> Mission | None:
+    """Say what a mission waits for that has been out for a while."""
+    if mission.phase is not Phase.OUT or mission.reason is reason:
+        return None
+    return moves.move(mission, moment, reason=reason, message=message)
