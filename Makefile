@@ -62,8 +62,8 @@ chart: setup ## Lint the chart; hold it and the manifests against schemas (helm 
 	@$(PYTHON) -m tools.charts
 
 .PHONY: images
-images: setup ## Build the three images, and load them into the cluster of `make cluster`
-	@$(PYTHON) -m tools.images
+images: setup ## Build the three images, and load them into the cluster of `make cluster` (CLUSTER names another)
+	@$(PYTHON) -m tools.images --cluster $(CLUSTER)
 
 .PHONY: servers
 servers: setup ## Install or build RabbitMQ, Redis and the API server where they are missing
@@ -74,9 +74,9 @@ up: setup ## Run the three real servers until Ctrl-C, and print their addresses
 	@$(PYTHON) -m tools.stack up
 
 .PHONY: test
-test: ## Everything: setup, check, test-unit, test-real, with times and what could not run
+test: ## Everything: setup, check, test-unit, test-real, test-e2e, with times and what could not run
 	@began=$$(date +%s); $(MAKE) setup; \
-	$(PYTHON) -m tools.test_run --setup-seconds $$(( $$(date +%s) - began )) check unit servers real
+	$(PYTHON) -m tools.test_run --setup-seconds $$(( $$(date +%s) - began )) check unit servers real e2e
 
 .PHONY: test-unit
 test-unit: setup ## Tests that need no server

@@ -1,7 +1,4 @@
-"""The cluster that all end-to-end tests run on: what it can do, and that it goes as it came.
-
-It is one of our own beside the developer's, made with `make cluster CLUSTER=smoke` where it does not run yet.
-"""
+"""The cluster that all end-to-end tests run on: what it can do, and that it goes as it came."""
 
 import contextlib
 import json
@@ -10,60 +7,26 @@ import secrets
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.nodes import FIRST_START_SECONDS, Node, make
 from support.patience import until
 from tools import cluster as clusters
-from tools.cluster import programs, sandbox
-from tools.stack import KubeAccess, StackError, binaries, containers
-
-NAME = "smoke"
-ROOT = Path(__file__).parents[2]
-FIRST_START_SECONDS = 1500
-"""Builds and base images included."""
+from tools.cluster import sandbox
+from tools.stack import StackError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(FIRST_START_SECONDS + 300)]
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """A cluster that runs, and what `make cluster` said."""
-
-    access: KubeAccess
-    printed: str
-
-    def kubectl(self, *arguments: str, stdin: str = "") -> str:
-        return self.access.kubectl(*arguments, stdin=stdin)
-
-
-@pytest.fixture(scope="session")
-def layout() -> clusters.Layout:
-    return clusters.layout(NAME, os.environ)
-
-
-@pytest.fixture(scope="session")
-def _ended_at_last(layout: clusters.Layout) -> Iterator[None]:
-    _unless(None if containers.docker_answers() else programs.why_no_node())
-    yield
-    make("cluster-down")
-
-
 @pytest.fixture
-def cluster(_ended_at_last: None, layout: clusters.Layout) -> Cluster:
+def cluster(a_node: Callable[[], Node]) -> Node:
     """Whatever an earlier test did to it, it serves."""
-    printed = make("cluster")
-    access = KubeAccess(
-        kubeconfig=Path(printed.splitlines()[-1].removeprefix("export KUBECONFIG=")),
-        kubectl_binary=binaries.required("kubectl"),
-        cache=layout.kubectl_cache,
-    )
-    return Cluster(access, printed)
+    return a_node()
 
 
 @pytest.fixture
-def namespace(cluster: Cluster) -> Iterator[str]:
+def namespace(cluster: Node) -> Iterator[str]:
     name = f"test-{secrets.token_hex(3)}"
     cluster.kubectl("create", "namespace", name)
     yield name
@@ -72,7 +35,7 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture
-def node(cluster: Cluster, layout: clusters.Layout) -> sandbox.Running:
+def node(cluster: Node, layout: clusters.Layout) -> sandbox.Running:
     """The node's outermost process, where it is a node of our own."""
     running = sandbox.running(layout)
     if running is None:
@@ -81,7 +44,7 @@ def node(cluster: Cluster, layout: clusters.Layout) -> sandbox.Running:
 
 
 class TestPods:
-    async def test_they_find_each_other_by_name_and_can_be_looked_into(self, cluster: Cluster, namespace: str) -> None:
+    async def test_they_find_each_other_by_name_and_can_be_looked_into(self, cluster: Node, namespace: str) -> None:
         kubectl = in_namespace(cluster, namespace)
         kubectl("apply", "-f", "-", stdin=manifests(a_web_server(), its_service()))
         kubectl("wait", "pod/web", "--for=condition=Ready", "--timeout=60s")
@@ -89,7 +52,7 @@ class TestPods:
         assert kubectl("exec", "web", "--", "python", "-c", ask.format(namespace)) == "200\n"
         await until(lambda: "GET / HTTP" in kubectl("logs", "web"), "the request was in the pod's log")
 
-    async def test_a_name_outside_is_refused_at_once(self, cluster: Cluster, namespace: str) -> None:
+    async def test_a_name_outside_is_refused_at_once(self, cluster: Node, namespace: str) -> None:
         kubectl = in_namespace(cluster, namespace)
         kubectl("apply", "-f", "-", stdin=manifests(a_web_server()))
         kubectl("wait", "pod/web", "--for=condition=Ready", "--timeout=60s")
@@ -98,9 +61,7 @@ class TestPods:
         )
         assert kubectl("exec", "web", "--", "python", "-c", resolve) == "-2\n"
 
-    def test_a_service_answers_on_this_machine_too(
-        self, cluster: Cluster, namespace: str, node: sandbox.Running
-    ) -> None:
+    def test_a_service_answers_on_this_machine_too(self, cluster: Node, namespace: str, node: sandbox.Running) -> None:
         kubectl = in_namespace(cluster, namespace)
         kubectl("apply", "-f", "-", stdin=manifests(a_web_server(), its_service()))
         kubectl("wait", "pod/web", "--for=condition=Ready", "--timeout=60s")
@@ -115,7 +76,7 @@ class TestPods:
 
 class TestVolumes:
     def test_a_job_of_user_999_writes_into_a_claim_under_restricted_pod_security(
-        self, cluster: Cluster, namespace: str
+        self, cluster: Node, namespace: str
     ) -> None:
         cluster.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
         kubectl = in_namespace(cluster, namespace)
@@ -123,7 +84,7 @@ class TestVolumes:
         kubectl("wait", "job/writer", "--for=condition=Complete", "--timeout=60s")
         assert kubectl("logs", "job/writer") == "999 wrote\n"
 
-    async def test_a_volume_goes_with_its_claim(self, cluster: Cluster, namespace: str) -> None:
+    async def test_a_volume_goes_with_its_claim(self, cluster: Node, namespace: str) -> None:
         kubectl = in_namespace(cluster, namespace)
         kubectl("apply", "-f", "-", stdin=manifests(a_claim()))
         kubectl("wait", "pvc/data", "--for=jsonpath={.status.phase}=Bound", "--timeout=30s")
@@ -133,18 +94,18 @@ class TestVolumes:
 
 
 class TestLifeCycle:
-    def test_the_node_is_ready_and_the_last_line_says_how_to_reach_it(self, cluster: Cluster) -> None:
+    def test_the_node_is_ready_and_the_last_line_says_how_to_reach_it(self, cluster: Node) -> None:
         assert cluster.printed.splitlines()[-1].startswith("export KUBECONFIG=")
         assert "condition met" in cluster.kubectl("wait", "nodes", "--all", "--for=condition=Ready", "--timeout=10s")
 
     def test_making_it_again_leaves_it_as_it_is(
-        self, cluster: Cluster, node: sandbox.Running, layout: clusters.Layout
+        self, cluster: Node, node: sandbox.Running, layout: clusters.Layout
     ) -> None:
         make("cluster")
         assert sandbox.running(layout) == node
 
     async def test_a_program_that_dies_is_started_again(
-        self, cluster: Cluster, node: sandbox.Running, layout: clusters.Layout
+        self, cluster: Node, node: sandbox.Running, layout: clusters.Layout
     ) -> None:
         before = schedulers(layout)
         assert len(before) == 1
@@ -152,7 +113,7 @@ class TestLifeCycle:
         await until(lambda: schedulers(layout) not in ([], before), "another scheduler ran", seconds=30)
 
     def test_after_a_kill_nothing_is_in_the_way_of_the_next_start(
-        self, cluster: Cluster, namespace: str, node: sandbox.Running, layout: clusters.Layout
+        self, cluster: Node, namespace: str, node: sandbox.Running, layout: clusters.Layout
     ) -> None:
         in_namespace(cluster, namespace)("apply", "-f", "-", stdin=manifests(a_web_server()))
         os.kill(node.pid, signal.SIGKILL)
@@ -161,7 +122,7 @@ class TestLifeCycle:
         assert namespace not in cluster.kubectl("get", "namespaces", "-o", "name")
 
     def test_down_leaves_no_process_mount_link_control_group_or_firewall_rule(
-        self, cluster: Cluster, namespace: str, node: sandbox.Running, layout: clusters.Layout
+        self, cluster: Node, namespace: str, node: sandbox.Running, layout: clusters.Layout
     ) -> None:
         kubectl = in_namespace(cluster, namespace)
         kubectl("apply", "-f", "-", stdin=manifests(a_web_server(), its_service()))
@@ -182,15 +143,7 @@ KEPT = {"containerd", "loaded.json", "cluster.lock", "progress.log"}
 """Images, which the next start would otherwise unpack again, and what the last start said."""
 
 
-def make(target: str) -> str:
-    done = subprocess.run(
-        ["make", "--silent", target, f"CLUSTER={NAME}"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"`make {target}` failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout
-
-
-def in_namespace(cluster: Cluster, namespace: str) -> Callable[..., str]:
+def in_namespace(cluster: Node, namespace: str) -> Callable[..., str]:
     def kubectl(*arguments: str, stdin: str = "") -> str:
         return cluster.kubectl("-n", namespace, *arguments, stdin=stdin)
 
@@ -270,11 +223,3 @@ def in_network(namespace: Path) -> list[int]:
             if (process / "ns/net").readlink() == namespace:
                 found.append(int(process.name))
     return found
-
-
-def _unless(reason: str | None) -> None:
-    if reason is None:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)

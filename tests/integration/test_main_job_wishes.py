@@ -186,7 +186,8 @@ async def test_the_pools_numbers_are_true(world: World, cluster: ClusterDoor) ->
         "Deployed": ("True", "Deployed"),
         "Ready": ("False", "SoldiersStarting"),
     }
-    states = {name: (await cluster.status(name))["state"] for name in names}
+    shown = [await cluster.until(name, lambda status: "state" in status, "shows a state") for name in names]
+    states = dict(zip(names, (status["state"] for status in shown), strict=True))
     waiting = [name for name, state in states.items() if state == "Queued"]
     assert len(waiting) == 4, states
     told = await cluster.until_it_is(waiting[0], "Queued", "PoolAtMax")

@@ -5,10 +5,9 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from support.operator_stage import Object, Objects
-from support.world import Cluster
 
 from mission_contracts.resources import API_VERSION
 
@@ -53,10 +52,16 @@ def is_finished(mission: Object) -> bool:
     return "status" in mission and bool(conditions_of(mission["status"])["Finished"]["status"] == "True")
 
 
+class Administrated(Protocol):
+    """A namespace in which kubectl can be run as the administrator."""
+
+    def kubectl(self, *arguments: str, stdin: str = "") -> str: ...
+
+
 class ClusterDoor:
     """One namespace of one cluster."""
 
-    def __init__(self, cluster: Cluster, objects: Objects) -> None:
+    def __init__(self, cluster: Administrated, objects: Objects) -> None:
         self._cluster = cluster
         self.objects = objects
 

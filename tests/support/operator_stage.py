@@ -8,6 +8,7 @@ import os
 import signal
 import ssl
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -108,6 +109,7 @@ class Objects:
 
 _GROUPS = {
     "deployments": "apis/apps/v1",
+    "jobs": "apis/batch/v1",
     "leases": "apis/coordination.k8s.io/v1",
     "events": "apis/events.k8s.io/v1",
 }
@@ -118,14 +120,20 @@ async def objects_in(kube: KubeAccess, namespace: str) -> AsyncIterator[Objects]
     """Speak to the API server while the context is open."""
     config = json.loads(kube.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
     cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-    tls = _tls(cluster)
-    headers = {"Authorization": f"Bearer {user['token']}"}
+    tls = _tls(cluster, user)
+    headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls), headers=headers) as session:
         yield Objects(session, cluster["server"], namespace)
 
 
-def _tls(cluster: Object) -> ssl.SSLContext:
-    return ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+def _tls(cluster: Object, user: Object) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+    if "client-certificate-data" in user:
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(base64.b64decode(user["client-certificate-data"]) + base64.b64decode(user["client-key-data"]))
+            file.flush()
+            context.load_cert_chain(file.name)
+    return context
 
 
 class RunningOperator:

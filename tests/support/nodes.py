@@ -1,0 +1,58 @@
+"""A whole Kubernetes of the tests' own, beside the developer's: made with `make cluster` under a name of its own."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tools import cluster as clusters
+from tools.stack import KubeAccess, binaries
+
+NAME: Final = "smoke"
+ROOT: Final = Path(__file__).parents[2]
+FIRST_START_SECONDS: Final = 1500
+"""Builds and base images included."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A cluster that runs, and what `make cluster` said."""
+
+    access: KubeAccess
+    printed: str
+
+    def kubectl(self, *arguments: str, stdin: str = "") -> str:
+        return self.access.kubectl(*arguments, stdin=stdin)
+
+
+def start(layout: clusters.Layout) -> Node:
+    """Make the cluster, or find it running."""
+    printed = make("cluster")
+    access = KubeAccess(
+        kubeconfig=Path(printed.splitlines()[-1].removeprefix("export KUBECONFIG=")),
+        kubectl_binary=binaries.required("kubectl"),
+        cache=layout.kubectl_cache,
+    )
+    return Node(access, printed)
+
+
+def make(target: str) -> str:
+    """Run a target of the Makefile on the tests' cluster; gives what it printed."""
+    return run("make", "--silent", target, f"CLUSTER={NAME}")
+
+
+def run(*command: str, environment: Mapping[str, str] | None = None, stdin: str = "") -> str:
+    """Run a command of the README from the repository's root; gives what it printed, fails with what it said."""
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        input=stdin,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"`{' '.join(command)}` failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
