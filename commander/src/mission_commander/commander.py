@@ -13,12 +13,14 @@ from mission_commander.domain.life import Surroundings
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.ports import Ledger, LedgerAwayError
 from mission_commander.services.claims import Claims
+from mission_commander.services.counting import QueueCounts
 from mission_commander.services.eras import Restorer, open_era
 from mission_commander.services.explaining import Explainer
 from mission_commander.services.feed import Feed
 from mission_commander.services.garrison import Garrison
 from mission_commander.services.heartbeats import Heartbeats
 from mission_commander.services.outbox import Outbox
+from mission_commander.services.pool_news import PoolNews
 from mission_commander.services.pooling import Pools
 from mission_commander.services.purging import Purger
 from mission_commander.services.reaping import Reaper
@@ -74,6 +76,7 @@ class Commander:
             tombstones,
             secrets,
             known_types=lambda envelope: self.garrison.types_of((envelope.namespace, envelope.pool)),
+            is_paused=self.garrison.is_paused,
             count=self._counter("claims"),
         )
         self.heartbeats = Heartbeats(self.garrison, self.memory, self.recorder, ledger, secrets, clock)
@@ -85,7 +88,18 @@ class Commander:
             self.around,
             cancel_deadline_seconds=settings.cancel_deadline_seconds,
         )
-        self.pools = Pools(self.garrison, broker, self.memory, self.recorder, timer, clock)
+        counts = QueueCounts(self.garrison, broker, clock)
+        self.pools = Pools(
+            self.garrison,
+            broker,
+            self.memory,
+            self.recorder,
+            timer,
+            clock,
+            counts=counts,
+            is_current=lambda: not self.vitals.ledger_is_away,
+        )
+        self.pool_news = PoolNews(self.memory, self.pools.view_of, clock)
         reaper = Reaper(self.recorder, self.memory, self.garrison, broker, clock, lease_seconds=settings.lease_seconds)
         reporter = Reporter(
             self.recorder, broker, secrets, rejects, on_marker=reaper.take_marker, count=self._counter("reports")
@@ -97,6 +111,7 @@ class Commander:
             self.outbox.run,
             self.feed.run,
             self.pools.run,
+            counts.run,
             timer.run,
             reporter.run,
             reaper.run,

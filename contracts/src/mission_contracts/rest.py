@@ -12,6 +12,7 @@
     PUT  /pools/{namespace}/{name} PoolDeclaration       → 200 PoolView        (operator)
     DELETE /pools/{namespace}/{name}                     → 204                 (operator)
     GET  /pools                                          → 200 {"pools": [PoolView]}
+    GET  /pools/events                                   → SSE; event `pool` with a PoolView when work comes to a pool
     POST /token                    TokenRequest          → 200 TokenAnswer
 
 Every refusal is a `Problem` (problem+json). Batches, lookups and acknowledgements take at most 1,000 items.
@@ -174,7 +175,13 @@ class SoldierView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     pod: str = ""
     slots: int
     busy: int
+    """Missions in its hands: by the ledger, or by its newest beat, whichever says more."""
     taking: bool
+    """False once it was told to take nothing and has stopped, until it was told otherwise and has begun again."""
+    unclaimed: int = 0
+    """Orders that wait in it for their claim."""
+    beat: int = 0
+    """The number of its newest beat, which `taking` and `unclaimed` are from; 0 before the first."""
 
 
 class PoolView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -192,6 +199,11 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     types: tuple[str, ...] = ()
     oldest_queued_seconds: float | None = None
     due_within_minute: int = 0
+    """Missions whose time comes within a minute, or has come; not those that are suspended."""
+    in_broker: int | None = None
+    """Orders that wait in the pool's queues by the broker's own count; None while it cannot be asked."""
+    is_current: bool = True
+    """False while the ledger is away: these are the numbers from before, and nothing may be concluded from them."""
 
 
 class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ import base64
 
 import msgspec
 import pytest
-from support.commander_stage import RETENTION_SECONDS, SOLDIER, Stage, running
+from support.commander_stage import RETENTION_SECONDS, SOLDIER, Stage, a_pool, running
 
 from mission_commander.domain import life
 from mission_commander.domain.record import Mission, Phase
@@ -25,6 +25,7 @@ def claims(stage: Stage) -> Claims:
         Tombstones(stage.ledger, stage.clock, retention_seconds=RETENTION_SECONDS),
         stage.secrets,
         known_types=lambda _: ["noop"],
+        is_paused=stage.garrison.is_paused,
         count=stage.count,
     )
 
@@ -193,3 +194,32 @@ async def test_a_slow_second_soldier_cannot_rebuild_what_was_rebuilt(stage: Stag
         await claims.answer_all(SOLDIER, [claim])
         [answer] = await claims.answer_all(Instance("soldier-2"), [claim])
     assert answer.drop is DropReason.SPENT
+
+
+async def test_a_paused_pools_order_waits_in_its_soldier_and_costs_no_write(stage: Stage, claims: Claims) -> None:
+    async with running(stage.recorder.run):
+        mission = await stage.accept("m-1")
+        await stage.garrison.declare(a_pool(paused=True))
+        [answer] = await claims.answer_all(SOLDIER, [claim_of(mission)])
+        assert (answer.verdict, answer.wait_ms) == (Verdict.WAIT, 1_000)
+        assert stage.record(mission) == mission
+        await stage.garrison.declare(a_pool())
+        [answer] = await claims.answer_all(SOLDIER, [claim_of(mission)])
+        assert answer.verdict is Verdict.RUN
+
+
+async def test_what_runs_goes_on_in_a_paused_pool(stage: Stage, claims: Claims) -> None:
+    async with running(stage.recorder.run):
+        mission = await stage.accept("m-1")
+        granted = await claims.answer_all(SOLDIER, [claim_of(mission)])
+        await stage.garrison.declare(a_pool(paused=True))
+        assert await claims.answer_all(SOLDIER, [claim_of(mission)]) == granted, "a lost answer is given again"
+
+
+async def test_what_is_over_is_dropped_although_the_pool_is_paused(stage: Stage, claims: Claims) -> None:
+    async with running(stage.recorder.run):
+        mission = await stage.accept("m-1")
+        await stage.cancel(mission)
+        await stage.garrison.declare(a_pool(paused=True))
+        [answer] = await claims.answer_all(SOLDIER, [claim_of(mission)])
+        assert answer.drop is DropReason.CANCELLED

@@ -99,3 +99,14 @@ def test_moving_a_moment_over_and_over_is_bounded_too() -> None:
 
 def test_a_mission_without_pool_is_looked_at_by_its_deadline() -> None:
     assert look_at(accepted(life.Surroundings(pool_is_known=False)), CANCEL_DEADLINE) == START + DAY
+
+
+def test_what_comes_until_a_moment_is_found_without_being_taken_out() -> None:
+    index = DueIndex()
+    for number in range(50):
+        index.arm(MissionId(f"m-{number}"), float(number))
+    index.arm(MissionId("m-3"), 99.0)
+    index.arm(MissionId("m-4"), None)
+    assert sorted(index.until(5.0)) == ["m-0", "m-1", "m-2", "m-5"]
+    assert index.pop(0.0) == ["m-0"]
+    assert sorted(index.until(5.0)) == ["m-1", "m-2", "m-5"]

@@ -1,6 +1,7 @@
 """Why does it wait? Missions that wait for a soldier longer than a moment are told, truthfully and boundedly."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from support.commander_stage import SOLDIER, Stage, a_beat, a_pool, a_soldier, eventually, running, turns
@@ -44,6 +45,36 @@ async def test_a_soldier_that_retires_counts_for_nothing(stage: Stage, explainer
     await stage.garrison.register(a_soldier())
     await stage.garrison.beat(SOLDIER, a_beat(1, taking=False))
     assert explainer.why(POOL)[0] is Reason.POOL_SCALING_UP
+
+
+@pytest.mark.parametrize(
+    ("declared", "taking", "reason", "says"),
+    [
+        pytest.param({"replicas": 3, "max_replicas": 3}, 1, Reason.POOL_SCALING_UP, "1 of 3", id="others are starting"),
+        pytest.param({"replicas": 0, "max_replicas": 3}, 0, Reason.POOL_SCALING_UP, "no soldier", id="about to wake"),
+        pytest.param({"replicas": 1, "max_replicas": 1}, 1, Reason.POOL_AT_MAX, "no more", id="as many as may be"),
+        pytest.param({"replicas": 0, "max_replicas": 0}, 0, Reason.POOL_AT_MAX, "pinned", id="pinned to none"),
+        pytest.param(
+            {"replicas": 1, "max_replicas": 3}, 1, Reason.WAITING_FOR_SOLDIER, "enough", id="more are not worth it"
+        ),
+    ],
+)
+async def test_what_the_pool_says_of_itself(
+    stage: Stage, explainer: Explainer, declared: dict[str, Any], taking: int, reason: Reason, says: str
+) -> None:
+    await stage.garrison.declare(a_pool(**declared))
+    for number in range(taking):
+        await stage.garrison.register(a_soldier(f"soldier-{number}"))
+    found, message = explainer.why(POOL)
+    assert found is reason
+    assert says in message
+
+
+async def test_an_order_whose_pool_was_deleted_waits_for_a_pool(stage: Stage, explainer: Explainer) -> None:
+    mission = await stage.accept("m-1")
+    await stage.garrison.remove(POOL)
+    stage.clock.turn(PATIENCE_SECONDS + 1)
+    await eventually(lambda: stage.record(mission).reason is Reason.NO_POOL, "it is told")
 
 
 async def test_a_paused_pool_says_so(stage: Stage, explainer: Explainer) -> None:

@@ -14,14 +14,17 @@ from support.commander_stage import (
     running,
 )
 
+from mission_broker.port import Message
 from mission_commander.domain import life
 from mission_commander.domain.life import Surroundings
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services import pooling
+from mission_commander.services.counting import BELIEVED_SECONDS, QueueCounts
 from mission_commander.services.pooling import Pools
 from mission_commander.services.recorder import Command, Decision
 from mission_commander.services.timing import Timer
+from mission_commander.services.vitals import Vitals
 from mission_contracts import topology
 from mission_contracts.mission import Reason
 from mission_contracts.rest import PoolDeclaration, SoldierView
@@ -36,12 +39,31 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def pools(stage: Stage) -> AsyncIterator[Pools]:
+def vitals(stage: Stage) -> Vitals:
+    return Vitals(stage.ledger, stage.broker)
+
+
+@pytest.fixture
+def counts(stage: Stage) -> QueueCounts:
+    return QueueCounts(stage.garrison, stage.broker, stage.clock)
+
+
+@pytest.fixture
+async def pools(stage: Stage, counts: QueueCounts, vitals: Vitals) -> AsyncIterator[Pools]:
     timer = Timer(
         stage.recorder, stage.memory, stage.clock, stage.around, cancel_deadline_seconds=CANCEL_DEADLINE_SECONDS
     )
     async with running(stage.recorder.run):
-        yield Pools(stage.garrison, stage.broker, stage.memory, stage.recorder, timer, stage.clock)
+        yield Pools(
+            stage.garrison,
+            stage.broker,
+            stage.memory,
+            stage.recorder,
+            timer,
+            stage.clock,
+            counts=counts,
+            is_current=lambda: not vitals.ledger_is_away,
+        )
 
 
 async def waiting_for_pool(stage: Stage, mission_id: str = "m-1") -> Mission:
@@ -138,8 +160,51 @@ async def test_the_numbers_are_those_of_the_missions(stage: Stage, pools: Pools)
     assert view.oldest_queued_seconds == 2
     assert view.types == ("noop", "resize")
     assert view.paused
-    assert view.soldiers == (SoldierView(instance=SOLDIER, pod="pod-7", slots=8, busy=1, taking=False),)
+    assert view.soldiers == (SoldierView(instance=SOLDIER, pod="pod-7", slots=8, busy=1, taking=False, beat=1),)
     assert pools.views() == [view]
+
+
+async def test_a_suspended_mission_is_due_for_nobody(stage: Stage, pools: Pools) -> None:
+    soon = stage.clock.now() + 30
+    await stage.accept("held", start_after=soon, suspended=True)
+    await stage.accept("due", start_after=soon)
+    assert (await pools.declare("default", "default", PLAIN)).due_within_minute == 1
+
+
+async def test_what_a_soldier_says_it_holds_counts_although_the_ledger_has_lost_it(stage: Stage, pools: Pools) -> None:
+    async with running((elsewhere := Stage()).recorder.run):
+        forgotten = await elsewhere.accept("m-1")
+    await stage.garrison.register(a_soldier())
+    await stage.garrison.beat(SOLDIER, a_beat(3, forgotten, unclaimed=[forgotten]))
+    (soldier,) = (await pools.declare("default", "default", PLAIN)).soldiers
+    assert (soldier.busy, soldier.unclaimed, soldier.beat) == (1, 1, 3)
+
+
+async def test_the_brokers_own_count_is_shown_while_it_is_known(
+    stage: Stage, pools: Pools, counts: QueueCounts
+) -> None:
+    await pools.declare("default", "default", PLAIN)
+    assert pools.views()[0].in_broker is None, "nobody has counted yet"
+    high, normal = topology.queues_of("default", "default")
+    for queue in (high, normal, normal):
+        await stage.broker.publish([Message(exchange=queue.bound_to, key=queue.key, body=b"{}")])
+    await counts.look()
+    assert pools.views()[0].in_broker == 3
+    stage.clock.turn(BELIEVED_SECONDS + 1)
+    assert pools.views()[0].in_broker is None, "it is too old to be believed"
+    await counts.look()
+    stage.broker.cut()
+    await counts.look()
+    assert pools.views()[0].in_broker is None, "the broker cannot be asked"
+
+
+async def test_numbers_say_when_the_ledger_behind_them_is_away(stage: Stage, pools: Pools, vitals: Vitals) -> None:
+    await pools.declare("default", "default", PLAIN)
+    await vitals.look()
+    assert pools.views()[0].is_current
+    stage.ledger.cut()
+    await vitals.look()
+    assert not pools.views()[0].is_current
 
 
 @pytest.mark.parametrize("how_many", [1, 3])

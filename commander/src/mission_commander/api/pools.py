@@ -1,17 +1,25 @@
 """The routes of pools."""
 
+from collections.abc import AsyncIterator
+from typing import Final
+
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from mission_commander.api import bodies
 from mission_commander.api.answers import ProblemError, json_answer
 from mission_commander.api.doors import PEOPLE, Doors, path_of
+from mission_commander.services.pool_news import PoolNews
 from mission_contracts.names import is_dns_label
 from mission_contracts.rest import PoolDeclaration
 from mission_contracts.tokens import Role
 
+QUIET_SECONDS: Final = 5.0
+"""A comment is sent after so long without news, so that a watcher can tell quiet from dead."""
+
+_STILL_HERE: Final = b": still here\n\n"
 _declaration = msgspec.json.Decoder(PoolDeclaration)
 
 
@@ -34,11 +42,25 @@ def routes(doors: Doors) -> list[Route]:
         doors.gate.admit(request, *PEOPLE)
         return json_answer({"pools": doors.loaded().pools.views()})
 
+    async def events(request: Request) -> Response:
+        doors.gate.admit(request, *PEOPLE)
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        return StreamingResponse(_texts(doors.loaded().pool_news), media_type="text/event-stream", headers=headers)
+
     return [
         Route("/pools", show, methods=["GET"]),
+        Route("/pools/events", events, methods=["GET"]),
         Route("/pools/{namespace}/{name}", declare, methods=["PUT"]),
         Route("/pools/{namespace}/{name}", remove, methods=["DELETE"]),
     ]
+
+
+async def _texts(news: PoolNews) -> AsyncIterator[bytes]:
+    with news.watching() as watch:
+        yield _STILL_HERE  # only now: whoever has read this misses nothing of what follows
+        async for views in watch.views(quiet_seconds=QUIET_SECONDS):
+            told = [b"event: pool\ndata: %b\n\n" % msgspec.json.encode(view) for view in views]
+            yield b"".join(told) or _STILL_HERE
 
 
 def _key(request: Request) -> tuple[str, str]:

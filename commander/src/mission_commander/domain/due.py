@@ -59,6 +59,20 @@ class DueIndex:
             self._drop_stale()
         return due
 
+    def until(self, moment: float) -> list[MissionId]:
+        """The missions whose moment comes by then, in no order. Costs no more than there are of them."""
+        found: list[MissionId] = []
+        unseen = [0] if self._heap else []
+        while unseen:
+            place = unseen.pop()
+            at, mission_id = self._heap[place]
+            if at > moment:
+                continue  # and so are all below it
+            if self._armed.get(mission_id) == at:
+                found.append(mission_id)
+            unseen.extend(below for below in (2 * place + 1, 2 * place + 2) if below < len(self._heap))
+        return found
+
     def __len__(self) -> int:
         return len(self._armed)
 

@@ -125,6 +125,10 @@ class MissionMemory:
         """The missions whose moment has come; what does not move by it has to be put back."""
         return self._due.pop(now, limit=limit)
 
+    def due_until(self, moment: float) -> Iterable[Mission]:
+        """The missions that time alone may move by then."""
+        return [self._missions[mission_id] for mission_id in dict.fromkeys(self._due.until(moment))]
+
     def look_again_unless_armed(self, mission_id: MissionId, at: float) -> None:
         """Look at a mission then, if it did not move and so has no moment of its own any more."""
         mission = self._missions.get(mission_id)

@@ -5,6 +5,7 @@ from typing import Final
 
 from mission_commander.domain import life
 from mission_commander.domain.life import Dropped, Granted, Moment
+from mission_commander.domain.memory import PoolKey, pool_of
 from mission_commander.domain.record import Mission
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services import rebuilding
@@ -21,6 +22,8 @@ WAIT_MS: Final = 250
 """How soon a soldier asks again when the ledger could not answer."""
 
 _WAIT: Final = ClaimAnswer(verdict=Verdict.WAIT, wait_ms=WAIT_MS)
+_PAUSED: Final = ClaimAnswer(verdict=Verdict.WAIT, wait_ms=1_000)
+"""Its pool is paused: the order stays where it is, and costs nothing but this question."""
 _BROKEN: Final = ClaimAnswer(verdict=Verdict.WAIT, wait_ms=5_000)
 """A defect of ours on one mission: its order stays where it is, and its neighbours go on."""
 _TELL: Final = ClaimAnswer(verdict=Verdict.TELL)
@@ -36,12 +39,14 @@ class Claims:
         secrets: ClaimSecrets,
         *,
         known_types: Callable[[Envelope], Sequence[str]],
+        is_paused: Callable[[PoolKey], bool],
         count: Callable[[str], None],
     ) -> None:
         self._recorder = recorder
         self._tombstones = tombstones
         self._secrets = secrets
         self._known_types = known_types
+        self._is_paused = is_paused
         self._count = count
 
     async def answer_all(self, instance: m.Instance, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
@@ -68,6 +73,9 @@ class Claims:
             decided = life.claim(
                 mission, claim.epoch, instance, moment, has_handler=claim.has_handler, known_types=known
             )
+            starts = isinstance(decided, Granted) and decided.mission is not None
+            if starts and self._is_paused(pool_of(mission)):
+                return Decision(_PAUSED)
             return Decision(self._worded(decided, claim, instance), decided.mission, payload)
 
         return Command(claim.mission_id, decide)

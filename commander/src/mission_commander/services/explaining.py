@@ -7,7 +7,7 @@ from typing import Final
 from mission_commander.domain.life import Moment, explain
 from mission_commander.domain.memory import MissionMemory, PoolKey
 from mission_commander.domain.record import Mission, Phase
-from mission_commander.ports import LedgerAwayError
+from mission_commander.ports import LedgerAwayError, PoolRecord
 from mission_commander.services.garrison import Garrison
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_contracts.clock import Clock
@@ -54,13 +54,27 @@ class Explainer:
         """What missions of a pool wait for that could run now."""
         _, name = pool
         record = self._garrison.pool(pool)
-        if record is not None and record.paused:
+        if record is None:
+            # Handed out before its pool was deleted: the order waits in the queue for a pool of this name.
+            return Reason.NO_POOL, f'there is no pool "{name}" any more: create the SoldierPool to run it'
+        if record.paused:
             return Reason.SUSPENDED, f'pool "{name}" is paused: set spec.paused of the SoldierPool to false'
-        soldiers = [seen for seen in self._garrison.soldiers_of(pool) if seen.is_taking]
-        if not soldiers:
-            return Reason.POOL_SCALING_UP, f'pool "{name}" has no soldier that takes missions yet'
-        slots = sum(seen.registration.concurrency for seen in soldiers)
-        return Reason.POOL_AT_MAX, f'all {slots} slots of pool "{name}" are in use by {len(soldiers)} soldier(s)'
+        taking = [seen.registration.concurrency for seen in self._garrison.soldiers_of(pool) if seen.is_taking]
+        return _why_no_slot(record, soldiers=len(taking), slots=sum(taking))
+
+
+def _why_no_slot(pool: PoolRecord, *, soldiers: int, slots: int) -> tuple[Reason, str]:
+    name, wanted, most = pool.name, pool.replicas, pool.max_replicas
+    if most == 0:
+        return Reason.POOL_AT_MAX, f'pool "{name}" is pinned to no soldier: raise or remove spec.replicas'
+    if wanted and soldiers < wanted:
+        return Reason.POOL_SCALING_UP, f'{soldiers} of {wanted} soldiers of pool "{name}" take missions yet'
+    if not soldiers:
+        return Reason.POOL_SCALING_UP, f'pool "{name}" has no soldier that takes missions yet'
+    in_use = f'all {slots} slots of pool "{name}" are in use by {soldiers} soldier(s)'
+    if wanted is not None and most is not None and wanted < most:
+        return Reason.WAITING_FOR_SOLDIER, f"{in_use}; its autoscaler holds that to be enough"
+    return Reason.POOL_AT_MAX, f"{in_use}, and there will be no more"
 
 
 def _tell(waiting: Mission, reason: Reason, message: str) -> Command[None]:

@@ -33,6 +33,14 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     def is_taking(self) -> bool:
         return self.beat.taking if self.beat else True
 
+    @property
+    def unclaimed(self) -> int:
+        return len(self.beat.unclaimed) if self.beat else 0
+
+    @property
+    def beats(self) -> int:
+        return self.beat.beat if self.beat else 0
+
 
 class Garrison:
     """Pools and soldiers in memory, refreshed from the ledger so that every replica sees the same."""
@@ -58,6 +66,10 @@ class Garrison:
 
     def pool(self, key: PoolKey) -> PoolRecord | None:
         return self._pools.get(key)
+
+    def is_paused(self, key: PoolKey) -> bool:
+        pool = self._pools.get(key)
+        return pool is not None and pool.paused
 
     async def declare(self, pool: PoolRecord) -> bool:
         """Save a pool; True when it is new here."""

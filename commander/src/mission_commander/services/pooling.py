@@ -1,14 +1,16 @@
 """Pools as the operator declares them: their queues exist before anything looks, and waiting missions go on."""
 
 import asyncio
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Mapping
 
 import structlog
 
 from mission_broker.port import Broker, BrokerAwayError
-from mission_commander.domain.memory import MissionMemory, PoolKey
-from mission_commander.domain.record import Mission, Phase
+from mission_commander.domain.memory import MissionMemory, PoolKey, pool_of
+from mission_commander.domain.record import Phase
 from mission_commander.ports import LedgerAwayError, PoolRecord
+from mission_commander.services.counting import QueueCounts
 from mission_commander.services.garrison import Garrison, Seen
 from mission_commander.services.recorder import Recorder
 from mission_commander.services.timing import Timer
@@ -25,7 +27,16 @@ class Pools:
     """Declares pools and shows their numbers."""
 
     def __init__(
-        self, garrison: Garrison, broker: Broker, memory: MissionMemory, recorder: Recorder, timer: Timer, clock: Clock
+        self,
+        garrison: Garrison,
+        broker: Broker,
+        memory: MissionMemory,
+        recorder: Recorder,
+        timer: Timer,
+        clock: Clock,
+        *,
+        counts: QueueCounts,
+        is_current: Callable[[], bool],
     ) -> None:
         self._garrison = garrison
         self._broker = broker
@@ -33,6 +44,8 @@ class Pools:
         self._recorder = recorder
         self._timer = timer
         self._clock = clock
+        self._counts = counts
+        self._is_current = is_current
         self._log = structlog.get_logger("pools")
 
     async def declare(self, namespace: str, name: str, declared: PoolDeclaration) -> PoolView:
@@ -92,10 +105,28 @@ class Pools:
     # Showing.
 
     def views(self) -> list[PoolView]:
-        return [self.view(pool) for pool in self._garrison.pools()]
+        due = self._due()
+        return [self._view(pool, due) for pool in self._garrison.pools()]
 
     def view(self, pool: PoolRecord) -> PoolView:
         """A pool's numbers, from memory."""
+        return self._view(pool, self._due())
+
+    def view_of(self, key: PoolKey) -> PoolView | None:
+        """The numbers of a pool, if it is declared."""
+        pool = self._garrison.pool(key)
+        return None if pool is None else self.view(pool)
+
+    def _due(self) -> Mapping[PoolKey, int]:
+        """How many missions of each pool wait for a moment that is near: one walk, whatever else waits for later."""
+        soon = self._memory.due_until(self._clock.now() + MINUTE_SECONDS)
+        return Counter(
+            pool_of(mission)
+            for mission in soon
+            if mission.phase is Phase.WAITING and mission.due_at is not None and not mission.suspended
+        )
+
+    def _view(self, pool: PoolRecord, due: Mapping[PoolKey, int]) -> PoolView:
         key, now = (pool.namespace, pool.name), self._clock.now()
         oldest = self._memory.oldest(key, Phase.OUT)
         return PoolView(
@@ -108,19 +139,23 @@ class Pools:
             soldiers=tuple(_view(seen, self._busy(seen)) for seen in self._garrison.soldiers_of(key)),
             types=tuple(self._garrison.types_of(key)),
             oldest_queued_seconds=max(0.0, now - oldest.handed_out_at) if oldest and oldest.handed_out_at else None,
-            due_within_minute=_due_before(self._memory.in_phase(key, Phase.WAITING), now + MINUTE_SECONDS),
+            due_within_minute=due.get(key, 0),
+            in_broker=self._counts.of(key),
+            is_current=self._is_current(),
         )
 
     def _busy(self, seen: Seen) -> int:
-        return sum(1 for _ in self._memory.held_by(seen.registration.instance))
+        return max(seen.busy, sum(1 for _ in self._memory.held_by(seen.registration.instance)))
 
 
 def _view(seen: Seen, busy: int) -> SoldierView:
     asked = seen.registration
     return SoldierView(
-        instance=asked.instance, pod=asked.pod, slots=asked.concurrency, busy=busy, taking=seen.is_taking
+        instance=asked.instance,
+        pod=asked.pod,
+        slots=asked.concurrency,
+        busy=busy,
+        taking=seen.is_taking,
+        unclaimed=seen.unclaimed,
+        beat=seen.beats,
     )
-
-
-def _due_before(waiting: Iterable[Mission], moment: float) -> int:
-    return sum(1 for mission in waiting if mission.due_at is not None and mission.due_at <= moment)
