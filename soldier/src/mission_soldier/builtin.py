@@ -67,8 +67,10 @@ def _chance(seed: int | None, attempt: int) -> random.Random:
 
 async def _pretend(ctx: Context, seconds: float, steps: int, *, tells: bool) -> None:
     for step in range(1, steps + 1):
+        # Not asyncio.wait_for: before Python 3.12 it swallows a cancellation that arrives together with the event.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ctx.cancelled.wait(), seconds / steps)
+            async with asyncio.timeout(seconds / steps):
+                await ctx.cancelled.wait()
         ctx.cancelled.raise_if_set()
         if tells:
             ctx.progress(100 * step / steps, f"step {step} of {steps}")
