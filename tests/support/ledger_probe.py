@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import msgspec
 import redis
 
-from mission_commander.adapters.memory_ledger import MemoryLedger, MemoryStore
+from mission_commander.adapters.memory_ledger import MemoryData, MemoryLedger, MemoryStore
 from mission_commander.adapters.redis_ledger import RedisLedger, RedisSettings, connect
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import Change, Committed, Conflict, Event, Ledger, LedgerAwayError
@@ -118,6 +118,14 @@ class Stage(Protocol):
         """Lose everything, as FLUSHALL does."""
         ...
 
+    async def backup(self) -> Any:
+        """A copy of everything, for `roll_back`."""
+        ...
+
+    async def roll_back(self, backup: Any) -> None:
+        """Go back to an earlier moment, as a failover to a stale replica does."""
+        ...
+
 
 class MemoryStage:
     def __init__(self) -> None:
@@ -128,6 +136,13 @@ class MemoryStage:
 
     async def wipe(self) -> None:
         self.store.wipe()
+
+    async def backup(self) -> MemoryData:
+        return self.store.backup()
+
+    async def roll_back(self, backup: Any) -> None:
+        await asyncio.sleep(0.002)  # event ids are times: no real rollback is done within their millisecond
+        self.store.roll_back(backup)
 
 
 class RedisStage:
@@ -147,6 +162,14 @@ class RedisStage:
 
     async def wipe(self) -> None:
         await self.command("FLUSHDB")
+
+    async def backup(self) -> dict[bytes, bytes]:
+        return {key: await self.command("DUMP", key) for key in await self.command("KEYS", "*")}
+
+    async def roll_back(self, backup: Any) -> None:
+        await self.wipe()
+        for key, value in backup.items():
+            await self.command("RESTORE", key, 0, value)
 
     async def command(self, *words: str | int) -> Any:
         """Say something to Redis as an administrator."""

@@ -6,7 +6,7 @@ script serves every transition, and several Commanders may decide at once: the l
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -21,6 +21,10 @@ class LedgerAwayError(Exception):
 
 class EraChangedError(Exception):
     """The ledger's era is not the one this Commander works in: it was wiped or rolled back. Nothing was written."""
+
+
+class RolledBackError(EraChangedError):
+    """The era is the same, but the ledger lacks an event that this Commander saw. Nothing was written."""
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -46,6 +50,9 @@ class Change(msgspec.Struct, frozen=True):
 
 EventId = str
 """`<milliseconds>-<n>`, growing: a Redis stream id."""
+
+NO_EVENT: Final[EventId] = "0-0"
+"""Before the first event."""
 
 
 class Committed(msgspec.Struct, frozen=True):
@@ -120,20 +127,30 @@ class Ledger(Protocol):
 
     async def durability(self) -> Durability: ...
 
+    async def touch(self) -> None:
+        """Write something of no meaning: LedgerAwayError when the store can be read, perhaps, but takes no change."""
+        ...
+
     async def era(self) -> m.Era | None:
         """The era in force; None when the ledger is empty, as at its first start or after a wipe."""
         ...
 
-    async def begin_era(self, era: m.Era) -> m.Era:
-        """Start an era if none is in force; give the one in force (another Commander may have been first)."""
+    async def begin_era(self, era: m.Era, *, replaces: m.Era | None = None) -> m.Era:
+        """Start an era if `replaces` (None: none at all) is still in force, and give the one in force then.
+
+        Of several Commanders that find the same loss one wins; the others are given its era, and join it.
+        """
         ...
 
-    async def commit(self, era: m.Era, changes: Sequence[Change]) -> Sequence[Committed | Conflict]:
+    async def commit(
+        self, era: m.Era, changes: Sequence[Change], *, seen: EventId = NO_EVENT
+    ) -> Sequence[Committed | Conflict]:
         """Apply each change if its expectation holds; one answer each, in order; one script, one fsync for all.
 
         A mission appears at most once in a commit. Each applied change is announced in the event stream; a final
-        one leaves the live set. Raises EraChangedError, and writes nothing at all, when the era differs; ValueError
-        for a mission that is there twice, or whose sequence does not rise.
+        one leaves the live set. Raises EraChangedError, and writes nothing at all, when the era differs, and
+        RolledBackError when the stream does not know the event `seen` (one that it has dropped by its age passes);
+        ValueError for a mission that is there twice, or whose sequence does not rise.
         """
         ...
 
@@ -175,13 +192,17 @@ class Ledger(Protocol):
         """
         ...
 
+    async def earlier(self, before: EventId, limit: int) -> Sequence[Event]:
+        """What was announced before an id, newest first, as far back as the stream reaches."""
+        ...
+
     async def purge(self, before: float, limit: int) -> int:
         """Remove records of final missions that finished before a time and need no acknowledgement or have it;
         leave a tombstone; give how many."""
         ...
 
-    async def is_purged(self, mission_id: m.MissionId) -> bool:
-        """Tell whether a tombstone stands for it."""
+    async def purged(self, ids: Sequence[m.MissionId]) -> frozenset[m.MissionId]:
+        """Give those for which a tombstone stands."""
         ...
 
     async def dead_letters(self, limit: int) -> Sequence[m.MissionId]:

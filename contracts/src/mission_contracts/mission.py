@@ -1,8 +1,9 @@
 """What a mission can be, and how it may move: one enumeration, one transition table, for every part."""
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, NewType
+from typing import Final, NewType, Self
 
 MissionId = NewType("MissionId", str)
 """A UUID in text: the uid of a Mission object, or derived from subject and idempotency key at the REST door."""
@@ -79,7 +80,30 @@ class RunPolicy(StrEnum):
     ONCE = "Once"
 
 
-class Reason(StrEnum):
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z ]{0,63}", re.ASCII)
+
+
+class OpenWords(StrEnum):
+    """Words that may become more: what a newer part says is kept word for word by an older one, and passed on.
+
+    During an upgrade both are at work on the same records. An unknown word is a member of its own that equals no known
+    one; `is_known` tells them apart, and whoever does not know why something is so leaves it alone.
+    """
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str) or not _WORD.fullmatch(value):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = unknown._value_ = value
+        return unknown
+
+    @property
+    def is_known(self) -> bool:
+        return self._name_ in type(self).__members__
+
+
+class Reason(OpenWords):
     """Why a mission is where it is: stable words for conditions, columns, metrics and filters."""
 
     # While it waits.
@@ -115,7 +139,7 @@ class Reason(StrEnum):
     ACCEPTED = "Accepted"
 
 
-class Failure(StrEnum):
+class Failure(OpenWords):
     """What ended an attempt; the mission's history and the retry decision speak of these."""
 
     ERROR = "Error"  # the handler raised something it did not announce

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from mission_contracts.envelope import Envelope
-from mission_contracts.mission import Epoch, Era, Instance, MissionId
+from mission_contracts.mission import Epoch, Era, Instance, MissionId, OpenWords
 
 
 class TypeInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -72,7 +72,7 @@ class Verdict(StrEnum):
     TELL = "TELL"  # the ledger does not know this mission: ask again with the order itself
 
 
-class DropReason(StrEnum):
+class DropReason(OpenWords):
     """Why an order is of no use any more."""
 
     FINAL = "final"

@@ -171,13 +171,13 @@ async def test_a_dead_letter_that_was_redriven_is_one_no_longer(ledger: Ledger) 
 
 async def test_purging_removes_every_trace_but_a_tombstone(ledger: Ledger) -> None:
     await put(ledger, dead(a_mission(), at=50.0))
-    assert not await ledger.is_purged(MissionId("m-1"))
+    assert not await ledger.purged([MissionId("m-1")])
     assert await ledger.purge(60.0, 10) == 1
     assert await ledger.fetch([MissionId("m-1")]) == [None]
     assert await ledger.payloads([MissionId("m-1")]) == [None]
     assert await ledger.list_ids("default", before=None, limit=10) == []
     assert await ledger.dead_letters(10) == []
-    assert await ledger.is_purged(MissionId("m-1"))
+    assert await ledger.purged([MissionId("m-1")])
     assert await ledger.purge(60.0, 10) == 0
 
 
@@ -185,13 +185,13 @@ async def test_purging_spares_what_finished_later_or_is_live(ledger: Ledger) -> 
     await put(ledger, finished(a_mission("old"), 10.0), finished(a_mission("new"), 20.0), a_mission("live"))
     assert await ledger.purge(20.0, 10) == 1
     assert await ledger.list_ids("default", before=None, limit=10) == ["new", "live"]
-    assert not await ledger.is_purged(MissionId("new"))
+    assert not await ledger.purged([MissionId("new")])
 
 
 async def test_purging_takes_the_oldest_first_and_no_more_than_its_limit(ledger: Ledger) -> None:
     await put(ledger, *(finished(a_mission(f"m-{at}"), float(at)) for at in (3, 1, 2)))
     assert await ledger.purge(100.0, 2) == 2
-    assert [await ledger.is_purged(MissionId(f"m-{at}")) for at in (1, 2, 3)] == [True, True, False]
+    assert await ledger.purged([MissionId(f"m-{at}") for at in (1, 2, 3)]) == {"m-1", "m-2"}
 
 
 async def test_a_mission_of_the_cluster_door_stays_until_its_object_shows_the_end(ledger: Ledger) -> None:
@@ -222,7 +222,7 @@ async def test_another_commander_sees_all_of_it(ledger: Ledger, stage: Stage) ->
     await put(ledger, dead(a_mission("gone"), at=1), dead(a_mission("dead"), at=5000), a_mission("live"))
     await ledger.purge(2.0, 10)
     rival = await stage.another()
-    assert await rival.is_purged(MissionId("gone"))
+    assert await rival.purged([MissionId("gone")])
     assert await rival.dead_letters(10) == ["dead"]
     assert list(await all_live(rival)) == ["live"]
     assert await rival.list_ids("default", before=None, limit=10) == ["live", "dead"]

@@ -27,6 +27,36 @@ async def test_of_two_commanders_that_begin_an_era_both_get_the_same(fresh: Ledg
     assert ours == theirs == await fresh.era()
 
 
+async def test_an_era_is_replaced_by_whoever_knows_it(ledger: Ledger) -> None:
+    assert await ledger.begin_era(Era(ERA + 5), replaces=ERA) == ERA + 5
+    assert await ledger.era() == ERA + 5
+
+
+async def test_an_era_that_was_replaced_already_is_not_replaced_again(ledger: Ledger) -> None:
+    await ledger.begin_era(Era(ERA + 5), replaces=ERA)
+    assert await ledger.begin_era(Era(ERA + 9), replaces=ERA) == ERA + 5
+    assert await ledger.era() == ERA + 5
+
+
+async def test_of_two_commanders_that_replace_an_era_both_get_the_same(ledger: Ledger, stage: Stage) -> None:
+    rival = await stage.another()
+    ours, theirs = await asyncio.gather(
+        ledger.begin_era(Era(ERA + 1), replaces=ERA), rival.begin_era(Era(ERA + 2), replaces=ERA)
+    )
+    assert ours == theirs == await ledger.era()
+
+
+async def test_an_era_that_is_not_there_is_not_replaced(fresh: Ledger) -> None:
+    assert await fresh.begin_era(Era(ERA + 1), replaces=ERA) == 0
+    assert await fresh.era() is None
+
+
+async def test_what_takes_changes_can_be_touched_and_shows_nothing_of_it(ledger: Ledger) -> None:
+    await ledger.touch()
+    assert await ledger.last_event() == "0-0"
+    assert await ledger.pools() == []
+
+
 async def test_a_wiped_ledger_is_in_no_era_and_can_begin_another(ledger: Ledger, stage: Stage) -> None:
     await stage.wipe()
     assert await ledger.era() is None

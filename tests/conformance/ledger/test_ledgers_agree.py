@@ -235,7 +235,7 @@ async def _live(ledger: Ledger) -> dict[MissionId, Any]:
 
 
 async def _purged(ledger: Ledger) -> list[bool]:
-    return [await ledger.is_purged(mission_id) for mission_id in IDS]
+    return await ledger.purged(IDS)
 
 
 @pytest.mark.real

@@ -7,12 +7,14 @@ import random
 from collections.abc import AsyncIterator
 from functools import partial
 from importlib import resources
+from pathlib import Path
 
 import pytest
 import redis
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from support.ledger_probe import (
     ERA,
+    NONE,
     PATIENCE_SECONDS,
     PAYLOAD,
     RedisStage,
@@ -29,6 +31,7 @@ from support.ledger_probe import (
     waiting_for_events,
     when_back,
 )
+from support.patience import until
 from tools import stack
 from tools.stack.ports import free_port
 
@@ -36,7 +39,7 @@ from mission_commander.adapters import redis_codec as codec
 from mission_commander.adapters.ledger_rules import order_of
 from mission_commander.adapters.redis_ledger import RedisLedger, RedisSettings, connect
 from mission_commander.domain.record import Mission
-from mission_commander.ports import Committed, EraChangedError, LedgerAwayError, Stored
+from mission_commander.ports import Change, Committed, EraChangedError, LedgerAwayError, Stored
 from mission_contracts.mission import MissionId
 
 pytestmark = pytest.mark.real
@@ -200,6 +203,8 @@ async def test_a_demoted_node_is_away_and_serves_again_when_promoted(ledger: Red
         with pytest.raises(LedgerAwayError, match="failover") as caught:
             await ledger.commit(ERA, [creation(a_mission())])
         assert isinstance(caught.value.__cause__, ReadOnlyError)
+        with pytest.raises(LedgerAwayError):
+            await ledger.touch()
     finally:
         await stage.command("REPLICAOF", "NO", "ONE")
     await when_back(lambda: ledger.commit(ERA, [creation(a_mission())]))
@@ -214,9 +219,39 @@ async def test_a_full_redis_says_what_to_do_and_loses_nothing(ledger: RedisLedge
         with pytest.raises(LedgerAwayError, match="raise maxmemory") as caught:
             await ledger.commit(ERA, [step(mission, changed(mission)), creation(a_mission("new"))])
         assert isinstance(caught.value.__cause__, OutOfMemoryError)
+        with pytest.raises(LedgerAwayError, match="raise maxmemory"):
+            await ledger.touch()
+        assert await all_live(ledger) == {mission.id: mission}, "what is there can be read"
     finally:
         await stage.command("CONFIG", "SET", "maxmemory", "0")
+    await ledger.touch()
     assert await all_live(ledger) == {mission.id: mission}
+
+
+async def test_a_redis_that_cannot_write_to_its_disk_says_what_to_do_and_loses_nothing(
+    ledger: RedisLedger, stage: RedisStage
+) -> None:
+    mission = a_mission()
+    await put(ledger, mission)
+    async with _unwritable_disk(stage):
+        with pytest.raises(LedgerAwayError, match="make room on the disk"):
+            await ledger.commit(ERA, [step(mission, changed(mission)), creation(a_mission("new"))])
+        with pytest.raises(LedgerAwayError, match="make room on the disk"):
+            await ledger.touch()
+        assert await all_live(ledger) == {mission.id: mission}, "what is there can be read"
+    await when_back(ledger.touch)
+    assert await all_live(ledger) == {mission.id: mission}
+
+
+async def test_hundreds_of_large_payloads_are_read_within_the_deadline_of_one_answer(ledger: RedisLedger) -> None:
+    large = b'"' + b"x" * (256 * 1024 - 2) + b'"'
+    missions = [a_mission(f"m-{number:03}") for number in range(200)]
+    for few in (missions[at : at + 20] for at in range(0, 200, 20)):
+        await must(ledger, *(Change(one, NONE, large) for one in few))
+    ids = [one.id for one in missions]
+    assert await ledger.fetch(ids) == [Stored(one, large) for one in missions]
+    assert await ledger.payloads([*ids, MissionId("missing")]) == [*[large] * 200, None]
+    assert len(await all_live(ledger)) == 200
 
 
 async def test_a_node_that_is_not_there_is_passed_over(stage: RedisStage, ledger: RedisLedger) -> None:
@@ -266,7 +301,7 @@ async def test_a_purged_mission_leaves_a_tombstone_and_no_other_key(ledger: Redi
 async def test_event_ids_grow_also_when_wipes_follow_within_a_millisecond(stage: RedisStage) -> None:
     script = (resources.files("mission_commander.adapters") / "lua" / "commit.lua").read_text()
     keys = ("era", "live", "outbox", "purgeable", "dead", "events")
-    arguments = (ERA, "m:", "ns:", 100, *codec.arguments_of([creation(a_mission())]))
+    arguments = (ERA, "m:", "ns:", 100, "0-0", *codec.arguments_of([creation(a_mission())]))
     with contextlib.closing(redis.Redis.from_url(stage.url)) as client, client.pipeline(transaction=False) as at_once:
         for _ in range(50):
             at_once.flushall()
@@ -327,6 +362,35 @@ async def test_wrong_credentials_are_named(stage: RedisStage) -> None:
 
 
 # How faults are made.
+
+
+@contextlib.asynccontextmanager
+async def _unwritable_disk(stage: RedisStage) -> AsyncIterator[None]:
+    """Let a snapshot fail, as it does on a full disk: from then on Redis refuses changes."""
+    found: dict[bytes, bytes] = await stage.command("CONFIG", "GET", "dir")
+    in_the_way = Path(found[b"dir"].decode()) / "dump.rdb" / "in the way"
+    in_the_way.mkdir(parents=True)
+    await stage.command("CONFIG", "SET", "save", "3600 1")
+    try:
+        await stage.command("BGSAVE")
+        await _until_persistence(stage, "err")
+        yield
+    finally:
+        in_the_way.rmdir()
+        in_the_way.parent.rmdir()
+        await stage.command("BGSAVE")
+        await _until_persistence(stage, "ok")
+        await stage.command("CONFIG", "SET", "save", "")
+
+
+async def _until_persistence(stage: RedisStage, status: str) -> None:
+    with contextlib.closing(redis.Redis.from_url(stage.url)) as client:
+
+        def ended() -> bool:
+            found = client.info("persistence")
+            return not found["rdb_bgsave_in_progress"] and found["rdb_last_bgsave_status"] == status
+
+        await until(ended, f"the snapshot ends with {status}")
 
 
 @contextlib.asynccontextmanager

@@ -1,5 +1,6 @@
 """Where a mission goes that nobody runs: out to its pool, or into waiting with a reason."""
 
+import msgspec
 import pytest
 from support.records import (
     BUSY_LANE,
@@ -24,6 +25,10 @@ from mission_commander.domain.record import Mission, Phase
 from mission_contracts.mission import NUMBERS_PER_ERA, Era, MissionState, Reason
 from mission_contracts.rest import Floor
 from mission_contracts.testing import ERA, a_mission
+
+
+def of_a_newer_commander(mission: Mission) -> Mission:
+    return msgspec.structs.replace(mission, reason=Reason("NotYetInvented"))
 
 
 @pytest.mark.parametrize(
@@ -160,6 +165,7 @@ def test_waking(mission: Mission, seconds: float, around: Surroundings, phase: P
         pytest.param(out(), 9, OPEN_FIELD, id="out already"),
         pytest.param(claimed(), 9, OPEN_FIELD, id="it runs"),
         pytest.param(completed(), 9, OPEN_FIELD, id="it is final"),
+        pytest.param(of_a_newer_commander(waiting()), 61, OPEN_FIELD, id="only a newer Commander knows when it may go"),
     ],
 )
 def test_nothing_wakes(mission: Mission, seconds: float, around: Surroundings) -> None:
@@ -207,7 +213,11 @@ def test_the_same_reason_is_not_written_twice() -> None:
     assert life.explain(told, after(4), Reason.POOL_AT_MAX, "all 5 slots are in use") is None
 
 
-@pytest.mark.parametrize("mission", [waiting(), claimed(), completed()], ids=["waiting", "running", "final"])
+@pytest.mark.parametrize(
+    "mission",
+    [waiting(), claimed(), completed(), of_a_newer_commander(out())],
+    ids=["waiting", "running", "final", "explained better"],
+)
 def test_only_what_is_out_is_explained(mission: Mission) -> None:
     assert life.explain(mission, after(3), Reason.POOL_AT_MAX, "why") is None
 

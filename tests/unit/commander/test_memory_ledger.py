@@ -107,9 +107,9 @@ async def test_a_tombstone_falls_when_its_time_is_over(store: MemoryStore) -> No
     await put(ledger, finished(a_mission()))
     await ledger.purge(9999.0, 10)
     clock.seconds += store.tombstone_seconds - 1
-    assert await ledger.is_purged(MissionId("m-1"))
+    assert await ledger.purged([MissionId("m-1")])
     clock.seconds += 1
-    assert not await ledger.is_purged(MissionId("m-1"))
+    assert not await ledger.purged([MissionId("m-1")])
 
 
 async def test_memory_says_that_it_is_not_durable(store: MemoryStore) -> None:

@@ -2,6 +2,7 @@
 
 from importlib import resources
 
+import msgspec
 import pytest
 from redis import exceptions
 from support.ledger_probe import a_mission, changed, dead, finished
@@ -14,6 +15,7 @@ from mission_commander.adapters.redis_nodes import LONGEST_REST_SECONDS, Nodes
 from mission_commander.domain.record import Mission
 from mission_commander.ports import Change, LedgerAwayError
 from mission_contracts.envelope import Door
+from mission_contracts.mission import Reason
 
 DURABLE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
@@ -51,7 +53,16 @@ def test_a_change_fills_as_many_fields_as_the_script_reads() -> None:
     one = a_mission()
     changes = [Change(changed(one), one.sequence, hands_out=True), Change(finished(one), one.sequence)]
     fields = list(redis_codec.arguments_of(changes))
-    assert f"STRIDE = 5, {len(fields) // 2}\n" in script
+    assert f"STRIDE = 6, {len(fields) // 2}\n" in script
+
+
+def test_a_record_of_a_newer_commander_is_read_and_passed_on_word_for_word() -> None:
+    known = redis_codec.encode(msgspec.structs.replace(a_mission(), reason=Reason.RUNNING))
+    written = known.replace(b"\xa7Running", b"\xaeNotYetInvented")
+    assert written != known, "the record names its reason"
+    read = redis_codec.mission_of(written)
+    assert read.reason == "NotYetInvented"
+    assert redis_codec.encode(read) == written
 
 
 @pytest.mark.parametrize("seconds", [0.1 + 0.2, 1_700_000_000.1234567, 1e-9, 0.0])
@@ -120,7 +131,8 @@ def test_a_redis_that_is_away_is_not_called_weak() -> None:
         (exceptions.TimeoutError("Timeout"), "did not answer in time"),
         (TimeoutError(), "did not answer in time"),
         (OSError("Network is unreachable"), "connection to Redis failed"),
-        (exceptions.ResponseError("MISCONF Errors writing to the AOF file"), "MISCONF Errors writing to the AOF file"),
+        (exceptions.ResponseError("MISCONF Errors writing to the AOF file"), "make room on the disk"),
+        (exceptions.ResponseError("NOREPLICAS Not enough good replicas to write"), "lost the replicas"),
         (exceptions.ResponseError("BUSY Redis is busy running a script"), "BUSY"),
     ],
 )

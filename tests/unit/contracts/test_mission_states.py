@@ -1,10 +1,22 @@
 """The one enumeration and the one transition table."""
 
+import copy
 import itertools
 
+import msgspec
 import pytest
 
-from mission_contracts.mission import NUMBERS_PER_ERA, TRANSITIONS, Era, MissionState, Reason, next_number
+from mission_contracts.mission import (
+    NUMBERS_PER_ERA,
+    TRANSITIONS,
+    Era,
+    Failure,
+    MissionState,
+    OpenWords,
+    Reason,
+    next_number,
+)
+from mission_contracts.soldiering import DropReason
 
 FINAL = {MissionState.COMPLETED, MissionState.FAILED, MissionState.CANCELLED}
 
@@ -54,6 +66,30 @@ def test_another_spelling_is_an_error() -> None:
 def test_reasons_can_stand_in_a_condition(reason: Reason) -> None:
     assert reason.value.isalpha()
     assert reason.value[0].isupper()
+
+
+@pytest.mark.parametrize("words", [Reason, Failure, DropReason])
+def test_a_word_of_a_newer_version_is_kept_word_for_word(words: type[OpenWords]) -> None:
+    for module in (msgspec.json, msgspec.msgpack):
+        read = module.decode(module.encode("NotYetInvented"), type=words)
+        assert read == "NotYetInvented"
+        assert not read.is_known
+        assert module.encode(read) == module.encode("NotYetInvented")
+        assert copy.deepcopy(read) == read
+    assert "NotYetInvented" not in list(words)
+
+
+@pytest.mark.parametrize("words", [Reason, Failure, DropReason])
+def test_every_word_of_this_version_is_known_as_itself(words: type[OpenWords]) -> None:
+    for word in words:
+        assert word.is_known
+        assert msgspec.json.decode(msgspec.json.encode(word), type=words) is word
+
+
+@pytest.mark.parametrize("nonsense", ["", "a\nb", "7", "x" * 65, "<b>"])
+def test_what_is_no_word_is_still_an_error(nonsense: str) -> None:
+    with pytest.raises(ValueError, match="not a valid Reason"):
+        Reason(nonsense)
 
 
 def test_numbers_never_repeat_across_eras() -> None:

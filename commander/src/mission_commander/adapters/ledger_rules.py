@@ -6,11 +6,10 @@ from collections.abc import Sequence
 import msgspec
 
 from mission_commander.domain.record import Mission
-from mission_commander.ports import Change, EventId
+from mission_commander.ports import NO_EVENT, Change, EraChangedError, EventId, RolledBackError
 from mission_contracts.envelope import Door
-from mission_contracts.mission import MissionId
+from mission_contracts.mission import Era, MissionId
 
-NO_EVENT: EventId = "0-0"
 LIVE_BATCH = 500
 _EVENT_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}", re.ASCII)
 
@@ -55,6 +54,16 @@ def check(changes: Sequence[Change]) -> None:
                 "a change must raise it, or nobody could tell the two records apart"
             )
         seen.add(mission.id)
+
+
+def other_era(in_force: object, wanted: Era) -> EraChangedError:
+    """What a commit in another era than the one in force is answered with."""
+    return EraChangedError(f"the ledger is in era {in_force}, not {wanted}: nothing was written; restore first")
+
+
+def rolled_back(seen: EventId) -> RolledBackError:
+    """What a commit by somebody who has seen more than the ledger knows is answered with."""
+    return RolledBackError(f"the ledger does not know event {seen} any more: nothing was written; restore first")
 
 
 def order_of(event: EventId) -> tuple[int, int]:

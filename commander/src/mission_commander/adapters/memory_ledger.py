@@ -5,17 +5,17 @@ import copy
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import islice
 
-from mission_commander.adapters.ledger_rules import LIVE_BATCH, check, indexes_of
+from mission_commander.adapters.ledger_rules import LIVE_BATCH, check, indexes_of, other_era, rolled_back
 from mission_commander.adapters.memory_ranking import Ranking
 from mission_commander.adapters.memory_stream import EventStream
 from mission_commander.domain.record import Mission
 from mission_commander.ports import (
+    NO_EVENT,
     Beat,
     Change,
     Committed,
     Conflict,
     Durability,
-    EraChangedError,
     Event,
     EventId,
     LedgerAwayError,
@@ -133,6 +133,7 @@ class MemoryLedger:
     def __init__(self, store: MemoryStore | None = None) -> None:
         self.store = store or MemoryStore()
         self._is_cut = False
+        self._is_full = False
 
     # Accidents.
 
@@ -141,8 +142,12 @@ class MemoryLedger:
         self._is_cut = True
         self.store.wake_readers()
 
+    def fill(self) -> None:
+        """From now on every change raises LedgerAwayError, as with a full disk; reading goes on."""
+        self._is_full = True
+
     def mend(self) -> None:
-        self._is_cut = False
+        self._is_cut = self._is_full = False
 
     def wipe(self) -> None:
         """Lose everything, as FLUSHALL does."""
@@ -157,20 +162,27 @@ class MemoryLedger:
             why_weak="the ledger is in this process's memory, so its end loses every mission: use Redis to keep them",
         )
 
+    async def touch(self) -> None:
+        self._reach_to_write()
+
     async def era(self) -> m.Era | None:
         return self._reach().era
 
-    async def begin_era(self, era: m.Era) -> m.Era:
-        data = self._reach()
-        if data.era is None:
+    async def begin_era(self, era: m.Era, *, replaces: m.Era | None = None) -> m.Era:
+        data = self._reach_to_write()
+        if data.era == replaces:
             data.era = era
-        return data.era
+        return m.Era(data.era or 0)
 
-    async def commit(self, era: m.Era, changes: Sequence[Change]) -> Sequence[Committed | Conflict]:
+    async def commit(
+        self, era: m.Era, changes: Sequence[Change], *, seen: EventId = NO_EVENT
+    ) -> Sequence[Committed | Conflict]:
         check(changes)
-        data = self._reach()
+        data = self._reach_to_write() if changes else self._reach()
         if data.era != era:
-            raise EraChangedError(f"the ledger is in era {data.era}, not {era}: nothing was written; restore first")
+            raise other_era(data.era, era)
+        if not data.stream.knows(seen):
+            raise rolled_back(seen)
         now = self.store.clock.now()
         answers = [_apply(data, change, now) for change in changes]
         self.store.wake_readers()
@@ -201,7 +213,7 @@ class MemoryLedger:
         return list(islice(self._reach().outbox, limit))
 
     async def confirmed(self, entries: Sequence[OutboxEntry]) -> None:
-        data = self._reach()
+        data = self._reach_to_write()
         for entry in entries:
             data.outbox.pop(entry, None)
 
@@ -216,8 +228,11 @@ class MemoryLedger:
             await self.store.something_happens(left)
         return found
 
+    async def earlier(self, before: EventId, limit: int) -> Sequence[Event]:
+        return self._reach().stream.before(before, limit)
+
     async def purge(self, before: float, limit: int) -> int:
-        data = self._reach()
+        data = self._reach_to_write()
         doomed = data.purgeable.below(before, limit)
         now = self.store.clock.now()
         data.tombstones = {one: end for one, end in data.tombstones.items() if end > now}
@@ -226,27 +241,28 @@ class MemoryLedger:
             data.tombstones[mission_id] = now + self.store.tombstone_seconds
         return len(doomed)
 
-    async def is_purged(self, mission_id: m.MissionId) -> bool:
-        return self._reach().tombstones.get(mission_id, 0) > self.store.clock.now()
+    async def purged(self, ids: Sequence[m.MissionId]) -> frozenset[m.MissionId]:
+        tombstones, now = self._reach().tombstones, self.store.clock.now()
+        return frozenset(one for one in ids if tombstones.get(one, 0) > now)
 
     async def dead_letters(self, limit: int) -> Sequence[m.MissionId]:
         return self._reach().dead.newest(limit)
 
     async def save_pool(self, pool: PoolRecord) -> None:
-        self._reach().pools[pool.namespace, pool.name] = pool
+        self._reach_to_write().pools[pool.namespace, pool.name] = pool
 
     async def delete_pool(self, namespace: str, name: str) -> None:
-        self._reach().pools.pop((namespace, name), None)
+        self._reach_to_write().pools.pop((namespace, name), None)
 
     async def pools(self) -> Sequence[PoolRecord]:
         pools = self._reach().pools
         return [pools[key] for key in sorted(pools)]
 
     async def save_soldier(self, registration: Registration) -> None:
-        self._reach().registrations[registration.instance] = registration
+        self._reach_to_write().registrations[registration.instance] = registration
 
     async def save_beat(self, instance: m.Instance, beat: Beat) -> bool:
-        data = self._reach()
+        data = self._reach_to_write()
         if instance not in data.registrations:
             return False
         newest = data.beats.get(instance)
@@ -259,7 +275,7 @@ class MemoryLedger:
         return {instance: (one, data.beats.get(instance)) for instance, one in data.registrations.items()}
 
     async def remove_soldier(self, instance: m.Instance) -> None:
-        data = self._reach()
+        data = self._reach_to_write()
         data.registrations.pop(instance, None)
         data.beats.pop(instance, None)
 
@@ -267,6 +283,12 @@ class MemoryLedger:
         if self._is_cut:
             raise LedgerAwayError("the ledger is cut off: try again when it is back")
         return self.store.data
+
+    def _reach_to_write(self) -> MemoryData:
+        data = self._reach()
+        if self._is_full:
+            raise LedgerAwayError("the ledger is full and takes no change: make room")
+        return data
 
 
 def _apply(data: MemoryData, change: Change, now: float) -> Committed | Conflict:

@@ -1,11 +1,11 @@
 """The bounded event stream of the in-memory ledger, with the ids and the forgetfulness of a Redis stream."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
-from mission_commander.adapters.ledger_rules import NO_EVENT, order_of
+from mission_commander.adapters.ledger_rules import order_of
 from mission_commander.domain.record import Mission
-from mission_commander.ports import Event, EventId
+from mission_commander.ports import NO_EVENT, Event, EventId
 
 
 class EventStream:
@@ -43,6 +43,17 @@ class EventStream:
         start = bisect_right(self._events, order_of(event), key=lambda held: order_of(held.id))
         before = self._events[start - 1].id if start else self._forgotten
         return self._events[start : start + limit] if before == event else None
+
+    def before(self, event: EventId, limit: int) -> Sequence[Event]:
+        """What precedes an event, newest first."""
+        end = bisect_left(self._events, order_of(event), key=lambda held: order_of(held.id))
+        return self._events[max(0, end - limit) : end][::-1]
+
+    def knows(self, event: EventId) -> bool:
+        """Tell whether an event is here, or was and has been dropped by its age."""
+        place = order_of(event)
+        at = bisect_left(self._events, place, key=lambda held: order_of(held.id))
+        return place <= order_of(self._forgotten) or (at < len(self._events) and self._events[at].id == event)
 
     def _forget(self, count: int) -> None:
         self._forgotten = self._events[count - 1].id

@@ -33,8 +33,21 @@ _SENTENCES: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
+_BY_CODE: tuple[tuple[str, str], ...] = (
+    (
+        "MISCONF",
+        "Redis cannot write to its disk, so it takes no change: make room on the disk; it then goes on by itself",
+    ),
+    ("NOREPLICAS", "Redis has lost the replicas that it must write to, so it takes no change: start them again"),
+)
+"""Errors that redis-py has no class for."""
+
+
 def away(error: Exception) -> LedgerAwayError:
     """Say it in our words; whoever raises the result chains the original."""
+    for code, sentence in _BY_CODE:
+        if isinstance(error, exceptions.ResponseError) and str(error).startswith(code):
+            return LedgerAwayError(f"{sentence} ({_first_line(error)})")
     for kind, sentence in _SENTENCES:
         if isinstance(error, kind):
             return LedgerAwayError(f"{sentence} ({_first_line(error)})" if str(error) else sentence)

@@ -4,21 +4,21 @@ import math
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from mission_commander.adapters import redis_codec as codec
-from mission_commander.adapters.ledger_rules import LIVE_BATCH, NO_EVENT, check, order_of
+from mission_commander.adapters.ledger_rules import LIVE_BATCH, check, order_of, other_era, rolled_back
 from mission_commander.adapters.redis_durability import judge, judge_refusal
 from mission_commander.adapters.redis_nodes import Nodes
 from mission_commander.adapters.redis_script import Script
 from mission_commander.adapters.redis_wire import Command, Wire
 from mission_commander.ports import (
+    NO_EVENT,
     Beat,
     Change,
     Committed,
     Conflict,
     Durability,
-    EraChangedError,
     Event,
     EventId,
     LedgerAwayError,
@@ -28,6 +28,11 @@ from mission_commander.ports import (
 )
 from mission_contracts import mission as m
 from mission_contracts.soldiering import Registration
+
+ANSWER_BYTES: Final = 4 * 1024 * 1024
+"""About how large an answer may get: well within the deadline of one operation, also far from here."""
+
+NO_ERA: Final = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +87,7 @@ class RedisLedger:
     pools       hash     "<namespace>/<name>": the pool
     soldiers    hash     instance: its registration
     beats       hash     instance: its newest beat
+    touched     string   nothing; written to see whether Redis takes changes
     """
 
     def __init__(self, settings: RedisSettings, commands: Wire, waiting: Wire) -> None:
@@ -92,6 +98,7 @@ class RedisLedger:
         self._commit = Script(
             "commit", commands, key("era"), key("live"), key("outbox"), key("purgeable"), key("dead"), key("events")
         )
+        self._begin = Script("era", commands, key("era"))
         self._read = Script("read", commands)
         self._list = Script("list", commands)
         self._purge = Script("purge", commands, key("purgeable"), key("dead"))
@@ -104,37 +111,50 @@ class RedisLedger:
             return judge_refusal(error)
         return judge(dict(_pairs(_texts(found))))
 
+    async def touch(self) -> None:
+        await self._ask("SET", self._key("touched"), "")
+
     # Era.
 
     async def era(self) -> m.Era | None:
         era = await self._ask("GET", self._key("era"))
         return None if era is None else m.Era(int(era))
 
-    async def begin_era(self, era: m.Era) -> m.Era:
-        in_force = await self._ask("SET", self._key("era"), era, "NX", "GET")
-        return era if in_force is None else m.Era(int(in_force))
+    async def begin_era(self, era: m.Era, *, replaces: m.Era | None = None) -> m.Era:
+        in_force = await self._run(self._begin, era, NO_ERA if replaces is None else replaces)
+        return m.Era(0 if in_force == NO_ERA.encode() else int(in_force))
 
     # Missions.
 
-    async def commit(self, era: m.Era, changes: Sequence[Change]) -> Sequence[Committed | Conflict]:
+    async def commit(
+        self, era: m.Era, changes: Sequence[Change], *, seen: EventId = NO_EVENT
+    ) -> Sequence[Committed | Conflict]:
         check(changes)
         key = self._key
-        heading = (era, key("m:"), key("ns:"), self._settings.events_kept)
+        heading = (era, key("m:"), key("ns:"), self._settings.events_kept, seen)
         answers = await self._run(self._commit, *heading, *codec.arguments_of(changes))
+        if answers == b"rolled back":
+            raise rolled_back(seen)
         if isinstance(answers, bytes):
-            raise EraChangedError(
-                f"the ledger is in era {answers.decode()}, not {era}: nothing was written; restore first"
-            )
+            raise other_era(answers.decode(), era)
         return [_answer_of(answer) for answer in answers]
 
     async def fetch(self, ids: Sequence[m.MissionId]) -> Sequence[Stored | None]:
-        rows = await self._run(self._read, self._key("m:"), 2, "r", "p", *ids)
+        rows = await self._rows(ids, "r", "p")
         return [
             None if record is None else Stored(codec.mission_of(record), payload or b"") for record, payload in rows
         ]
 
     async def payloads(self, ids: Sequence[m.MissionId]) -> Sequence[bytes | None]:
-        return [payload for (payload,) in await self._run(self._read, self._key("m:"), 1, "p", *ids)]
+        return [payload for (payload,) in await self._rows(ids, "p")]
+
+    async def _rows(self, ids: Sequence[m.MissionId], *fields: str) -> list[Any]:
+        """Read fields of missions: with one answer, or with several where payloads are large."""
+        rows: list[Any] = []
+        while len(rows) < len(ids):
+            left = ids[len(rows) :]
+            rows += await self._run(self._read, self._key("m:"), ANSWER_BYTES, len(fields), *fields, *left)
+        return rows
 
     async def live(self) -> AsyncIterator[Sequence[Stored]]:
         after = "-"
@@ -160,8 +180,11 @@ class RedisLedger:
         )
         return purged
 
-    async def is_purged(self, mission_id: m.MissionId) -> bool:
-        return bool(await self._ask("EXISTS", self._key(f"t:{mission_id}")))
+    async def purged(self, ids: Sequence[m.MissionId]) -> frozenset[m.MissionId]:
+        if not ids:
+            return frozenset()
+        tombstones = await self._ask("MGET", *(self._key(f"t:{mission_id}") for mission_id in ids))
+        return frozenset(one for one, stands in zip(ids, tombstones, strict=True) if stands is not None)
 
     async def dead_letters(self, limit: int) -> Sequence[m.MissionId]:
         return _texts(await self._ask("ZREVRANGE", self._key("dead"), 0, limit - 1)) if limit else []
@@ -191,6 +214,13 @@ class RedisLedger:
         if not found and wait_seconds > 0:
             found = await self._wait_for_events(read, wait_seconds)
         return _following(after, found)
+
+    async def earlier(self, before: EventId, limit: int) -> Sequence[Event]:
+        order_of(before)
+        if before == NO_EVENT or not limit:
+            return []
+        found = await self._ask("XREVRANGE", self._key("events"), f"({before}", "-", "COUNT", limit)
+        return [_event_of(entry) for entry in found]
 
     # Pools and soldiers.
 
@@ -266,7 +296,12 @@ def _following(after: EventId, found: Any) -> Sequence[Event] | None:
     _, (_, before, *_) = entries[0]
     if before.decode() != after:
         return None
-    return [Event(event.decode(), codec.mission_of(record)) for event, (_, _, _, record) in entries]
+    return [_event_of(entry) for entry in entries]
+
+
+def _event_of(entry: tuple[bytes, Any]) -> Event:
+    event, (_, _, _, record) = entry
+    return Event(event.decode(), codec.mission_of(record))
 
 
 def _texts(answer: Sequence[bytes]) -> list[Any]:

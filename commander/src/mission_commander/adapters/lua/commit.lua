@@ -1,15 +1,16 @@
 -- Apply each change whose expectation holds, announce it, and answer for each: an event id, or {the record held}.
--- Everything is compared before it is written; an era that differs ends the script before the first write.
+-- Everything is compared before it is written; an era that differs, or a stream that lacks an event which the caller
+-- saw, ends the script before the first write.
 --
 -- KEYS: era, live, outbox, purgeable, dead, events
--- ARGV: era, prefix of missions, prefix of listings, events to keep, then eleven fields for each change:
+-- ARGV: era, prefix of missions, prefix of listings, events to keep, event seen, then eleven fields for each change:
 local ID, EXPECTED, SEQUENCE, RECORD, PAYLOAD, NAMESPACE = 0, 1, 2, 3, 4, 5
 local ACCEPTED_AT, HAND_OUT, IS_LIVE, PURGEABLE_SINCE, DEAD_SINCE = 6, 7, 8, 9, 10
-local FIRST, STRIDE = 5, 11
+local FIRST, STRIDE = 6, 11
 
 local call = redis.call
 local ERA, LIVE, OUTBOX, PURGEABLE, DEAD, EVENTS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local missions, listings, kept = ARGV[2], ARGV[3], ARGV[4]
+local missions, listings, kept, seen = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
 local era = call('GET', ERA)
 if era ~= ARGV[1] then
@@ -18,6 +19,26 @@ end
 
 local newest = call('XREVRANGE', EVENTS, '+', '-', 'COUNT', 1)[1]
 local last_event = newest and newest[1] or '0-0'
+
+local function is_before(a, b)
+    local a_ms, a_n = a:match('^(%d+)%-(%d+)$')
+    local b_ms, b_n = b:match('^(%d+)%-(%d+)$')
+    return tonumber(a_ms) < tonumber(b_ms) or (a_ms == b_ms and tonumber(a_n) < tonumber(b_n))
+end
+
+-- An event that is not here was dropped by its age, if it is older than the oldest one; else it was lost.
+local function was_lost(event)
+    if event == last_event or event == '0-0' or #call('XRANGE', EVENTS, event, event) > 0 then
+        return false
+    end
+    local oldest = call('XRANGE', EVENTS, '-', '+', 'COUNT', 1)[1]
+    return not (oldest and is_before(event, oldest[1]))
+end
+
+if was_lost(seen) then
+    return 'rolled back'
+end
+
 local place = nil -- of the newest hand-out in the outbox; read when the first is written
 
 local function hand_out(entry)

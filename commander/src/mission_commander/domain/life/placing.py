@@ -105,8 +105,8 @@ _KEEPS_ITS_MESSAGE: Final = frozenset({Reason.RETRY_BACKOFF})
 
 def wake(mission: Mission, moment: Moment, around: Surroundings) -> Mission | None:
     """Its time has come, or its pool has, or its lane is free."""
-    if mission.phase is not Phase.WAITING:
-        return None
+    if mission.phase is not Phase.WAITING or not mission.reason.is_known:
+        return None  # what a newer Commander lets it wait for, only that one can tell to be over
     if mission.due_at is not None and mission.due_at > moment.now:
         return None
     if mission.reason is Reason.NO_HANDLER and not around.handler_is_known:
@@ -118,6 +118,6 @@ def wake(mission: Mission, moment: Moment, around: Surroundings) -> Mission | No
 
 def explain(mission: Mission, moment: Moment, reason: Reason, message: str) -> Mission | None:
     """Say what a mission waits for that has been out for a while."""
-    if mission.phase is not Phase.OUT or mission.reason is reason:
+    if mission.phase is not Phase.OUT or mission.reason is reason or not mission.reason.is_known:
         return None
     return moves.move(mission, moment, reason=reason, message=message)
