@@ -14,7 +14,7 @@ from mission_commander.domain import life
 from mission_commander.domain.life import Moment, Surroundings
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
-from mission_commander.ports import Beat, Change, Committed, Conflict, PoolRecord
+from mission_commander.ports import NO_EVENT, Beat, Change, Committed, Conflict, EventId, PoolRecord
 from mission_commander.services.feed import Feed
 from mission_commander.services.garrison import Garrison
 from mission_commander.services.recorder import Command, Decision, Recorder
@@ -75,12 +75,14 @@ class GatedLedger(MemoryLedger):
         self.commits: list[Sequence[Change]] = []
         self.under_way = 0
 
-    async def commit(self, era: m.Era, changes: Sequence[Change]) -> Sequence[Committed | Conflict]:
+    async def commit(
+        self, era: m.Era, changes: Sequence[Change], *, seen: EventId = NO_EVENT
+    ) -> Sequence[Committed | Conflict]:
         self.under_way += 1
         try:
             await self.gate.wait()
             self.commits.append(changes)
-            return await super().commit(era, changes)
+            return await super().commit(era, changes, seen=seen)
         finally:
             self.under_way -= 1
 

@@ -64,9 +64,9 @@ class Both(RuleBasedStateMachine):
 
     # What is done.
 
-    @rule(era=st.sampled_from([ERA, Era(ERA + 1)]))
-    def begin_era(self, era: Era) -> None:
-        self.both(lambda ledger: ledger.begin_era(era))
+    @rule(era=st.sampled_from([ERA, Era(ERA + 1)]), replaces=st.sampled_from([None, ERA, Era(ERA + 1)]))
+    def begin_era(self, era: Era, replaces: Era | None) -> None:
+        self.both(lambda ledger: ledger.begin_era(era, replaces=replaces))
 
     @rule(
         data=st.data(),
@@ -234,7 +234,7 @@ async def _live(ledger: Ledger) -> dict[MissionId, Any]:
     return {one.mission.id: one async for batch in ledger.live() for one in batch}
 
 
-async def _purged(ledger: Ledger) -> list[bool]:
+async def _purged(ledger: Ledger) -> frozenset[MissionId]:
     return await ledger.purged(IDS)
 
 
