@@ -1,7 +1,8 @@
 """The real servers, and a corner of each that one test has for itself.
 
-Each server starts once per session, when the first test asks for it. RABBITMQ_URL, REDIS_URL and KUBECONFIG_TEST name
-servers to use instead. What cannot run here skips its tests with the reason; with CI=true that fails.
+Each server starts once per session, when the first test asks for it. STACK_PAIR says which RabbitMQ and Redis (see
+tools/stack/pairs.py); RABBITMQ_URL, REDIS_URL and KUBECONFIG_TEST name servers to use instead. What cannot run here
+skips its tests with the reason; with CI=true that fails.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from typing import NoReturn
 import pytest
 import redis
 from tools import stack
-from tools.stack import binaries, packages
+from tools.stack import binaries, pairs
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +30,7 @@ def stack_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def _our_rabbitmq(stack_state: Path) -> Iterator[stack.RabbitServer]:
-    _unless(packages.why_not())
+    _unless(pairs.why_not(pairs.chosen()))
     with stack.rabbitmq_server(stack_state) as server:
         yield server
 
@@ -60,7 +61,7 @@ def rabbitmq_server(_our_rabbitmq: stack.RabbitServer) -> Iterator[stack.RabbitS
 
 @pytest.fixture(scope="session")
 def _our_redis(stack_state: Path) -> Iterator[stack.RedisServer]:
-    _unless(packages.why_not())
+    _unless(pairs.why_not(pairs.chosen()))
     with stack.redis_server(stack_state) as server:
         yield server
 

@@ -11,11 +11,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools import junit
 from tools.junit import Counts
+from tools.stack import pairs
 
 ROOT = Path(__file__).parents[1]
 NO_TESTS = Counts()
@@ -28,6 +29,7 @@ class Stage:
     name: str
     command: tuple[str, ...]
     is_pytest: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
     may_fail: bool = False
     """Its failure means that less can run here, which the skipped tests tell; CI accepts none of it."""
 
@@ -63,10 +65,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _pytest(name: str, marked: str) -> Stage:
+def _pytest(name: str, marked: str, **environment: str) -> Stage:
     """All of `tests/`, chosen by marks alone, so that no folder is ever forgotten."""
     options = ("-q", "--continue-on-collection-errors", "-m", marked)
-    return Stage(name=name, command=(sys.executable, "-m", "pytest", *options), is_pytest=True)
+    command = (sys.executable, "-m", "pytest", *options)
+    return Stage(name=name, command=command, is_pytest=True, environment=environment)
+
+
+def _prepare(name: str, *options: str) -> Stage:
+    return Stage(name=name, command=(sys.executable, "-m", "tools.stack", "prepare", *options), may_fail=True)
 
 
 STAGES: Mapping[str, Stage] = {
@@ -74,9 +81,12 @@ STAGES: Mapping[str, Stage] = {
     for stage in (
         Stage(name="check", command=("make", "check")),
         _pytest("unit", "not real and not kube and not long and not e2e"),
-        Stage(name="servers", command=(sys.executable, "-m", "tools.stack", "prepare"), may_fail=True),
+        _prepare("servers"),
         _pytest("real", "(real or kube) and not long and not e2e"),
+        _prepare("trixie-servers", "--only=redis,rabbitmq", "--pair=trixie"),
         _pytest("long", "long and not e2e"),
+        # The same tests on RabbitMQ 4.0 and Redis 8; those of the API server alone would learn nothing from it.
+        _pytest("trixie", "real and not long and not e2e", **{pairs.VARIABLE: pairs.Pair.TRIXIE}),
         _pytest("e2e", "e2e"),
     )
 }
@@ -93,7 +103,8 @@ def _run(stage: Stage) -> Outcome:
         report = Path(folder, "report.xml")
         command = (*stage.command, f"--junit-xml={report}") if stage.is_pytest else stage.command
         began = time.monotonic()
-        code = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
+        environment = os.environ | stage.environment
+        code = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
         counts = _counted(report, code) if stage.is_pytest else NO_TESTS
         return Outcome(stage=stage.name, seconds=time.monotonic() - began, failed=code != 0, counts=counts)
 
@@ -117,7 +128,7 @@ def _total(outcomes: Sequence[Outcome]) -> Counts:
 def _row(outcome: Outcome) -> str:
     verdict = "FAILED" if outcome.failed else "ok"
     numbers = outcome.counts.closing_line if outcome.counts != NO_TESTS else ""
-    return f"{outcome.stage:<10} {verdict:<7} {outcome.seconds:7.1f} s  {numbers}".rstrip()
+    return f"{outcome.stage:<14} {verdict:<7} {outcome.seconds:7.1f} s  {numbers}".rstrip()
 
 
 def _missing(total: Counts, *, in_ci: bool) -> list[str]:

@@ -6,9 +6,9 @@ Nobody has run this path in the project yet: the machines it was written on have
 from pathlib import Path
 
 from tools.cluster import programs
-from tools.cluster.commands import run
 from tools.cluster.layout import Layout
 from tools.stack import binaries
+from tools.stack.commands import run
 
 PATIENCE = "180s"
 

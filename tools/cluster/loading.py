@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.cluster import archive
-from tools.cluster.commands import run
 from tools.cluster.layout import Layout
 from tools.cluster.settings import PAUSE_IMAGE
 from tools.stack.binaries import required
+from tools.stack.commands import run
 
 NAMESPACE = "k8s.io"
 """Where the kubelet looks for images."""

@@ -10,11 +10,11 @@ from pathlib import Path
 from tools.cluster import bootstrap, loading, programs, sandbox
 from tools.cluster.addresses import choose, routed
 from tools.cluster.base_images import BASE_IMAGES, RECIPE_LABEL
-from tools.cluster.commands import run
 from tools.cluster.errors import ClusterError
 from tools.cluster.inside import COVERED
 from tools.cluster.layout import Layout, image_archives
 from tools.cluster.sandbox import ROOT, Running
+from tools.stack.commands import run
 
 PATIENCE_SECONDS = 300.0
 

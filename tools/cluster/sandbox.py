@@ -16,9 +16,9 @@ from pathlib import Path
 
 from tools.cluster import inside
 from tools.cluster.addresses import Addresses
-from tools.cluster.commands import run
 from tools.cluster.errors import ClusterError
 from tools.cluster.layout import Layout
+from tools.stack.commands import run
 from tools.stack.process import is_alive
 
 ROOT = Path(__file__).parents[2]

@@ -2,6 +2,7 @@
 
 from tools.stack.errors import StackError
 from tools.stack.kube import ApiServer, KubeAccess, api_server
+from tools.stack.pairs import Pair
 from tools.stack.rabbitmq import RabbitServer, rabbitmq_server
 from tools.stack.redis import RedisServer, redis_server
 from tools.stack.server import Server
@@ -9,6 +10,7 @@ from tools.stack.server import Server
 __all__ = [
     "ApiServer",
     "KubeAccess",
+    "Pair",
     "RabbitServer",
     "RedisServer",
     "Server",

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import os
 import secrets
 import shlex
@@ -13,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tools import stack
-from tools.stack import binaries, packages
+from tools.stack import binaries, pairs
+from tools.stack.pairs import Pair
 
 KINDS = ("redis", "rabbitmq", "kube")
 ROOT = Path(__file__).parents[2]
@@ -40,7 +42,17 @@ def _parser() -> argparse.ArgumentParser:
     prepare.set_defaults(run=_prepare)
     for command in (up, prepare):
         command.add_argument("--only", type=_kinds, default=KINDS, help="some of: redis,rabbitmq,kube")
+        command.add_argument(
+            "--pair",
+            type=Pair,
+            choices=Pair,
+            help=f"which RabbitMQ and Redis: {_pairs()} [${pairs.VARIABLE}, installed]",
+        )
     return parser
+
+
+def _pairs() -> str:
+    return " or ".join(Pair)
 
 
 def _kinds(text: str) -> tuple[str, ...]:
@@ -53,14 +65,15 @@ def _kinds(text: str) -> tuple[str, ...]:
 
 def _prepare(options: argparse.Namespace) -> None:
     """Try each on its own: a machine without Go can still have a broker."""
-    reasons = [reason for ensure in _ensurers(options.only) if (reason := _reason_not_to(ensure))]
+    ensurers = _ensurers(options.only, options.pair or pairs.chosen())
+    reasons = [reason for ensure in ensurers if (reason := _reason_not_to(ensure))]
     if reasons:
         raise stack.StackError("\nerror: ".join(reasons))
 
 
-def _ensurers(kinds: Sequence[str]) -> Iterator[Callable[[], object]]:
+def _ensurers(kinds: Sequence[str], pair: Pair) -> Iterator[Callable[[], object]]:
     if {"redis", "rabbitmq"} & set(kinds):
-        yield packages.ensure
+        yield functools.partial(pairs.ensure, pair)
     if "kube" in kinds:
         yield binaries.ensure
 
@@ -84,7 +97,7 @@ def _up(options: argparse.Namespace) -> None:
         contextlib.ExitStack() as servers,
     ):
         for kind in options.only:
-            _print_exports(_start(kind, state, servers))
+            _print_exports(_start(kind, state, options.pair, servers))
         print(f"# Logs and data are in {state}. Ctrl-C stops what was started here.", flush=True)
         while options.stay or os.getppid() == parent:
             time.sleep(0.5)
@@ -100,10 +113,10 @@ def _state(wanted: Path | None) -> Iterator[Path]:
             shutil.rmtree(state, ignore_errors=True)
 
 
-def _start(kind: str, state: Path, servers: contextlib.ExitStack) -> Mapping[str, str]:
+def _start(kind: str, state: Path, pair: Pair | None, servers: contextlib.ExitStack) -> Mapping[str, str]:
     starters: dict[str, Callable[[], Mapping[str, str]]] = {
-        "redis": lambda: {"REDIS_URL": servers.enter_context(stack.redis_server(state)).url},
-        "rabbitmq": lambda: {"RABBITMQ_URL": servers.enter_context(stack.rabbitmq_server(state)).url},
+        "redis": lambda: {"REDIS_URL": servers.enter_context(stack.redis_server(state, pair)).url},
+        "rabbitmq": lambda: {"RABBITMQ_URL": servers.enter_context(stack.rabbitmq_server(state, pair)).url},
         "kube": lambda: servers.enter_context(stack.api_server(state)).environment(),
     }
     began = time.monotonic()

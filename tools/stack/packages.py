@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from tools.stack import containers
@@ -22,26 +21,15 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 WAIT_FOR_ANOTHER_APT = ("-o", "DPkg::Lock::Timeout=300")
 
 
-@dataclass(frozen=True)
-class RabbitBinaries:
-    server: Path
-    epmd: Path
-
-
-def redis_binary() -> Path | None:
-    found = shutil.which("redis-server")
-    return Path(found) if found else None
-
-
-def rabbitmq_binaries() -> RabbitBinaries | None:
-    server = next((folder / "rabbitmq-server" for folder in RABBITMQ_FOLDERS if folder.is_dir()), None)
-    epmd = shutil.which("epmd")
-    return RabbitBinaries(server, Path(epmd)) if server and epmd else None
+def rabbitmq_folder() -> Path | None:
+    """Find RabbitMQ's programs; without Erlang's port mapper they are of no use."""
+    folder = next((folder for folder in RABBITMQ_FOLDERS if folder.is_dir()), None)
+    return folder if shutil.which("epmd") else None
 
 
 def missing() -> tuple[str, ...]:
     """Name the Debian packages that are not installed here."""
-    wanted = {"rabbitmq-server": rabbitmq_binaries(), "redis-server": redis_binary()}
+    wanted = {"rabbitmq-server": rabbitmq_folder(), "redis-server": shutil.which("redis-server")}
     return tuple(name for name, found in wanted.items() if found is None)
 
 

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.stack import containers, packages, probes
+from tools.stack import containers, pairs, probes
 from tools.stack.errors import StackError
 from tools.stack.folder import own_folder
+from tools.stack.installations import Installation
+from tools.stack.pairs import Pair
 from tools.stack.ports import LOOPBACK, free_port
 from tools.stack.process import Launch, Process
 from tools.stack.server import Server
@@ -37,6 +39,8 @@ class Node:
     distribution_port: int
     epmd_port: int
     password: str
+    home: Installation | None
+    """Where its programs are; None: in a container."""
 
     @property
     def name(self) -> str:
@@ -85,7 +89,7 @@ class RabbitServer(Server):
     def evaluate(self, erlang: str) -> str:
         """Run an Erlang expression inside the broker, for what AMQP cannot ask; returns its value as text."""
         done = subprocess.run(
-            [*_control(self.node), "eval", erlang],
+            _control(self.node, "eval", erlang),
             env={**os.environ, **_environment(self.node)},
             capture_output=True,
             text=True,
@@ -110,55 +114,56 @@ def _make_vhosts(names: list[str]) -> str:
     )
 
 
-def _control(node: Node) -> tuple[str, ...]:
-    binaries = packages.rabbitmq_binaries()
-    if binaries is None:
-        return ("docker", "exec", containers.name("rabbitmq", node.port), "rabbitmqctl")
-    return (str(binaries.server.with_name("rabbitmqctl")),)
+def _control(node: Node, *arguments: str) -> tuple[str, ...]:
+    if node.home is None:
+        return ("docker", "exec", containers.name("rabbitmq", node.port), "rabbitmqctl", *arguments)
+    return node.home.command(node.folder, "rabbitmqctl", *arguments)
 
 
 @contextlib.contextmanager
-def rabbitmq_server(state: Path) -> Iterator[RabbitServer]:
+def rabbitmq_server(state: Path, pair: Pair | None = None) -> Iterator[RabbitServer]:
     """Run a RabbitMQ of our own in `<state>/rabbitmq`, on a free port, until the block ends."""
     with own_folder(state, "rabbitmq") as folder:
-        node = _new_node(folder)
+        node = _new_node(folder, pair or pairs.chosen())
         server = RabbitServer([Process(launch) for launch in _launches(node)], node)
         with server.running():
             yield server
 
 
-def _new_node(folder: Path) -> Node:
+def _new_node(folder: Path, pair: Pair) -> Node:
     return Node(
         folder=folder,
         port=free_port(),
         distribution_port=free_port(),
         epmd_port=free_port(),
         password=secrets.token_hex(12),
+        home=pairs.installation(pair, "rabbitmq-server"),
     )
 
 
 def _launches(node: Node) -> list[Launch]:
-    binaries = packages.rabbitmq_binaries()
-    if binaries is None:
+    if node.home is None:
         return [containers.rabbitmq(node.folder, node.port, user=USER, password=node.password)]
     _write_settings(node)
-    return [_epmd(node, binaries.epmd), _broker(node, binaries.server)]
+    node.home.hand_over(node.folder)
+    return [_epmd(node, node.home), _broker(node, node.home)]
 
 
-def _epmd(node: Node, binary: Path) -> Launch:
+def _epmd(node: Node, home: Installation) -> Launch:
     """Started by us in the foreground, because the one that Erlang starts is a daemon nobody ends."""
     return Launch(
         name="epmd (Erlang's port mapper)",
-        command=(str(binary), "-port", str(node.epmd_port), "-address", LOOPBACK),
+        command=home.command(node.folder, "epmd", "-port", str(node.epmd_port), "-address", LOOPBACK),
+        environment=home.environment,
         is_ready=lambda: probes.accepts(node.epmd_port),
         log=node.folder / "epmd.log",
     )
 
 
-def _broker(node: Node, binary: Path) -> Launch:
+def _broker(node: Node, home: Installation) -> Launch:
     return Launch(
         name="RabbitMQ",
-        command=(str(binary),),
+        command=home.command(node.folder, "rabbitmq-server"),
         environment=_environment(node),
         is_ready=lambda: probes.rabbitmq_answers(node.port),
         log=node.folder / "rabbitmq.log",
@@ -188,8 +193,11 @@ log.connection.level = warning
 
 
 def _environment(node: Node) -> dict[str, str]:
-    folder = node.folder
+    if node.home is None:
+        return {}
+    folder = node.home.inside(node.folder)
     return {
+        **node.home.environment,
         "HOME": str(folder),  # the cookie is made here
         "ERL_EPMD_PORT": str(node.epmd_port),
         "ERL_EPMD_ADDRESS": LOOPBACK,

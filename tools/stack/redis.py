@@ -4,12 +4,14 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.stack import containers, packages, probes
+from tools.stack import containers, pairs, probes
 from tools.stack.folder import own_folder
+from tools.stack.pairs import Pair
 from tools.stack.ports import LOOPBACK, free_port
 from tools.stack.process import Launch, Process
 from tools.stack.server import Server
 
+PROGRAM = "redis-server"
 DATABASES = 512
 """Enough that every test can have one of its own."""
 
@@ -31,22 +33,25 @@ class RedisServer(Server):
 
 
 @contextlib.contextmanager
-def redis_server(state: Path) -> Iterator[RedisServer]:
+def redis_server(state: Path, pair: Pair | None = None) -> Iterator[RedisServer]:
     """Run a Redis of our own in `<state>/redis`, on a free port, until the block ends."""
     with own_folder(state, "redis") as folder:
         port = free_port()
-        server = RedisServer(Process(_launch(folder, port)), port)
+        server = RedisServer(Process(_launch(folder, port, pair or pairs.chosen())), port)
         with server.running():
             yield server
 
 
-def _launch(folder: Path, port: int) -> Launch:
-    binary = packages.redis_binary()
-    if binary is None:
+def _launch(folder: Path, port: int, pair: Pair) -> Launch:
+    home = pairs.installation(pair, PROGRAM)
+    if home is None:
         return containers.redis(folder, port, _settings())
+    home.hand_over(folder)
+    place = ("--port", str(port), "--bind", LOOPBACK, "--dir", str(home.inside(folder)))
     return Launch(
         name="Redis",
-        command=(str(binary), "--port", str(port), "--bind", LOOPBACK, "--dir", str(folder), *_settings()),
+        command=home.command(folder, PROGRAM, *place, *_settings()),
+        environment=home.environment,
         is_ready=lambda: probes.redis_answers(port),
         log=folder / "redis.log",
     )

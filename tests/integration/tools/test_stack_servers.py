@@ -1,5 +1,6 @@
 """The servers that every other integration test relies on: they serve, survive being killed, and leave nothing."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import aio_pika
 import pytest
 import redis
 from tools import stack
+from tools.stack import pairs
+from tools.stack.installations import NOBODY, InDebian
 from tools.stack.process import is_alive
 
 ROOT = Path(__file__).parents[3]
@@ -129,3 +132,55 @@ class TestNothingIsLeft:
         starter.send_signal(signal.SIGKILL)
         with stack.redis_server(tmp_path) as server:
             assert server.is_running
+
+
+@pytest.mark.real
+@pytest.mark.long
+@pytest.mark.timeout(BOOT_SECONDS)
+class TestTrixie:
+    """RabbitMQ 4.0 and Redis 8 in a root file system of their own, whatever pair the other tests use."""
+
+    @pytest.fixture
+    def rabbitmq(self, tmp_path: Path) -> Iterator[stack.RabbitServer]:
+        _unless_it_can_run()
+        with stack.rabbitmq_server(tmp_path, stack.Pair.TRIXIE) as server:
+            yield server
+
+    @pytest.fixture
+    def redis_8(self, tmp_path: Path) -> Iterator[stack.RedisServer]:
+        _unless_it_can_run()
+        with stack.redis_server(tmp_path, stack.Pair.TRIXIE) as server:
+            yield server
+
+    def test_it_is_rabbitmq_4_and_serves_again_after_sigkill(self, rabbitmq: stack.RabbitServer) -> None:
+        assert rabbitmq.evaluate("rabbit_misc:version().").startswith('"4.')
+        vhost = rabbitmq.fresh_vhost().rpartition("/")[2]
+        rabbitmq.settle()
+        rabbitmq.kill()
+        rabbitmq.start()
+        assert rabbitmq.evaluate(f'rabbit_vhost:exists(<<"{vhost}">>).') == "true"
+
+    def test_it_is_redis_8_and_keeps_what_it_acknowledged(self, redis_8: stack.RedisServer) -> None:
+        with redis.Redis.from_url(redis_8.url) as client:
+            assert client.info("server")["redis_version"].startswith("8.")
+            client.set("mission", "accepted")
+            redis_8.kill()
+            redis_8.start()
+            assert client.get("mission") == b"accepted"
+
+    def test_it_is_nobody_and_its_mounts_are_seen_by_nobody(self, redis_8: stack.RedisServer) -> None:
+        home = pairs.installation(stack.Pair.TRIXIE, "redis-server")
+        if not isinstance(home, InDebian):
+            pytest.skip("it runs in a container here, whose user and mounts are Docker's")
+        (server,) = redis_8.processes
+        status = Path(f"/proc/{server.pid}/status").read_text()
+        assert f"Uid:\t{NOBODY}" in status
+        assert "Groups:\t \n" in status or f"Groups:\t{NOBODY} \n" in status
+        assert str(home.root) not in Path("/proc/mounts").read_text()
+        redis_8.kill()
+        assert not is_alive(server.pid)
+
+
+def _unless_it_can_run() -> None:
+    if reason := pairs.why_not(stack.Pair.TRIXIE):
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)

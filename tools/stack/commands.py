@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.cluster.errors import ClusterError
+from tools.stack.errors import StackError
 
 
 def run(command: Sequence[str | Path], *, meaning: str, log: Path | None = None) -> str:
@@ -17,7 +17,7 @@ def run(command: Sequence[str | Path], *, meaning: str, log: Path | None = None)
         code = _logged(words, log)
         told = log.read_text(errors="replace")
     if code:
-        raise ClusterError(f"`{' '.join(words[:4])} …` failed, so {meaning}. It said:\n{told[-2000:].strip()}")
+        raise StackError(f"`{' '.join(words[:4])} …` failed, so {meaning}. It said:\n{told[-2000:].strip()}")
     return told
 
 
