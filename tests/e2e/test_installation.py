@@ -217,8 +217,9 @@ class Batch:
     async def submit(self, *, by_rest: int, by_kubectl: int) -> None:
         self._names = [f"{self._name}-{number:03}" for number in range(by_kubectl)]
         missions = [a_mission(name, "simulate", payload=TWO_SECONDS) for name in self._names]
-        self._ids = await self._rest.submit_many(by_rest, "simulate", payload=TWO_SECONDS)
         await self._cluster.apply(*missions)
+        # Last, because kubectl takes its time, and these would be over before it is done.
+        self._ids = await self._rest.submit_many(by_rest, "simulate", payload=TWO_SECONDS)
 
     async def until_some_end(self) -> None:
         """Wait for the moment to break something: some have ended, and most have not."""
