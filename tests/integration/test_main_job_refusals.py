@@ -59,7 +59,7 @@ async def test_a_pool_that_does_not_exist_is_waited_for(world: World, cluster: C
     assert waiting["message"] == 'there is no pool "render" yet: create the SoldierPool to run it'
     await cluster.kubectl("apply", "-f", "-", stdin=json.dumps(a_pool("render")))
     waiting = await cluster.until_it_is("unknown-pool", "Queued", "PoolScalingUp")
-    assert waiting["message"] == 'pool "render" has no soldier that takes missions yet'
+    assert waiting["message"] == '0 of 1 soldiers of pool "render" take missions yet'
     with world.another_soldier(pool="render"):
         assert (await cluster.until_it_is("unknown-pool", "Completed"))["attempt"] == 1
     await cluster.until_pool("render", ready=0)

@@ -190,8 +190,8 @@ async def test_the_pools_numbers_are_true(world: World, cluster: ClusterDoor) ->
     states = dict(zip(names, (status["state"] for status in shown), strict=True))
     waiting = [name for name, state in states.items() if state == "Queued"]
     assert len(waiting) == 4, states
-    told = await cluster.until_it_is(waiting[0], "Queued", "PoolAtMax")
-    assert told["message"] == f'all {SLOTS} slots of pool "default" are in use by 1 soldier(s)'
+    told = await cluster.until_it_is(waiting[0], "Queued", "PoolScalingUp")
+    assert told["message"] == '1 of 2 soldiers of pool "default" take missions yet'
 
     with world.another_soldier():
         status = await cluster.until_pool("default", ready=2, busy=2, queued=0, inFlight=SLOTS + 4)

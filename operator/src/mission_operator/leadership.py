@@ -87,8 +87,13 @@ class Leadership:
 
     async def release(self) -> None:
         """Give the Lease up, so that the next operator need not wait for its end."""
+        # A renewal that was cut off on its way may have been written: the first try then learns the newer version.
+        if not await self._give_up():
+            await self._give_up()
+
+    async def _give_up(self) -> bool:
         spec = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._now()}
-        await self._put(self._lease | {"spec": self._lease.get("spec", {}) | spec}, timeout_seconds=1)
+        return await self._put(self._lease | {"spec": self._lease.get("spec", {}) | spec}, timeout_seconds=1)
 
     async def _try_to_acquire(self) -> bool:
         try:

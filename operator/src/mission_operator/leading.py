@@ -11,7 +11,7 @@ from mission_operator.leadership import Leadership
 
 _MOST_SECONDS_TO_STOP: Final = 1.0
 """Between giving the Lease up and its end, at the shortest Lease of 3 s."""
-_MOST_SECONDS_TO_RELEASE: Final = 1.5
+_MOST_SECONDS_TO_RELEASE: Final = 2.5
 _EXIT_LEASE_LOST: Final = 1
 
 OpenLeadership = Callable[[], AbstractAsyncContextManager[Leadership]]

@@ -163,6 +163,15 @@ async def test_a_renewal_whose_answer_was_lost_is_no_loss(me: Leadership, leases
     assert leases.version > 3, "it was renewed after the conflict"
 
 
+async def test_a_renewal_that_was_cut_off_does_not_keep_the_lease_from_being_released(
+    me: Leadership, leases: FakeLeases
+) -> None:
+    await me.acquire()
+    leases.held_by("me")  # the renewal arrived, and its answer never did
+    await me.release()
+    assert leases.holder == ""
+
+
 async def test_a_released_lease_is_free(me: Leadership, leases: FakeLeases, clock: FakeClock, naps: Naps) -> None:
     await me.acquire()
     await me.release()
