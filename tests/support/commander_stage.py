@@ -11,6 +11,7 @@ from mission_broker.memory_server import MemoryServer
 from mission_broker.port import Message
 from mission_commander.adapters.memory_ledger import MemoryLedger, MemoryStore
 from mission_commander.domain import life
+from mission_commander.domain.lane import LaneChange
 from mission_commander.domain.life import Moment, Surroundings
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
@@ -76,13 +77,18 @@ class GatedLedger(MemoryLedger):
         self.under_way = 0
 
     async def commit(
-        self, era: m.Era, changes: Sequence[Change], *, seen: EventId = NO_EVENT
+        self,
+        era: m.Era,
+        changes: Sequence[Change],
+        *,
+        seen: EventId = NO_EVENT,
+        lanes: Sequence[LaneChange] = (),
     ) -> Sequence[Committed | Conflict]:
         self.under_way += 1
         try:
             await self.gate.wait()
             self.commits.append(changes)
-            return await super().commit(era, changes, seen=seen)
+            return await super().commit(era, changes, seen=seen, lanes=lanes)
         finally:
             self.under_way -= 1
 

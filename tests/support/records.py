@@ -16,7 +16,6 @@ SOLDIER = Instance("soldier-1")
 OTHER_SOLDIER = Instance("soldier-2")
 NO_POOL = Surroundings(pool_is_known=False)
 NO_HANDLER = Surroundings(handler_is_known=False)
-BUSY_LANE = Surroundings(lane_is_free=False)
 
 
 def after(seconds: float) -> Moment:

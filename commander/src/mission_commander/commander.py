@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from mission_broker.port import Broker, BrokerAwayError
+from mission_commander.domain.lane import LaneRules
 from mission_commander.domain.life import Surroundings
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.ports import Ledger, LedgerAwayError
@@ -60,7 +61,10 @@ class Commander:
         self.broker = broker
         self.counts: Counter[str] = Counter()
         self.memory = MissionMemory(cancel_deadline_seconds=settings.cancel_deadline_seconds)
-        self.recorder = Recorder(ledger, self.memory, clock, m.Era(0))
+        rules = LaneRules(
+            gap_seconds=settings.gap_seconds, mark_seconds=max(settings.lane_mark_seconds, settings.retention_seconds)
+        )
+        self.recorder = Recorder(ledger, self.memory, clock, m.Era(0), lane_rules=rules, around=self.around)
         self.garrison = Garrison(
             ledger, clock, heartbeat_seconds=settings.heartbeat_seconds, era=lambda: self.recorder.era
         )

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from mission_commander.domain.lane import Lane, LaneChange, LaneKey
 from mission_commander.domain.record import Mission
 from mission_contracts import mission as m
 from mission_contracts.soldiering import Heartbeat, Registration
@@ -79,6 +80,8 @@ class Event(msgspec.Struct, frozen=True):
 
     id: EventId
     mission: Mission
+    lane: LaneChange | None = None
+    """What changed in its lane in the same step; a step's last event says it."""
 
 
 class Beat(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,15 +146,37 @@ class Ledger(Protocol):
         ...
 
     async def commit(
-        self, era: m.Era, changes: Sequence[Change], *, seen: EventId = NO_EVENT
+        self,
+        era: m.Era,
+        changes: Sequence[Change],
+        *,
+        seen: EventId = NO_EVENT,
+        lanes: Sequence[LaneChange] = (),
     ) -> Sequence[Committed | Conflict]:
         """Apply each change if its expectation holds; one answer each, in order; one script, one fsync for all.
 
         A mission appears at most once in a commit. Each applied change is announced in the event stream; a final
-        one leaves the live set. Raises EraChangedError, and writes nothing at all, when the era differs, and
-        RolledBackError when the stream does not know the event `seen` (one that it has dropped by its age passes);
-        ValueError for a mission that is there twice, or whose sequence does not rise.
+        one leaves the live set. A lane's change and those of its missions are applied together or not at all: where
+        one of them does not fit, all are conflicts. Raises EraChangedError, and writes nothing at all, when the era
+        differs, and RolledBackError when the stream does not know the event `seen` (one that it has dropped by its age
+        passes); ValueError for a mission that is there twice, or whose sequence does not rise.
         """
+        ...
+
+    async def lanes(self, keys: Sequence[LaneKey]) -> Sequence[Lane | None]:
+        """Read lanes, in order; None where the ledger has none."""
+        ...
+
+    def all_lanes(self) -> AsyncIterator[Sequence[Lane]]:
+        """Lanes in batches of at most 500: first those in use, then those that are remembered longest."""
+        ...
+
+    async def save_lanes(self, era: m.Era, lanes: Sequence[LaneChange]) -> Sequence[bool]:
+        """Write lanes without any mission; tell for each whether its expectation held. Raises EraChangedError."""
+        ...
+
+    async def purge_lanes(self, now: float, limit: int) -> int:
+        """Forget unused lanes whose time has come; give how many."""
         ...
 
     async def fetch(self, ids: Sequence[m.MissionId]) -> Sequence[Stored | None]:

@@ -64,6 +64,15 @@ class CommanderSettings(BaseSettings):
     retention_seconds: Annotated[float, Field(ge=60, le=366 * 86_400)] = 7 * 86_400
     """How long final missions stay in the ledger. Idempotency keys are remembered as long."""
 
+    gap_seconds: Annotated[float, Field(ge=0, le=366 * 86_400)] = 300.0
+    """How long a lane waits for a sequence number that does not come; then it goes on without it.
+
+    Raise it where producers may be down for longer and order matters more than waiting.
+    """
+
+    lane_mark_seconds: Annotated[float, Field(ge=60, le=10 * 366 * 86_400)] = 30 * 86_400
+    """How long an unused lane remembers how far its sequence numbers came; at least as long as final missions stay."""
+
     token_seconds: Annotated[float, Field(ge=30, le=86_400)] = 300.0
     """How long an access token lives. Short ones are safer to lose; they are renewed before they end."""
 

@@ -14,6 +14,7 @@ from support.ledger_probe import ERA, a_mission, changed, finished
 
 from mission_commander.adapters.memory_ledger import MemoryLedger
 from mission_commander.adapters.redis_ledger import RedisSettings, connect
+from mission_commander.domain.lane import LaneChange, LaneKey, LaneRecord, Place
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import (
     Beat,
@@ -35,6 +36,7 @@ T = TypeVar("T")
 
 IDS = [MissionId(text) for text in ("a", "a-b", "ab", "B", "é", "m 1")]
 NAMESPACES = ["default", "other"]
+LANES = [LaneKey("default", "x", "k"), LaneKey("default", "x", "k/é"), LaneKey("other", "x", "k")]
 MOMENTS = [10.0, 10.5, 1_700_000_000.123456]
 
 ids = st.sampled_from(IDS)
@@ -79,6 +81,42 @@ class Both(RuleBasedStateMachine):
         answers = self._run_both(lambda ledger: _commit(ledger, era or in_force, changes))
         assert _without_ids(answers[0]) == _without_ids(answers[1])
         self._remember(changes, *answers)
+
+    @rule(
+        data=st.data(),
+        wanted=st.lists(ids, unique=True, max_size=3),
+        key=st.sampled_from(LANES),
+        off=st.sampled_from([0, 0, 0, 1]),
+        expires_at=st.none() | moments,
+        whole=st.booleans(),
+        places=st.dictionaries(
+            st.builds(Place, st.integers(1, 5), st.integers(0, 2)), st.sampled_from([None, "", "a"])
+        ),
+    )
+    def commit_in_a_lane(
+        self,
+        data: st.DataObject,
+        wanted: list[MissionId],
+        key: LaneKey,
+        off: int,
+        expires_at: float | None,
+        whole: bool,
+        places: dict[Place, MissionId | None],
+    ) -> None:
+        changes = [data.draw(changes_of(mission_id, self.records.get(mission_id))) for mission_id in wanted]
+        [known] = self._run(self.memory.lanes([key]))
+        expected = (known.record.version if known else 0) + off
+        record = LaneRecord(version=expected + 1, is_numbered=True, expires_at=expires_at)
+        of_lane = tuple(wanted[: data.draw(st.integers(0, len(wanted)))])
+        lane = LaneChange(key=key, expected=expected, record=record, entries=places, missions=of_lane, whole=whole)
+        in_force = self._run(self.memory.era()) or ERA
+        answers = self._run_both(lambda ledger: _commit(ledger, in_force, changes, lane))
+        assert _without_ids(answers[0]) == _without_ids(answers[1])
+        self._remember(changes, *answers)
+
+    @rule(now=st.sampled_from([*MOMENTS, 11.0, 2e9]), limit=limits)
+    def purge_lanes(self, now: float, limit: int) -> None:
+        self.both(lambda ledger: ledger.purge_lanes(now, limit))
 
     @rule(entries=st.lists(st.tuples(ids, st.integers(1, 4)), max_size=5), chosen=st.sets(st.integers(0, 5)))
     def confirm(self, entries: list[tuple[MissionId, int]], chosen: set[int]) -> None:
@@ -146,7 +184,7 @@ class Both(RuleBasedStateMachine):
         )
         assert ours is not None
         assert theirs is not None
-        assert [event.mission for event in ours] == [event.mission for event in theirs]
+        assert [(event.mission, event.lane) for event in ours] == [(event.mission, event.lane) for event in theirs]
         known = {event: place for place, (event, _) in enumerate(self.events)}
         assert [self.events[known[event.id]][1] for event in ours] == [event.id for event in theirs]
 
@@ -165,6 +203,7 @@ class Both(RuleBasedStateMachine):
         self.both(lambda ledger: ledger.pools())
         self.both(lambda ledger: ledger.soldiers())
         self.both(_purged)
+        self.both(_lanes)
         assert tuple(self._run_both(lambda ledger: ledger.last_event())) == self.events[-1]
 
     # How.
@@ -219,9 +258,11 @@ def records_after(draw: st.DrawFn, base: Mission) -> Mission:
     return changed(base, phase=phase, epoch=Epoch(draw(st.integers(1, 4))), message=draw(st.sampled_from(["", "né"])))
 
 
-async def _commit(ledger: Ledger, era: Era, changes: Sequence[Change]) -> Sequence[Committed | Conflict] | str:
+async def _commit(
+    ledger: Ledger, era: Era, changes: Sequence[Change], *lanes: LaneChange
+) -> Sequence[Committed | Conflict] | str:
     try:
-        return await ledger.commit(era, changes)
+        return await ledger.commit(era, changes, lanes=lanes)
     except EraChangedError:
         return "another era"
 
@@ -232,6 +273,10 @@ def _without_ids(answers: Sequence[Committed | Conflict] | str) -> list[Any]:
 
 async def _live(ledger: Ledger) -> dict[MissionId, Any]:
     return {one.mission.id: one async for batch in ledger.live() for one in batch}
+
+
+async def _lanes(ledger: Ledger) -> list[Any]:
+    return [(one.key, one.record, one.places) async for batch in ledger.all_lanes() for one in batch]
 
 
 async def _purged(ledger: Ledger) -> frozenset[MissionId]:

@@ -300,8 +300,8 @@ async def test_a_purged_mission_leaves_a_tombstone_and_no_other_key(ledger: Redi
 
 async def test_event_ids_grow_also_when_wipes_follow_within_a_millisecond(stage: RedisStage) -> None:
     script = (resources.files("mission_commander.adapters") / "lua" / "commit.lua").read_text()
-    keys = ("era", "live", "outbox", "purgeable", "dead", "events")
-    arguments = (ERA, "m:", "ns:", 100, "0-0", *codec.arguments_of([creation(a_mission())]))
+    keys = ("era", "live", "outbox", "purgeable", "dead", "events", "lanes")
+    arguments = (ERA, "m:", "ns:", 100, "0-0", "l:", 0, *codec.arguments_of([creation(a_mission())]))
     with contextlib.closing(redis.Redis.from_url(stage.url)) as client, client.pipeline(transaction=False) as at_once:
         for _ in range(50):
             at_once.flushall()

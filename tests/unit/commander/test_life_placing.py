@@ -3,7 +3,6 @@
 import msgspec
 import pytest
 from support.records import (
-    BUSY_LANE,
     NO_HANDLER,
     NO_POOL,
     START,
@@ -36,7 +35,7 @@ def of_a_newer_commander(mission: Mission) -> Mission:
     [
         pytest.param(accepted(), Phase.OUT, Reason.WAITING_FOR_SOLDIER, id="a runnable mission is handed out"),
         pytest.param(accepted(NO_POOL), Phase.WAITING, Reason.NO_POOL, id="without its pool it waits for the pool"),
-        pytest.param(accepted(BUSY_LANE), Phase.WAITING, Reason.LANE_BUSY, id="behind another of its lane it waits"),
+        pytest.param(accepted(ordering_key="k"), Phase.WAITING, Reason.LANE_BUSY, id="in a lane it waits for its turn"),
         pytest.param(accepted(NO_HANDLER), Phase.OUT, Reason.WAITING_FOR_SOLDIER, id="a soldier says if none handles"),
         pytest.param(waiting(), Phase.WAITING, Reason.SCHEDULED, id="before its start time it is scheduled"),
         pytest.param(
@@ -59,7 +58,7 @@ def test_acceptance(mission: Mission, phase: Phase, reason: Reason) -> None:
     "mission",
     [
         pytest.param(accepted(NO_POOL), id="no pool"),
-        pytest.param(accepted(BUSY_LANE, ordering_key="k"), id="busy lane"),
+        pytest.param(accepted(ordering_key="k"), id="lane"),
         pytest.param(accepted(suspended=True), id="suspended"),
     ],
 )
@@ -137,14 +136,16 @@ def test_every_hand_out_has_a_greater_epoch() -> None:
             accepted(NO_POOL), 1, OPEN_FIELD, Phase.OUT, Reason.WAITING_FOR_SOLDIER, id="its pool exists: it goes out"
         ),
         pytest.param(
-            accepted(BUSY_LANE), 1, OPEN_FIELD, Phase.OUT, Reason.WAITING_FOR_SOLDIER, id="its lane is free: it goes"
-        ),
-        pytest.param(
             failed(), 5, OPEN_FIELD, Phase.OUT, Reason.WAITING_FOR_SOLDIER, id="its retry is due: it goes out"
         ),
         pytest.param(waiting(), 60, NO_POOL, Phase.WAITING, Reason.NO_POOL, id="due, but its pool is gone meanwhile"),
         pytest.param(
-            accepted(NO_POOL), 1, BUSY_LANE, Phase.WAITING, Reason.LANE_BUSY, id="its pool came, its lane is busy"
+            accepted(NO_POOL, ordering_key="k"),
+            1,
+            OPEN_FIELD,
+            Phase.WAITING,
+            Reason.LANE_BUSY,
+            id="its pool came, and others of its lane come first",
         ),
     ],
 )
@@ -160,7 +161,7 @@ def test_waking(mission: Mission, seconds: float, around: Surroundings, phase: P
         pytest.param(waiting(), 59.9, OPEN_FIELD, id="too early"),
         pytest.param(failed(), 2.1, OPEN_FIELD, id="its backoff is not over"),
         pytest.param(accepted(NO_POOL), 1, NO_POOL, id="still no pool"),
-        pytest.param(accepted(BUSY_LANE), 1, BUSY_LANE, id="its lane is still busy"),
+        pytest.param(accepted(ordering_key="k"), 1, OPEN_FIELD, id="only its lane gives it its turn"),
         pytest.param(suspended(), 9, OPEN_FIELD, id="suspended: only resume wakes it"),
         pytest.param(out(), 9, OPEN_FIELD, id="out already"),
         pytest.param(claimed(), 9, OPEN_FIELD, id="it runs"),

@@ -170,11 +170,11 @@ async def test_whoever_loses_every_race_is_told_to_try_again(stage: Stage, monke
         rival = mission
         commit = stage.ledger.commit
 
-        async def outrun(era: m.Era, changes: object) -> object:
+        async def outrun(era: m.Era, changes: object, **more: object) -> object:
             nonlocal rival
             rival = life.hand_out(rival, Moment(stage.clock.now(), ERA))
             stage.store.data.records[rival.id] = rival
-            return await commit(era, changes)  # type: ignore[arg-type]
+            return await commit(era, changes, **more)  # type: ignore[arg-type]
 
         monkeypatch.setattr(stage.ledger, "commit", outrun)
         with pytest.raises(LedgerAwayError, match="try once more"):
@@ -293,7 +293,7 @@ async def test_each_of_many_decisions_cannot_be_made_without_ledger(stage: Stage
 async def test_a_commit_that_fails_in_an_unexpected_way_ends_nothing(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
     async with running(stage.recorder.run):

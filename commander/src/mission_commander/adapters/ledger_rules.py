@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from mission_commander.domain.lane import LaneChange
 from mission_commander.domain.record import Mission
 from mission_commander.ports import NO_EVENT, Change, EraChangedError, EventId, RolledBackError
 from mission_contracts.envelope import Door
@@ -64,6 +65,20 @@ def other_era(in_force: object, wanted: Era) -> EraChangedError:
 def rolled_back(seen: EventId) -> RolledBackError:
     """What a commit by somebody who has seen more than the ledger knows is answered with."""
     return RolledBackError(f"the ledger does not know event {seen} any more: nothing was written; restore first")
+
+
+def check_lanes(changes: Sequence[Change], lanes: Sequence[LaneChange]) -> None:
+    """Refuse lanes that no correct caller commits: two at once, one that does not rise, one of absent missions."""
+    there = {change.mission.id for change in changes}
+    seen = set()
+    for lane in lanes:
+        if lane.key in seen:
+            raise ValueError(f"lane {lane.key} is in one commit twice: make one change of the two")
+        if lane.record.version <= lane.expected:
+            raise ValueError(f"lane {lane.key} goes from version {lane.expected} to {lane.record.version}: raise it")
+        if not there.issuperset(lane.missions):
+            raise ValueError(f"lane {lane.key} stands or falls with missions that this commit does not change")
+        seen.add(lane.key)
 
 
 def order_of(event: EventId) -> tuple[int, int]:

@@ -5,9 +5,20 @@ import copy
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import islice
 
-from mission_commander.adapters.ledger_rules import LIVE_BATCH, check, indexes_of, other_era, rolled_back
+import msgspec
+
+from mission_commander.adapters.ledger_rules import (
+    LIVE_BATCH,
+    check,
+    check_lanes,
+    indexes_of,
+    other_era,
+    rolled_back,
+)
+from mission_commander.adapters.memory_lanes import LaneShelf
 from mission_commander.adapters.memory_ranking import Ranking
 from mission_commander.adapters.memory_stream import EventStream
+from mission_commander.domain.lane import Lane, LaneChange, LaneKey
 from mission_commander.domain.record import Mission
 from mission_commander.ports import (
     NO_EVENT,
@@ -48,6 +59,7 @@ class MemoryData:
         self.pools: dict[tuple[str, str], PoolRecord] = {}
         self.registrations: dict[m.Instance, Registration] = {}
         self.beats: dict[m.Instance, Beat] = {}
+        self.lanes = LaneShelf()
 
     def stored(self, mission_id: m.MissionId) -> Stored | None:
         mission = self.records.get(mission_id)
@@ -175,18 +187,46 @@ class MemoryLedger:
         return m.Era(data.era or 0)
 
     async def commit(
-        self, era: m.Era, changes: Sequence[Change], *, seen: EventId = NO_EVENT
+        self,
+        era: m.Era,
+        changes: Sequence[Change],
+        *,
+        seen: EventId = NO_EVENT,
+        lanes: Sequence[LaneChange] = (),
     ) -> Sequence[Committed | Conflict]:
         check(changes)
-        data = self._reach_to_write() if changes else self._reach()
+        check_lanes(changes, lanes)
+        data = self._reach_to_write() if changes or lanes else self._reach()
         if data.era != era:
             raise other_era(data.era, era)
         if not data.stream.knows(seen):
             raise rolled_back(seen)
+        spoiled, said = _lanes(data, changes, lanes)
         now = self.store.clock.now()
-        answers = [_apply(data, change, now) for change in changes]
+        answers = [_apply(data, change, now, spoiled, said.get(change.mission.id)) for change in changes]
         self.store.wake_readers()
         return answers
+
+    async def lanes(self, keys: Sequence[LaneKey]) -> Sequence[Lane | None]:
+        shelf = self._reach().lanes
+        return [shelf.read(key) for key in keys]
+
+    async def all_lanes(self) -> AsyncIterator[Sequence[Lane]]:
+        keys = iter(self._reach().lanes.longest_first())
+        while batch := tuple(islice(keys, LIVE_BATCH)):
+            yield [lane for lane in await self.lanes(batch) if lane is not None]
+
+    async def save_lanes(self, era: m.Era, lanes: Sequence[LaneChange]) -> Sequence[bool]:
+        check_lanes((), lanes)
+        shelf = self._in_era(era).lanes
+        fits = [shelf.fits(lane) for lane in lanes]
+        for lane, fit in zip(lanes, fits, strict=True):
+            if fit:
+                shelf.write(lane)
+        return fits
+
+    async def purge_lanes(self, now: float, limit: int) -> int:
+        return self._reach().lanes.purge(now, limit)
 
     async def fetch(self, ids: Sequence[m.MissionId]) -> Sequence[Stored | None]:
         data = self._reach()
@@ -279,6 +319,12 @@ class MemoryLedger:
         data.registrations.pop(instance, None)
         data.beats.pop(instance, None)
 
+    def _in_era(self, era: m.Era) -> MemoryData:
+        data = self._reach_to_write()
+        if data.era != era:
+            raise other_era(data.era, era)
+        return data
+
     def _reach(self) -> MemoryData:
         if self._is_cut:
             raise LedgerAwayError("the ledger is cut off: try again when it is back")
@@ -291,9 +337,32 @@ class MemoryLedger:
         return data
 
 
-def _apply(data: MemoryData, change: Change, now: float) -> Committed | Conflict:
+def _lanes(
+    data: MemoryData, changes: Sequence[Change], lanes: Sequence[LaneChange]
+) -> tuple[set[m.MissionId], dict[m.MissionId, LaneChange]]:
+    """Write the lanes that fit together with their missions; give the missions of the others, and who tells of whom."""
+    misfits = {change.mission.id for change in changes if not _fits(data, change)}
+    spoiled: set[m.MissionId] = set()
+    said: dict[m.MissionId, LaneChange] = {}
+    for lane in lanes:
+        if not data.lanes.fits(lane) or not misfits.isdisjoint(lane.missions):
+            spoiled.update(lane.missions)
+            continue
+        data.lanes.write(lane)
+        if lane.missions:
+            said[lane.missions[-1]] = msgspec.structs.replace(lane, missions=())
+    return spoiled, said
+
+
+def _fits(data: MemoryData, change: Change) -> bool:
     current = data.records.get(change.mission.id)
-    if change.expected != (0 if current is None else current.sequence):
-        return Conflict(current)
+    return change.expected == (0 if current is None else current.sequence)
+
+
+def _apply(
+    data: MemoryData, change: Change, now: float, spoiled: set[m.MissionId], lane: LaneChange | None
+) -> Committed | Conflict:
+    if change.mission.id in spoiled or not _fits(data, change):
+        return Conflict(data.records.get(change.mission.id))
     data.write(change)
-    return Committed(data.stream.add(change.mission, now))
+    return Committed(data.stream.add(change.mission, now, lane))

@@ -4,6 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from mission_commander.adapters.ledger_rules import order_of
+from mission_commander.domain.lane import LaneChange
 from mission_commander.domain.record import Mission
 from mission_commander.ports import NO_EVENT, Event, EventId
 
@@ -21,9 +22,9 @@ class EventStream:
     def last(self) -> EventId:
         return self._events[-1].id if self._events else self._forgotten
 
-    def add(self, mission: Mission, now: float) -> EventId:
+    def add(self, mission: Mission, now: float, lane: LaneChange | None = None) -> EventId:
         event = self._next_id(int(now * 1_000_000))
-        self._events.append(Event(event, mission))
+        self._events.append(Event(event, mission, lane))
         # Forgetting in large steps keeps an addition cheap.
         if len(self._events) >= 2 * self._keep:
             self._forget(len(self._events) - self._keep)

@@ -7,11 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mission_commander.adapters import redis_codec as codec
-from mission_commander.adapters.ledger_rules import LIVE_BATCH, check, order_of, other_era, rolled_back
+from mission_commander.adapters.ledger_rules import (
+    LIVE_BATCH,
+    check,
+    check_lanes,
+    order_of,
+    other_era,
+    rolled_back,
+)
 from mission_commander.adapters.redis_durability import judge, judge_refusal
 from mission_commander.adapters.redis_nodes import Nodes
 from mission_commander.adapters.redis_script import Script
 from mission_commander.adapters.redis_wire import Command, Wire
+from mission_commander.domain.lane import Lane, LaneChange, LaneKey
 from mission_commander.ports import (
     NO_EVENT,
     Beat,
@@ -83,7 +91,9 @@ class RedisLedger:
     purgeable   zset     ids of final missions that nobody needs, by their end
     dead        zset     ids of dead letters, by their end
     t:<id>      string   a tombstone, with an expiry
-    events      stream   r: the record, b: the id of the event before, so that a reader sees a gap
+    events      stream   r: the record, b: the id of the event before, so that a reader sees a gap, l: its lane's change
+    l:<lane>    hash     v: version, r: record, and for each place who stands there (nothing: it is spent)
+    lanes       zset     "<namespace>/<pool>/<ordering key>", by the time until which it is kept
     pools       hash     "<namespace>/<name>": the pool
     soldiers    hash     instance: its registration
     beats       hash     instance: its newest beat
@@ -95,13 +105,14 @@ class RedisLedger:
         self._commands = commands
         self._waiting = waiting
         key = self._key
-        self._commit = Script(
-            "commit", commands, key("era"), key("live"), key("outbox"), key("purgeable"), key("dead"), key("events")
-        )
+        indexes = ("era", "live", "outbox", "purgeable", "dead", "events", "lanes")
+        self._commit = Script("commit", commands, *map(key, indexes))
         self._begin = Script("era", commands, key("era"))
         self._read = Script("read", commands)
         self._list = Script("list", commands)
         self._purge = Script("purge", commands, key("purgeable"), key("dead"))
+        self._read_lanes = Script("read_lanes", commands)
+        self._purge_lanes = Script("purge_lanes", commands, key("lanes"))
         self._beat = Script("beat", commands, key("soldiers"), key("beats"))
 
     async def durability(self) -> Durability:
@@ -127,17 +138,30 @@ class RedisLedger:
     # Missions.
 
     async def commit(
-        self, era: m.Era, changes: Sequence[Change], *, seen: EventId = NO_EVENT
+        self,
+        era: m.Era,
+        changes: Sequence[Change],
+        *,
+        seen: EventId = NO_EVENT,
+        lanes: Sequence[LaneChange] = (),
     ) -> Sequence[Committed | Conflict]:
         check(changes)
+        check_lanes(changes, lanes)
+        answers = await self._write(era, changes, lanes, seen)
+        return [_answer_of(answer) for answer in answers[len(lanes) :]]
+
+    async def _write(
+        self, era: m.Era, changes: Sequence[Change], lanes: Sequence[LaneChange], seen: EventId = NO_EVENT
+    ) -> Any:
         key = self._key
-        heading = (era, key("m:"), key("ns:"), self._settings.events_kept, seen)
-        answers = await self._run(self._commit, *heading, *codec.arguments_of(changes))
+        of_lanes = codec.lane_arguments_of(lanes, changes)
+        heading = (era, key("m:"), key("ns:"), self._settings.events_kept, seen, key("l:"), len(of_lanes))
+        answers = await self._run(self._commit, *heading, *of_lanes, *codec.arguments_of(changes))
         if answers == b"rolled back":
             raise rolled_back(seen)
         if isinstance(answers, bytes):
             raise other_era(answers.decode(), era)
-        return [_answer_of(answer) for answer in answers]
+        return answers
 
     async def fetch(self, ids: Sequence[m.MissionId]) -> Sequence[Stored | None]:
         rows = await self._rows(ids, "r", "p")
@@ -188,6 +212,28 @@ class RedisLedger:
 
     async def dead_letters(self, limit: int) -> Sequence[m.MissionId]:
         return _texts(await self._ask("ZREVRANGE", self._key("dead"), 0, limit - 1)) if limit else []
+
+    # Lanes.
+
+    async def lanes(self, keys: Sequence[LaneKey]) -> Sequence[Lane | None]:
+        if not keys:
+            return []
+        found = await self._run(self._read_lanes, self._key("l:"), *(key.name for key in keys))
+        return [codec.lane_of(key, fields) for key, fields in zip(keys, found, strict=True)]
+
+    async def all_lanes(self) -> AsyncIterator[Sequence[Lane]]:
+        start = 0
+        while names := _texts(await self._ask("ZREVRANGE", self._key("lanes"), start, start + LIVE_BATCH - 1)):
+            yield [lane for lane in await self.lanes([LaneKey.named(name) for name in names]) if lane is not None]
+            start += len(names)
+
+    async def save_lanes(self, era: m.Era, lanes: Sequence[LaneChange]) -> Sequence[bool]:
+        check_lanes((), lanes)
+        return [bool(answer) for answer in await self._write(era, (), lanes)]
+
+    async def purge_lanes(self, now: float, limit: int) -> int:
+        purged: int = await self._run(self._purge_lanes, codec.score(now), limit, self._key("l:"))
+        return purged
 
     # Outbox.
 
@@ -300,8 +346,8 @@ def _following(after: EventId, found: Any) -> Sequence[Event] | None:
 
 
 def _event_of(entry: tuple[bytes, Any]) -> Event:
-    event, (_, _, _, record) = entry
-    return Event(event.decode(), codec.mission_of(record))
+    event, (_, _, _, record, *lane) = entry
+    return Event(event.decode(), codec.mission_of(record), codec.lane_change_of(lane[1]) if lane else None)
 
 
 def _texts(answer: Sequence[bytes]) -> list[Any]:

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Final, TypeVar
 
 from mission_commander.domain.due import DueIndex, look_at
+from mission_commander.domain.lane_memory import LaneMemory
 from mission_commander.domain.record import Mission, Phase
 from mission_contracts.mission import Epoch, Instance, MissionId
 
@@ -43,6 +44,7 @@ class MissionMemory:
         self._by_holder: defaultdict[Instance, dict[MissionId, None]] = defaultdict(dict)
         self._due = DueIndex()
         self._listeners: list[Listener] = []
+        self.lanes = LaneMemory()
 
     # Writing.
 

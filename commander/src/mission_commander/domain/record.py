@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from mission_commander.domain.lane import Place
 from mission_contracts.envelope import Envelope
 from mission_contracts.mission import Epoch, Failure, Instance, MissionId, MissionState, Reason, Sequence
 
@@ -70,6 +71,10 @@ class Mission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     dead_letter: bool = False
     acknowledged: bool = False
     """Its object shows the final state, or is gone."""
+    place: Place | None = None
+    """Where it stands in its lane."""
+    leads: bool = False
+    """It has its lane's turn, and keeps it until it is final. A mission with a lane is handed out only then."""
 
     @property
     def id(self) -> MissionId:

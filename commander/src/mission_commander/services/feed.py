@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from mission_commander.domain.lane_memory import KEPT_UNUSED
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
 from mission_commander.domain.view import view
@@ -70,6 +71,7 @@ class Feed:
     async def load(self) -> None:
         """Take in all live missions, and what happens from here on. Watchers are told that they missed something."""
         last = await self._ledger.last_event()
+        await self._load_lanes()
         async for batch in self._ledger.live():
             for stored in batch:
                 self._memory.apply(stored.mission, stored.payload)
@@ -77,6 +79,15 @@ class Feed:
         self._recent.clear()
         self._count += 1  # what nobody can be given, so that whoever watches notices the gap
         self._wake_watchers()
+
+    async def _load_lanes(self) -> None:
+        """As many as memory keeps; what it knows better, since the ledger was rolled back, stays."""
+        lanes = self._memory.lanes
+        async for batch in self._ledger.all_lanes():
+            for lane in batch:
+                lanes.hear_of(lane)
+            if len(lanes) >= KEPT_UNUSED:
+                return
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -103,6 +114,8 @@ class Feed:
     def _take(self, events: Sequence[Event]) -> None:
         for event in events:
             self._memory.apply(event.mission)
+            if event.lane is not None:
+                self._memory.lanes.apply(event.lane)
             if len(self._recent) == KEPT_EVENTS:
                 self._before_recent = self._recent[0].id
             self._recent.append(Announced(event))

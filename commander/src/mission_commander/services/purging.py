@@ -13,7 +13,7 @@ BATCH: Final = 1_000
 
 
 class Purger:
-    """Removes old records from the ledger."""
+    """Removes old records from the ledger, and lanes that nobody has used for long."""
 
     def __init__(self, ledger: Ledger, clock: Clock, *, retention_seconds: float) -> None:
         self._ledger = ledger
@@ -24,7 +24,7 @@ class Purger:
     async def run(self) -> None:
         """Purge until cancelled."""
         while True:
-            if await self._purge() < BATCH:
+            if max(await self._purge(), await self._purge_lanes()) < BATCH:
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def _purge(self) -> int:
@@ -32,4 +32,10 @@ class Purger:
             return await self._ledger.purge(self._clock.now() - self._retention_seconds, BATCH)
         except LedgerAwayError:
             self._log.warning("could not purge old missions; trying again soon")
+            return 0
+
+    async def _purge_lanes(self) -> int:
+        try:
+            return await self._ledger.purge_lanes(self._clock.now(), BATCH)
+        except LedgerAwayError:
             return 0

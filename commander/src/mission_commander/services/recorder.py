@@ -11,31 +11,48 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 import structlog
 
-from mission_commander.domain.life import Moment
+from mission_commander.domain.lane import Lane, LaneChange, LaneKey, LaneRules, Objection, lane_of
+from mission_commander.domain.life import OPEN_FIELD, Moment
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import Change, Committed, Conflict, EraChangedError, Ledger, LedgerAwayError
+from mission_commander.services.turns import Around, Turns, UnheardError
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
+from mission_contracts.envelope import Envelope
 
 T = TypeVar("T")
 
 MAX_COMMIT: Final = 500
 """Decisions in one commit."""
 
-MAX_LOST_RACES: Final = 10
-"""Each lost race means that somebody else got on; losing so many in a row means that memory and ledger disagree."""
+MAX_LOST_RACES: Final = 30
+"""Many, since several Commanders may be busy with one lane.
+
+Each lost race means that somebody else got on; losing so many in a row means that memory and ledger disagree.
+"""
 
 
 class Decision(msgspec.Struct, Generic[T], frozen=True):
-    """What to answer, and the mission's next record (None: unchanged)."""
+    """What to answer, and the mission's next record (None: unchanged).
+
+    `worded` makes the answer of the record as it is committed, where its lane may move it further.
+    """
 
     answer: T
     mission: Mission | None = None
     payload: bytes | None = None
+    worded: Callable[[Mission], T] | None = None
 
 
 Decide = Callable[[Mission | None, Moment], Decision[T]]
+
+
+class Newcomer(msgspec.Struct, Generic[T], frozen=True):
+    """A mission that wants to join its lane, and what to decide where the lane objects."""
+
+    envelope: Envelope
+    on_objection: Callable[[Objection, Moment], Decision[T]]
 
 
 class Command(msgspec.Struct, Generic[T], frozen=True):
@@ -47,6 +64,7 @@ class Command(msgspec.Struct, Generic[T], frozen=True):
     mission_id: m.MissionId
     decide: Decide[T]
     presumed_absent: bool = False
+    newcomer: Newcomer[T] | None = None
 
 
 class _Waiting(msgspec.Struct, Generic[T]):
@@ -57,7 +75,18 @@ class _Waiting(msgspec.Struct, Generic[T]):
 class Recorder:
     """Makes decisions, one commit at a time."""
 
-    def __init__(self, ledger: Ledger, memory: MissionMemory, clock: Clock, era: m.Era) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        memory: MissionMemory,
+        clock: Clock,
+        era: m.Era,
+        *,
+        lane_rules: LaneRules = LaneRules(),  # noqa: B008  # frozen
+        around: Around = lambda _: OPEN_FIELD,
+    ) -> None:
+        self._lane_rules = lane_rules
+        self._around = around
         self._ledger = ledger
         self._memory = memory
         self._clock = clock
@@ -69,6 +98,8 @@ class Recorder:
         self._has_ended = False
         self._behind: dict[m.MissionId, m.Sequence] = {}
         """Missions that memory knows better than the ledger, and what the ledger has of them (0: nothing)."""
+        self._lanes_behind: dict[LaneKey, int] = {}
+        """The same of lanes."""
         self._log = structlog.get_logger("recorder")
 
     def on_hand_out(self, listener: Callable[[Sequence[Mission]], None]) -> None:
@@ -138,6 +169,7 @@ class Recorder:
 
     async def _commit(self, batch: Sequence[_Waiting[Any]]) -> None:
         self._behind.clear()
+        self._lanes_behind.clear()
         try:
             for _ in range(MAX_LOST_RACES):
                 batch = await self._try(batch)
@@ -166,14 +198,33 @@ class Recorder:
         """Decide and commit; give what lost a race and must be decided again."""
         if not batch:
             return ()
-        found = await self._find(batch)
-        plan = _Plan(found, Moment(self._clock.now(), self.era), self._correct)
-        for one in batch:
-            plan.add(one)
+        plan = await self._plan(batch)
         changes = plan.changes()
-        outcomes = await self._ledger.commit(self.era, changes) if changes else ()
+        lanes = plan.lanes(changes)
+        outcomes = await self._ledger.commit(self.era, changes, lanes=lanes) if changes or lanes else ()
         lost = self._take_in(changes, outcomes)
+        self._take_in_lanes(lanes, lost)
         return plan.settle(lost)
+
+    async def _plan(self, batch: Sequence[_Waiting[Any]]) -> "_Plan":
+        found = await self._find(batch)
+        absent: set[LaneKey] = set()
+        while True:
+            moment = Moment(self._clock.now(), self.era)
+            turns = Turns(
+                self._memory.lanes, moment, self._lane_rules, self._around, behind=self._lanes_behind, absent=absent
+            )
+            plan = _Plan(found, self._memory, moment, self._correct, turns)
+            try:
+                for one in batch:
+                    plan.add(one)
+            except UnheardError as unheard:
+                [stored] = await self._ledger.fetch([unheard.mission_id])
+                found[unheard.mission_id] = stored.mission if stored else None
+                continue
+            if not turns.doubtful:
+                return plan
+            await self._learn_lanes(list(turns.doubtful), absent)
 
     async def _find(self, batch: Sequence[_Waiting[Any]]) -> dict[m.MissionId, Mission | None]:
         found: dict[m.MissionId, Mission | None] = {}
@@ -188,6 +239,37 @@ class Recorder:
             stored = await self._ledger.fetch(list(unknown))
             found |= {i: s.mission if s else None for i, s in zip(unknown, stored, strict=True)}
         return found
+
+    # Lanes.
+
+    async def _learn_lanes(self, keys: Sequence[LaneKey], absent: set[LaneKey]) -> None:
+        now = self._clock.now()
+        for key, lane in zip(keys, await self._ledger.lanes(keys), strict=True):
+            self._learn_lane(key, lane, now)
+            if lane is None:
+                absent.add(key)
+
+    def _learn_lane(self, key: LaneKey, stored: Lane | None, now: float) -> None:
+        """Take the ledger's word on a lane; where it knows less than memory, it was rolled back: memory is right."""
+        known = self._memory.lanes.get(key, now)
+        self._lanes_behind.pop(key, None)
+        if known is not None and (stored.record.version < known.record.version if stored else known.queue):
+            self._lanes_behind[key] = stored.record.version if stored else 0
+            self._memory.lanes.learn(known)
+            self._tell_of_loss()
+        elif stored is not None:
+            self._memory.lanes.learn(stored)
+        else:
+            self._memory.lanes.forget(key)
+
+    def _take_in_lanes(self, lanes: Sequence[LaneChange], lost: set[m.MissionId]) -> None:
+        for lane in lanes:
+            if lane.missions and lost.isdisjoint(lane.missions):
+                self._memory.lanes.apply(lane)
+            else:
+                self._memory.lanes.doubt(lane.key)
+
+    # Missions.
 
     def _take_in(self, changes: Sequence[Change], outcomes: Sequence[Committed | Conflict]) -> set[m.MissionId]:
         lost: set[m.MissionId] = set()
@@ -240,19 +322,27 @@ class _Plan:
     """Decisions on a batch: each builds on those before it, and each mission is written once."""
 
     def __init__(
-        self, found: dict[m.MissionId, Mission | None], moment: Moment, correct: Callable[[Change], Change]
+        self,
+        found: dict[m.MissionId, Mission | None],
+        memory: MissionMemory,
+        moment: Moment,
+        correct: Callable[[Change], Change],
+        turns: Turns,
     ) -> None:
-        self._before = found
+        self._before = dict(found)
         self._after = dict(found)
+        self._memory = memory
         self._payloads: dict[m.MissionId, bytes] = {}
         self._moment = moment
         self._correct = correct
-        self._decided: list[tuple[_Waiting[Any], Any]] = []
+        self._turns = turns
+        self._decided: list[tuple[_Waiting[Any], Decision[Any]]] = []
 
     def add(self, one: _Waiting[Any]) -> None:
         mission_id = one.command.mission_id
+        before = self._after[mission_id]
         try:
-            decision = one.command.decide(self._after[mission_id], self._moment)
+            decision = self._objected(one.command, before) or one.command.decide(before, self._moment)
         except Exception as error:  # noqa: BLE001  # it belongs to whoever asked, not to its neighbours
             if not one.answer.done():
                 one.answer.set_exception(error)
@@ -262,7 +352,33 @@ class _Plan:
             self._after[mission_id] = decision.mission
         if decision.payload is not None:
             self._payloads.setdefault(mission_id, decision.payload)
-        self._decided.append((one, decision.answer))
+        after = self._after[mission_id]
+        if after is not None and after.envelope.ordering_key is not None:
+            self._turns.follow(self, before, after, joins=one.command.newcomer is not None)
+        self._decided.append((one, decision))
+
+    def _objected(self, command: Command[Any], before: Mission | None) -> Decision[Any] | None:
+        if before is not None or command.newcomer is None:
+            return None
+        objection = self._turns.objection(command.newcomer.envelope)
+        return command.newcomer.on_objection(objection, self._moment) if objection is not None else None
+
+    # What lanes see and move.
+
+    def look(self, mission_id: m.MissionId) -> Mission | None:
+        if mission_id in self._after:
+            return self._after[mission_id]
+        known = self._memory.get(mission_id)
+        if known is None:
+            raise UnheardError(mission_id)
+        return known
+
+    def put(self, mission: Mission) -> None:
+        if mission.id not in self._before:
+            self._before[mission.id] = self._memory.get(mission.id)
+        self._after[mission.id] = mission
+
+    # The outcome.
 
     def changes(self) -> list[Change]:
         return [
@@ -270,6 +386,14 @@ class _Plan:
             for mission_id, before in self._before.items()
             if (after := self._after[mission_id]) is not None and after is not before
         ]
+
+    def lanes(self, changes: Sequence[Change]) -> list[LaneChange]:
+        """The lanes that change, each with all its missions that do."""
+        missions: dict[LaneKey, list[m.MissionId]] = {}
+        for change in changes:
+            if (key := lane_of(change.mission.envelope)) is not None:
+                missions.setdefault(key, []).append(change.mission.id)
+        return self._turns.changes(missions)
 
     def _change(self, mission_id: m.MissionId, before: Mission | None, after: Mission) -> Change:
         return Change(
@@ -282,7 +406,11 @@ class _Plan:
     def settle(self, lost: set[m.MissionId]) -> list[_Waiting[Any]]:
         """Answer what is durable; give the rest."""
         again = [one for one, _ in self._decided if one.command.mission_id in lost]
-        for one, answer in self._decided:
+        for one, decision in self._decided:
             if one.command.mission_id not in lost and not one.answer.done():
-                one.answer.set_result(answer)
+                one.answer.set_result(self._answer(one.command.mission_id, decision))
         return again
+
+    def _answer(self, mission_id: m.MissionId, decision: Decision[Any]) -> Any:
+        record = self._after[mission_id]
+        return decision.worded(record) if decision.worded and record is not None else decision.answer

@@ -8,10 +8,10 @@ from typing import Final
 
 import msgspec
 
-from mission_commander.domain import life
+from mission_commander.domain import lane, life
 from mission_commander.domain.life import Moment, Surroundings
 from mission_commander.domain.record import Mission
-from mission_commander.services.recorder import Command, Decision, Recorder
+from mission_commander.services.recorder import Command, Decision, Newcomer, Recorder
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
 from mission_contracts.envelope import Door, Envelope, Retry
@@ -75,15 +75,24 @@ class Submitter:
         prepared = [self._prepare(request) for request in requests]
         commands = [one for one in prepared if isinstance(one, Command)]
         answers = iter(await self._recorder.decide_all(commands))
-        return [one if isinstance(one, RefusedError) else next(answers) for one in prepared]
+        decided = [one if isinstance(one, RefusedError) else next(answers) for one in prepared]
+        return [await self._final(one) if isinstance(one, _NumberTaken) else one for one in decided]
 
-    def _prepare(self, request: Request) -> "Command[Accepted | RefusedError] | RefusedError":
+    async def _final(self, taken: "_NumberTaken") -> Accepted | RefusedError:
+        """Look at the mission that has this number: it may be the very same."""
+
+        def decide(mission: Mission | None, _: Moment) -> Decision[Accepted | RefusedError]:
+            return Decision(_same_number(mission, taken.envelope))
+
+        return await self._recorder.decide(Command(taken.by, decide))
+
+    def _prepare(self, request: Request) -> "_Prepared":
         try:
             return self._command(request)
         except RefusedError as refused:
             return refused
 
-    def _command(self, request: Request) -> "Command[Accepted | RefusedError]":
+    def _command(self, request: Request) -> "Command[_Answer]":
         submission = request.submission
         if why := self._refusal(submission, self._clock.now()):
             raise RefusedError("Refused", why)
@@ -91,12 +100,16 @@ class Submitter:
         envelope = self._envelope(request)
         around = self._around
 
-        def decide(mission: Mission | None, moment: Moment) -> Decision[Accepted | RefusedError]:
+        def decide(mission: Mission | None, moment: Moment) -> Decision[_Answer]:
             if mission is not None:
                 return _known(mission, envelope, submission, moment)
             return _made(envelope, submission, payload, moment, around(envelope))
 
-        return Command(envelope.mission_id, decide, presumed_absent=True)
+        def object_to(objection: lane.Objection, moment: Moment) -> Decision[_Answer]:
+            return _objected(objection, envelope, payload, moment, around(envelope))
+
+        newcomer = Newcomer(envelope, object_to) if envelope.ordering_key is not None else None
+        return Command(envelope.mission_id, decide, presumed_absent=True, newcomer=newcomer)
 
     def _envelope(self, request: Request) -> Envelope:
         asked = request.submission
@@ -123,9 +136,18 @@ class Submitter:
         )
 
     def _id(self, request: Request) -> m.MissionId:
-        if request.submission.mission_id is not None:
-            return m.MissionId(request.submission.mission_id)
-        return self._ids.of(request.subject, request.idempotency_key or secrets.token_hex(16))
+        asked = request.submission
+        if asked.mission_id is not None:
+            return m.MissionId(asked.mission_id)
+        key = request.idempotency_key or self._number_key(asked) or secrets.token_hex(16)
+        return self._ids.of(request.subject, key)
+
+    def _number_key(self, asked: Submission) -> str | None:
+        """A number in a lane identifies a mission as an idempotency key does; no key in a header begins like this."""
+        if asked.ordering_key is None or asked.sequence_number is None:
+            return None
+        where = lane.LaneKey(asked.namespace or self._namespace, asked.pool, asked.ordering_key)
+        return f"\0{asked.sequence_number}/{where.name}"
 
 
 def _payload(submission: Submission) -> bytes:
@@ -161,9 +183,7 @@ def _digest(submission: Submission) -> str:
     return hashlib.blake2b(_canonical.encode((body, submission.payload)), digest_size=16).hexdigest()
 
 
-def _known(
-    mission: Mission, envelope: Envelope, submission: Submission, moment: Moment
-) -> "Decision[Accepted | RefusedError]":
+def _known(mission: Mission, envelope: Envelope, submission: Submission, moment: Moment) -> "Decision[_Answer]":
     lifted = life.lift(mission, submission.floor, moment) if submission.floor else None
     return Decision(_same(lifted or mission, envelope), lifted)
 
@@ -172,6 +192,8 @@ def _same(mission: Mission, envelope: Envelope) -> Accepted | RefusedError:
     # An object's immutability is the API server's to hold; its spec may gain defaults between two versions of ours.
     if envelope.door is Door.CLUSTER or mission.envelope.digest == envelope.digest:
         return Accepted(mission, is_new=False)
+    if envelope.sequence_number is not None and mission.envelope.sequence_number == envelope.sequence_number:
+        return _number_used(envelope)
     return RefusedError(
         "IdempotencyKeyReused",
         "this Idempotency-Key was used for another mission: use a new key for a new mission, "
@@ -181,8 +203,62 @@ def _same(mission: Mission, envelope: Envelope) -> Accepted | RefusedError:
 
 def _made(
     envelope: Envelope, submission: Submission, payload: bytes, moment: Moment, around: Surroundings
-) -> "Decision[Accepted | RefusedError]":
+) -> "Decision[_Answer]":
     mission = life.accept(envelope, moment, around, suspended=submission.suspend, floor=submission.floor)
     if submission.cancel:
         mission = life.cancel(mission, moment) or mission
-    return Decision(Accepted(mission, is_new=True), mission, payload)
+    return _accepted(mission, payload)
+
+
+def _accepted(mission: Mission, payload: bytes) -> "Decision[_Answer]":
+    return Decision(
+        Accepted(mission, is_new=True), mission, payload, worded=lambda recorded: Accepted(recorded, is_new=True)
+    )
+
+
+# Lanes.
+
+
+class _NumberTaken(msgspec.Struct, frozen=True):
+    """A mission that waits or runs has this number already."""
+
+    by: m.MissionId
+    envelope: Envelope
+
+
+_Answer = Accepted | RefusedError | _NumberTaken
+_Prepared = Command[_Answer] | RefusedError
+
+
+def _objected(
+    objection: lane.Objection, envelope: Envelope, payload: bytes, moment: Moment, around: Surroundings
+) -> Decision[_Answer]:
+    match objection:
+        case lane.Refused(why):
+            field = "ordering_key" if envelope.sequence_number is None else "sequence_number"
+            return Decision(RefusedError("LaneMixed", why, field=field))
+        case lane.Taken(by):
+            return Decision(_NumberTaken(by, envelope))
+        case lane.Passed(why):
+            return _accepted(life.come_too_late(life.accept(envelope, moment, around), moment, why), payload)
+
+
+def _same_number(mission: Mission | None, envelope: Envelope) -> Accepted | RefusedError:
+    """The same number again is the same mission where the body is equal, unless it is an object: each is its own."""
+    if mission is not None and _is_the_same(mission.envelope, envelope):
+        return Accepted(mission, is_new=False)
+    return _number_used(envelope)
+
+
+def _is_the_same(there: Envelope, envelope: Envelope) -> bool:
+    both_rest = there.door is Door.REST and envelope.door is Door.REST
+    return both_rest and (there.subject, there.digest) == (envelope.subject, envelope.digest)
+
+
+def _number_used(envelope: Envelope) -> RefusedError:
+    return RefusedError(
+        "NumberTaken",
+        f'number {envelope.sequence_number} of ordering key "{envelope.ordering_key}" is that of another mission: '
+        "give this one the next number, or send the same body again to get the first one",
+        field="sequence_number",
+    )

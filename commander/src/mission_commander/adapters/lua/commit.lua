@@ -2,15 +2,22 @@
 -- Everything is compared before it is written; an era that differs, or a stream that lacks an event which the caller
 -- saw, ends the script before the first write.
 --
--- KEYS: era, live, outbox, purgeable, dead, events
--- ARGV: era, prefix of missions, prefix of listings, events to keep, event seen, then eleven fields for each change:
+-- A lane is applied together with its missions' changes, or none of them is. Lanes are answered first: 1 or 0.
+--
+-- KEYS: era, live, outbox, purgeable, dead, events, lanes
+-- ARGV: era, prefix of missions, prefix of listings, events to keep, event seen, prefix of lanes, how many fields lanes
+--     have;
+-- for each lane: name, expected version, version, record, until when it is kept, '1' if this is the whole lane, what to
+--     announce, how many entries, each as place and mission ('-': nobody), how many changes, each by its number from 0;
+-- then eleven fields for each change:
 local ID, EXPECTED, SEQUENCE, RECORD, PAYLOAD, NAMESPACE = 0, 1, 2, 3, 4, 5
 local ACCEPTED_AT, HAND_OUT, IS_LIVE, PURGEABLE_SINCE, DEAD_SINCE = 6, 7, 8, 9, 10
-local FIRST, STRIDE = 6, 11
+local LANES, STRIDE = 8, 11
+local FIRST = LANES + ARGV[7]
 
 local call = redis.call
 local ERA, LIVE, OUTBOX, PURGEABLE, DEAD, EVENTS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local missions, listings, kept, seen = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local missions, listings, kept, seen, lanes = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
 local era = call('GET', ERA)
 if era ~= ARGV[1] then
@@ -65,11 +72,63 @@ end
 local next_id = newest and '*' or first_event_id()
 
 local answers = {}
+local spoiled, tells = {}, {} -- by the place of a change's first field
+
+local reading = LANES
+local function take(count)
+    reading = reading + (count or 1)
+    return ARGV[reading - (count or 1)]
+end
+
+local function put_places(key, whole, from, count)
+    if whole == '1' then
+        call('DEL', key)
+    end
+    for at = from, from + 2 * count - 2, 2 do
+        if ARGV[at + 1] == '-' then
+            call('HDEL', key, ARGV[at])
+        else
+            call('HSET', key, ARGV[at], ARGV[at + 1])
+        end
+    end
+end
+
+local function fits(at)
+    return (call('HGET', missions .. ARGV[at + ID], 's') or '0') == ARGV[at + EXPECTED]
+end
+
+while reading < FIRST do
+    local name, expected, version, record, stays, whole, text = take(), take(), take(), take(), take(), take(), take()
+    local entries = tonumber(take())
+    local first_entry = reading
+    take(2 * entries)
+    local key = lanes .. name
+    local good = (call('HGET', key, 'v') or '0') == expected
+    local changes = {}
+    for i = 1, tonumber(take()) do
+        changes[i] = FIRST + take() * STRIDE
+        good = good and fits(changes[i])
+    end
+    if good then
+        put_places(key, whole, first_entry, entries)
+        call('HSET', key, 'v', version, 'r', record)
+        call('ZADD', KEYS[7], stays, name)
+        if #changes > 0 then
+            tells[changes[#changes]] = text
+        end
+    else
+        for _, at in ipairs(changes) do
+            spoiled[at] = true
+        end
+    end
+    answers[#answers + 1] = good and 1 or 0
+end
+
 for at = FIRST, #ARGV, STRIDE do
     local id, record, payload = ARGV[at + ID], ARGV[at + RECORD], ARGV[at + PAYLOAD]
     local key = missions .. id
     local held = call('HGET', key, 's')
-    if (held or '0') ~= ARGV[at + EXPECTED] then
+    if (held or '0') ~= ARGV[at + EXPECTED] or spoiled[at] then
         answers[#answers + 1] = { held and call('HGET', key, 'r') }
     else
         if held then
@@ -94,7 +153,12 @@ for at = FIRST, #ARGV, STRIDE do
             put(PURGEABLE, ARGV[at + PURGEABLE_SINCE], id)
             put(DEAD, ARGV[at + DEAD_SINCE], id)
         end
-        last_event = call('XADD', EVENTS, 'MAXLEN', '~', kept, next_id, 'b', last_event, 'r', record)
+        if tells[at] then
+            local told = tells[at]
+            last_event = call('XADD', EVENTS, 'MAXLEN', '~', kept, next_id, 'b', last_event, 'r', record, 'l', told)
+        else
+            last_event = call('XADD', EVENTS, 'MAXLEN', '~', kept, next_id, 'b', last_event, 'r', record)
+        end
         next_id = '*'
         answers[#answers + 1] = last_event
     end

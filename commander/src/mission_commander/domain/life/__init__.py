@@ -15,6 +15,7 @@ from mission_commander.domain.life.ends import (
     release,
     return_undelivered,
 )
+from mission_commander.domain.life.lanes import come_too_late, stand_at, take_turn, wait_for_gap
 from mission_commander.domain.life.moves import IllegalMoveError, Moment
 from mission_commander.domain.life.placing import (
     OPEN_FIELD,
@@ -24,6 +25,7 @@ from mission_commander.domain.life.placing import (
     hand_out,
     lift,
     place,
+    stand_in_lane,
     wake,
 )
 from mission_commander.domain.life.reports import MAX_LATERS, Refused, backoff_bound, report
@@ -46,6 +48,7 @@ __all__ = [
     "cancel",
     "cancel_overdue",
     "claim",
+    "come_too_late",
     "expire",
     "explain",
     "hand_out",
@@ -57,6 +60,10 @@ __all__ = [
     "report",
     "resume",
     "return_undelivered",
+    "stand_at",
+    "stand_in_lane",
     "suspend",
+    "take_turn",
+    "wait_for_gap",
     "wake",
 ]

@@ -16,7 +16,6 @@ class Surroundings(msgspec.Struct, frozen=True):
     """What a mission cannot know of itself when it looks for a place."""
 
     pool_is_known: bool = True
-    lane_is_free: bool = True
     handler_is_known: bool = True
     """False when the pool has living soldiers and none of them handles the type."""
 
@@ -68,10 +67,20 @@ def place(mission: Mission, moment: Moment, around: Surroundings, *, waiting_for
         return moves.wait(
             mission, moment, Reason.NO_POOL, f'there is no pool "{pool}" yet: create the SoldierPool to run it'
         )
-    if not around.lane_is_free:
-        key = mission.envelope.ordering_key
-        return moves.wait(mission, moment, Reason.LANE_BUSY, f'an earlier mission of ordering key "{key}" comes first')
+    if needs_turn(mission):
+        return stand_in_lane(mission, moment)
     return hand_out(mission, moment, message=message)
+
+
+def needs_turn(mission: Mission) -> bool:
+    """Tell whether it is in a lane, and others come first."""
+    return mission.envelope.ordering_key is not None and not mission.leads
+
+
+def stand_in_lane(mission: Mission, moment: Moment) -> Mission:
+    """Let it wait for those before it, however long that takes."""
+    message = f'an earlier mission of ordering key "{mission.envelope.ordering_key}" comes first'
+    return moves.wait(msgspec.structs.replace(mission, due_at=None), moment, Reason.LANE_BUSY, message)
 
 
 def hand_out(
@@ -93,8 +102,8 @@ def hand_out(
 
 
 def again(mission: Mission, moment: Moment, reason: Reason, message: str) -> Mission:
-    """Hand out again at once, unless it was suspended meanwhile."""
-    if mission.suspended:
+    """Hand out again at once, unless it was suspended meanwhile, or runs beside its lane (a ledger was lost)."""
+    if mission.suspended or needs_turn(mission):
         return place(mission, moment, OPEN_FIELD, waiting_for=reason)
     return hand_out(mission, moment, reason=reason, message=message)
 
@@ -104,13 +113,15 @@ _KEEPS_ITS_MESSAGE: Final = frozenset({Reason.RETRY_BACKOFF})
 
 
 def wake(mission: Mission, moment: Moment, around: Surroundings) -> Mission | None:
-    """Its time has come, or its pool has, or its lane is free."""
+    """Its time has come, or its pool has."""
     if mission.phase is not Phase.WAITING or not mission.reason.is_known:
         return None  # what a newer Commander lets it wait for, only that one can tell to be over
     if mission.due_at is not None and mission.due_at > moment.now:
         return None
     if mission.reason is Reason.NO_HANDLER and not around.handler_is_known:
         return None
+    if mission.reason is Reason.LANE_GAP:
+        return None  # its lane knows when
     message = mission.message if mission.reason in _KEEPS_ITS_MESSAGE else ""
     placed = place(mission, moment, around, waiting_for=mission.reason, message=message)
     return None if (placed.phase, placed.reason) == (mission.phase, mission.reason) else placed
