@@ -31,6 +31,13 @@ async def delete_queue(url: str, queue: Queue) -> None:
         await channel.queue_delete(queue.name)
 
 
+async def purge_queue(url: str, queue: Queue) -> int:
+    """Forget what waits in a queue; says how much that was."""
+    async with aiormq.connect(url) as connection:
+        channel = await connection.channel()
+        return int((await channel.queue_purge(queue.name)).message_count or 0)
+
+
 def through(proxy: TcpProxy, url: str) -> str:
     """The same broker, by way of a proxy."""
     return str(URL(url).with_host("127.0.0.1").with_port(proxy.port))

@@ -32,6 +32,7 @@ from mission_commander.services.submission import Submitter
 from mission_commander.services.timing import Timer
 from mission_commander.services.tombstones import Tombstones
 from mission_commander.services.undelivered import Undelivered
+from mission_commander.services.vanished import Vanished
 from mission_commander.services.vitals import Vitals
 from mission_commander.services.waiting import Ends
 from mission_commander.services.wishes import Wishes
@@ -121,12 +122,27 @@ class Commander:
             reaper.run,
             Undelivered(self.recorder, broker, tombstones, rejects).run,
             restorer.run,
+            self._searcher().run,
             Explainer(self.recorder, self.memory, self.garrison, clock).run,
             Purger(ledger, clock, retention_seconds=settings.retention_seconds).run,
         )
         self._loaded = asyncio.Event()
         self._log = structlog.get_logger("commander")
         self.recorder.on_hand_out(self.outbox.add)
+
+    def _searcher(self) -> Vanished:
+        return Vanished(
+            self.ledger,
+            self.broker,
+            self.memory,
+            self.garrison,
+            self.outbox,
+            self.clock,
+            heartbeat_seconds=self.settings.heartbeat_seconds,
+            lease_seconds=self.settings.lease_seconds,
+            era=lambda: self.recorder.era,
+            count=self._counter("orders"),
+        )
 
     @property
     def is_loaded(self) -> bool:

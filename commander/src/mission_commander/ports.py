@@ -205,6 +205,17 @@ class Ledger(Protocol):
         """Take these out of the outbox."""
         ...
 
+    async def unconfirmed(self, entries: Sequence[OutboxEntry]) -> Sequence[bool]:
+        """Tell of each whether it is in the outbox, in order."""
+        ...
+
+    async def put_back(self, era: m.Era, entries: Sequence[OutboxEntry]) -> None:
+        """Put these into the outbox once more, behind all others; what is there keeps its place.
+
+        Raises EraChangedError, and writes nothing, when the era differs.
+        """
+        ...
+
     async def last_event(self) -> EventId:
         """The newest event's id; `0-0` when there is none."""
         ...

@@ -8,13 +8,14 @@ import aiormq
 import pytest
 from pamqp.common import FieldValue
 from support.broker_probe import AckingInbox, Inbox, a_queue, consuming, eventually, ready_becomes, several, to
-from support.rabbitmq_probe import connected_broker, through
+from support.rabbitmq_probe import connected_broker, delete_queue, through
 from support.tcp_proxy import TcpProxy
 from tools import stack
 from yarl import URL
 
 from mission_broker import rabbitmq
 from mission_broker.port import Away, BrokerAwayError, Outcome
+from mission_broker.rabbitmq import consuming as consuming_module
 from mission_broker.rabbitmq import publishing, topology
 from mission_contracts.topology import CONTROL, Queue
 
@@ -300,6 +301,25 @@ async def test_an_error_on_one_consumers_channel_leaves_its_neighbour_alone(brok
         assert held.is_alive
         # The broker's "consuming" and its first delivery may come in one read, and the consumer hears of both in turn.
         await eventually(lambda: consumer.is_consuming, "the consumer's channel is back")
+
+
+async def test_a_consumer_that_the_broker_leaves_deaf_is_made_again(
+    broker: rabbitmq.RabbitMQBroker, steady: rabbitmq.RabbitMQBroker, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quorum queue that is declared again right after its deletion keeps its consumers, and tells them nothing."""
+    monkeypatch.setattr(consuming_module, "SILENT_SECONDS", 0.5)
+    queue, inbox = a_queue(), AckingInbox()
+    await broker.declare([queue])
+    async with consuming(broker, queue, inbox, prefetch=4):
+        await steady.publish(several(queue, 20))
+        await inbox.holds(20)
+        await delete_queue(amqp_url, queue)
+        await steady.declare([queue])
+        assert set(await steady.publish([to(queue, "after")] * 20)) == {Outcome.CONFIRMED}
+        # Some of them may be lost, as all that was in the deleted queue is; the Commander publishes such orders again.
+        await eventually(lambda: "after" in inbox.bodies, "it hears again")
+        assert list(await steady.publish([to(queue, "at last")])) == [Outcome.CONFIRMED]
+        await eventually(lambda: "at last" in inbox.bodies, "it goes on hearing")
 
 
 async def test_a_queue_with_other_arguments_is_told_and_the_others_are_declared(

@@ -1,10 +1,11 @@
 """The outbox: every hand-out, until a broker has confirmed it."""
 
+import pytest
 from support.ledger_probe import ERA, a_mission, changed, creation, finished, move, must, put, step
 
 from mission_commander.domain.record import Mission
-from mission_commander.ports import Ledger, OutboxEntry
-from mission_contracts.mission import Epoch, MissionId
+from mission_commander.ports import EraChangedError, Ledger, OutboxEntry
+from mission_contracts.mission import Epoch, Era, MissionId
 
 
 def entry(mission: Mission) -> OutboxEntry:
@@ -83,3 +84,36 @@ async def test_a_mission_id_may_hold_a_space(ledger: Ledger) -> None:
     mission = a_mission("two words")
     await must(ledger, creation(mission, hands_out=True))
     assert await ledger.outbox(10) == [entry(mission)]
+
+
+async def test_it_tells_which_hand_outs_wait_for_their_confirm(ledger: Ledger) -> None:
+    one, two = a_mission("one"), a_mission("two")
+    await must(ledger, creation(one, hands_out=True), creation(two, hands_out=True))
+    await ledger.confirmed([entry(one)])
+    later = OutboxEntry(two.id, Epoch(two.epoch + 1))
+    assert await ledger.unconfirmed([entry(one), entry(two), later]) == [False, True, False]
+    assert await ledger.unconfirmed([]) == []
+
+
+async def test_a_hand_out_can_be_put_back_behind_all_others(ledger: Ledger) -> None:
+    one, two, three = (a_mission(name) for name in ("one", "two", "three"))
+    await must(ledger, *(creation(each, hands_out=True) for each in (one, two, three)))
+    await ledger.confirmed([entry(one)])
+    await ledger.put_back(ERA, [entry(one), entry(two)])
+    assert await ledger.outbox(10) == [entry(two), entry(three), entry(one)]
+    await ledger.put_back(ERA, [])
+    await ledger.confirmed([entry(each) for each in (one, two, three)])
+    await ledger.put_back(ERA, [entry(three), entry(one)])
+    assert await ledger.outbox(10) == [entry(three), entry(one)]
+
+
+async def test_nothing_is_put_back_in_another_era(ledger: Ledger) -> None:
+    with pytest.raises(EraChangedError):
+        await ledger.put_back(Era(ERA + 1), [entry(a_mission())])
+    assert await ledger.outbox(10) == []
+
+
+async def test_nothing_is_put_back_into_a_ledger_without_an_era(fresh: Ledger) -> None:
+    with pytest.raises(EraChangedError):
+        await fresh.put_back(ERA, [entry(a_mission())])
+    assert await fresh.outbox(10) == []

@@ -22,7 +22,7 @@ from mission_commander.domain import life
 from mission_commander.domain.due import look_at
 from mission_commander.domain.memory import MissionMemory, pool_of
 from mission_commander.domain.record import Mission, Phase
-from mission_contracts.mission import MissionId, Reason, Sequence
+from mission_contracts.mission import MissionId, Priority, Reason, Sequence
 
 POOL = ("default", "default")
 
@@ -182,3 +182,17 @@ def test_what_is_final_is_not_looked_at_again() -> None:
     memory = memory_of(completed())
     memory.look_again_unless_armed(completed().id, after(61).now)
     assert memory.next_time() is None
+
+
+def test_it_knows_the_newest_hand_out_of_a_queue_that_was_claimed() -> None:
+    memory = MissionMemory()
+    assert memory.newest_claimed(POOL, Priority.NORMAL) == 0
+    early, late = (msgspec.structs.replace(out(mission_id=name), handed_out_at=at) for name, at in (("a", 1), ("b", 5)))
+    memory.apply(late)
+    assert memory.newest_claimed(POOL, Priority.NORMAL) == 0, "it is out, and nobody claimed it"
+    memory.apply(claimed(early))
+    assert memory.newest_claimed(POOL, Priority.NORMAL) == 1
+    memory.apply(claimed(late))
+    memory.apply(completed(claimed(late)))
+    assert memory.newest_claimed(POOL, Priority.NORMAL) == 5
+    assert memory.newest_claimed(POOL, Priority.HIGH) == 0

@@ -100,6 +100,7 @@ class RabbitMQBroker:
         subscription = Subscription(
             self._consuming,
             self._prepare_to_consume,
+            self._count,
             self._backoff(),
             queue=queue,
             on_deliveries=on_deliveries,
@@ -115,8 +116,7 @@ class RabbitMQBroker:
     async def ready_count(self, queue: Queue) -> int | None:
         connection = self._connection(f"count what waits in {queue.name}")
         with _away_if_lost():
-            found = await self._surveyor_on(connection).count(queue)
-        return None if found is None else int(found.message_count or 0)
+            return await self._count(connection, queue)
 
     def keepers(self) -> tuple[Callable[[], Awaitable[Never]], ...]:
         """What has to run as long as the broker is used."""
@@ -162,6 +162,10 @@ class RabbitMQBroker:
 
     async def _prepare_to_consume(self, connection: Connection, queue: Queue) -> None:
         _complain(await self._surveyor_on(connection).declare([queue]))
+
+    async def _count(self, connection: Connection, queue: Queue) -> int | None:
+        found = await self._surveyor_on(connection).count(queue)
+        return None if found is None else int(found.message_count or 0)
 
     def _backoff(self) -> Backoff:
         return Backoff(self._settings.backoff_min_seconds, self._settings.backoff_max_seconds)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Never
+from typing import Final, Never
 
 from pamqp import commands
 
@@ -19,7 +19,13 @@ from mission_contracts.topology import Queue
 
 log = logging.getLogger(__name__)
 
+SILENT_SECONDS: Final = 5.0
+"""A consumer that has room and hears nothing for so long looks whether something waits in its queue."""
+SILENT_LOOKS: Final = 2
+"""So many such looks in a row, and it is deaf."""
+
 Prepare = Callable[[Connection, Queue], Awaitable[object]]
+Count = Callable[[Connection, Queue], Awaitable[int | None]]
 
 
 class RabbitDelivery:
@@ -59,6 +65,7 @@ class RabbitDelivery:
         if self._is_settled or not self._channel.is_open:
             return False
         self._is_settled = True
+        self._channel.unsettled -= 1
         return True
 
 
@@ -70,6 +77,10 @@ class ConsumeChannel(Channel):
         self.on_deliveries: OnDeliveries = _nobody
         self.prefetch: int | None = None
         """What the broker confirmed; None while nothing is consumed."""
+        self.arrived = 0
+        """Deliveries so far."""
+        self.unsettled = 0
+        """Deliveries that nobody said a word on yet."""
         self._consumers = 0
         self._tag = 0
         self._redelivered = False
@@ -138,6 +149,8 @@ class ConsumeChannel(Channel):
     def _complete(self, body: bytes) -> None:
         if self.reason is not None:
             return
+        self.arrived += 1
+        self.unsettled += 1
         if not self._arrived:
             self._loop.call_soon(self._hand_over)
         self._arrived.append(RabbitDelivery(self, self._tag, self._redelivered, self._properties, body))
@@ -174,6 +187,7 @@ class Subscription:
         self,
         link: Link,
         prepare: Prepare,
+        count: Count,
         backoff: Backoff,
         *,
         queue: Queue,
@@ -182,6 +196,7 @@ class Subscription:
     ) -> None:
         self._link = link
         self._prepare = prepare
+        self._count = count
         self._backoff = backoff
         self._queue = queue
         self._on_deliveries = on_deliveries
@@ -245,11 +260,42 @@ class Subscription:
             while channel.is_open:
                 self._changed.clear()
                 await self._adjust(channel)
-                await self._changed.wait()
+                await self._hear(connection, channel)
         except Exception:
             channel.end(ChannelLostError(CLOSED_HERE, "the subscription starts anew"))
             raise
         raise channel.reason or AssertionError("a channel ends for a reason")
+
+    async def _hear(self, connection: Connection, channel: ConsumeChannel) -> None:
+        """Wait until something changes. Raises ChannelLostError when the consumer has gone deaf.
+
+        RabbitMQ leaves one behind where a quorum queue is deleted and declared again within some 30 ms: it moves the
+        consumer to the new queue instead of cancelling it, and then drops all that it should deliver.
+        """
+        silent_looks = 0
+        while silent_looks < SILENT_LOOKS:
+            arrived = channel.arrived
+            if await self._changes():
+                return
+            is_silent = channel.arrived == arrived and await self._misses_something(connection, channel)
+            silent_looks = silent_looks + 1 if is_silent else 0
+        raise ChannelLostError(CLOSED_HERE, "messages wait in the queue, and none of them comes")
+
+    async def _changes(self) -> bool:
+        try:
+            async with asyncio.timeout(SILENT_SECONDS):
+                return await self._changed.wait()
+        except TimeoutError:
+            return False
+
+    async def _misses_something(self, connection: Connection, channel: ConsumeChannel) -> bool:
+        # Those that stand by for a single active consumer hear nothing, and rightly so.
+        if self._queue.single_active_consumer or channel.prefetch is None or channel.unsettled >= channel.prefetch:
+            return False
+        try:
+            return bool(await self._count(connection, self._queue))
+        except ChannelLostError:
+            return False  # nobody answers for the queue now
 
     async def _adjust(self, channel: ConsumeChannel) -> None:
         """Make what the broker does for us what we want."""

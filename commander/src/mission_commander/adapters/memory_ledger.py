@@ -257,6 +257,17 @@ class MemoryLedger:
         for entry in entries:
             data.outbox.pop(entry, None)
 
+    async def unconfirmed(self, entries: Sequence[OutboxEntry]) -> Sequence[bool]:
+        outbox = self._reach().outbox
+        return [entry in outbox for entry in entries]
+
+    async def put_back(self, era: m.Era, entries: Sequence[OutboxEntry]) -> None:
+        data = self._reach_to_write()
+        if data.era != era:
+            raise other_era(data.era, era)
+        for entry in entries:
+            data.outbox.setdefault(entry)
+
     async def last_event(self) -> EventId:
         return self._reach().stream.last
 

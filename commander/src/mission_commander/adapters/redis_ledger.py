@@ -113,6 +113,7 @@ class RedisLedger:
         self._purge = Script("purge", commands, key("purgeable"), key("dead"))
         self._read_lanes = Script("read_lanes", commands)
         self._purge_lanes = Script("purge_lanes", commands, key("lanes"))
+        self._put_back = Script("put_back", commands, key("era"), key("outbox"))
         self._beat = Script("beat", commands, key("soldiers"), key("beats"))
 
     async def durability(self) -> Durability:
@@ -245,6 +246,18 @@ class RedisLedger:
         if entries:
             members = (codec.outbox_member(entry.mission_id, entry.epoch) for entry in entries)
             await self._ask("ZREM", self._key("outbox"), *members)
+
+    async def unconfirmed(self, entries: Sequence[OutboxEntry]) -> Sequence[bool]:
+        if not entries:
+            return []
+        members = (codec.outbox_member(entry.mission_id, entry.epoch) for entry in entries)
+        return [place is not None for place in await self._ask("ZMSCORE", self._key("outbox"), *members)]
+
+    async def put_back(self, era: m.Era, entries: Sequence[OutboxEntry]) -> None:
+        members = (codec.outbox_member(entry.mission_id, entry.epoch) for entry in entries)
+        answer = await self._run(self._put_back, era, *members)
+        if isinstance(answer, bytes):
+            raise other_era(answer.decode(), era)
 
     # Events.
 

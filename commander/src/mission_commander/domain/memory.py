@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from mission_commander.domain.due import DueIndex, look_at
 from mission_commander.domain.lane_memory import LaneMemory
 from mission_commander.domain.record import Mission, Phase
-from mission_contracts.mission import Epoch, Instance, MissionId
+from mission_contracts.mission import Epoch, Instance, MissionId, Priority
 
 KEPT_FINALS: Final = 50_000
 
@@ -42,6 +42,7 @@ class MissionMemory:
         self._cancel_deadline_seconds = cancel_deadline_seconds
         self._by_place: defaultdict[Place, dict[MissionId, None]] = defaultdict(dict)
         self._by_holder: defaultdict[Instance, dict[MissionId, None]] = defaultdict(dict)
+        self._newest_claimed: dict[tuple[PoolKey, Priority], float] = {}
         self._due = DueIndex()
         self._listeners: list[Listener] = []
         self.lanes = LaneMemory()
@@ -108,6 +109,10 @@ class MissionMemory:
     def holders(self) -> Iterable[Instance]:
         return tuple(self._by_holder)
 
+    def newest_claimed(self, pool: PoolKey, priority: Priority) -> float:
+        """When the newest order that was claimed, of all of a queue, had been handed out; 0 where none was."""
+        return self._newest_claimed.get((pool, priority), 0.0)
+
     def live(self) -> Iterator[Mission]:
         return (mission for mission in tuple(self._missions.values()) if not mission.is_final)
 
@@ -147,6 +152,12 @@ class MissionMemory:
         self._by_place[_place(mission)][mission.id] = None
         if mission.phase is Phase.CLAIMED:
             self._by_holder[mission.holder][mission.id] = None
+            self._note_claimed(mission)
+
+    def _note_claimed(self, mission: Mission) -> None:
+        queue, at = (pool_of(mission), mission.envelope.priority), mission.handed_out_at
+        if at is not None and at > self._newest_claimed.get(queue, 0.0):
+            self._newest_claimed[queue] = at
 
     def _leave_indexes(self, mission: Mission) -> None:
         if mission.is_final:

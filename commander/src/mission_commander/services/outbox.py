@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from mission_broker.port import Broker, BrokerAwayError, Message, Outcome
-from mission_commander.domain.memory import MissionMemory
+from mission_commander.domain.memory import MissionMemory, pool_of
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import Ledger, LedgerAwayError, OutboxEntry
 from mission_contracts import messages, topology
@@ -24,6 +24,8 @@ RETRY_SECONDS: Final = 0.2
 SWEEP_SECONDS: Final = 5.0
 SWEEP_LIMIT: Final = 10_000
 AWAY_SECONDS: Final = 1.0
+GONE_SECONDS: Final = 0.5
+"""A queue that is gone stays gone for so long: RabbitMQ has to tell its consumers first, or it leaves them deaf."""
 
 
 class Outbox:
@@ -35,6 +37,7 @@ class Outbox:
         self._memory = memory
         self._pending: dict[OutboxEntry, None] = {}
         self._in_flight: set[OutboxEntry] = set()
+        self._gone_since: dict[tuple[str, str], float] = {}
         self._confirmed: list[OutboxEntry] = []
         self._wanted = asyncio.Event()
         self._confirmations = asyncio.Event()
@@ -60,7 +63,7 @@ class Outbox:
 
     def add(self, missions: Sequence[Mission]) -> None:
         """Take hand-outs that were just committed."""
-        self._add_entries(OutboxEntry(mission.id, mission.epoch) for mission in missions)
+        self.add_entries(OutboxEntry(mission.id, mission.epoch) for mission in missions)
 
     async def run(self) -> None:
         """Relay until cancelled."""
@@ -71,7 +74,8 @@ class Outbox:
             for _ in range(PUBLISHES_IN_FLIGHT):
                 tasks.create_task(self._relay())
 
-    def _add_entries(self, entries: Iterable[OutboxEntry]) -> None:
+    def add_entries(self, entries: Iterable[OutboxEntry]) -> None:
+        """Take entries that are in the ledger's outbox."""
         for entry in entries:
             if entry not in self._in_flight:
                 self._pending[entry] = None
@@ -90,7 +94,7 @@ class Outbox:
             if unsent:
                 await asyncio.sleep(RETRY_SECONDS)
             self._in_flight.difference_update(batch)
-            self._add_entries(unsent)
+            self.add_entries(unsent)
 
     def _take(self) -> list[OutboxEntry]:
         batch = list(self._pending)[:MAX_BATCH] if len(self._pending) > MAX_BATCH else list(self._pending)
@@ -151,13 +155,17 @@ class Outbox:
     async def _make_routable(self, entries: Sequence[OutboxEntry]) -> None:
         """A pool's queue is gone: somebody deleted it. It comes back before the next try."""
         missions = [mission for entry in entries if (mission := self._memory.get(entry.mission_id))]
-        pools = {(mission.envelope.namespace, mission.envelope.pool) for mission in missions}
-        for namespace, pool in pools:
-            self._log.warning("the queue of a pool was gone; declaring it again", namespace=namespace, pool=pool)
+        now = asyncio.get_running_loop().time()
+        for pool in {pool_of(mission) for mission in missions}:
+            if now - self._gone_since.setdefault(pool, now) < GONE_SECONDS:
+                continue
+            namespace, name = pool
+            self._log.warning("the queue of a pool was gone; declaring it again", namespace=namespace, pool=name)
             try:
-                await self._broker.declare(topology.queues_of(namespace, pool))
+                await self._broker.declare(topology.queues_of(namespace, name))
             except BrokerAwayError:
                 return
+            del self._gone_since[pool]
 
     def _note_confirmed(self, entries: Sequence[OutboxEntry]) -> None:
         if entries:
@@ -179,7 +187,7 @@ class Outbox:
         """Find what an earlier Commander, or a fault, left in the outbox: all at the start, later what stays there."""
         now = stayed = await self._look()
         while True:
-            self._add_entries(stayed)
+            self.add_entries(stayed)
             await asyncio.sleep(SWEEP_SECONDS)
             before, now = set(now), await self._look()
             stayed = [entry for entry in now if entry in before]
