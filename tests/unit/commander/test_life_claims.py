@@ -162,6 +162,31 @@ def test_an_order_of_a_later_epoch_knows_better_than_a_rolled_back_record(missio
     assert (run.phase, run.holder) == (Phase.CLAIMED, SOLDIER)
 
 
+def test_whether_the_lost_attempts_counted_nobody_knows_so_they_did_not() -> None:
+    running = claimed()
+    assert granted(verdict(running, epoch=running.epoch + 5)).attempt == running.attempt == 1
+
+
+def test_an_attempt_that_counted_before_the_rollback_still_does() -> None:
+    retrying = failed()
+    assert granted(verdict(retrying, epoch=retrying.epoch + 5)).attempt == 2
+
+
+def test_a_later_order_without_handler_leaves_nothing_of_what_it_overtook() -> None:
+    running = claimed(instance=OTHER_SOLDIER)
+    mission = dropped(verdict(running, epoch=running.epoch + 5, has_handler=False))
+    assert (mission.phase, mission.holder, mission.attempt) == (Phase.WAITING, "", 0)
+    assert mission.epoch == running.epoch + 5, "else its next hand-out would repeat a number"
+
+
+def test_a_later_order_of_what_was_asked_to_stop_is_cancelled() -> None:
+    asked = cancelled(claimed())
+    answer = verdict(asked, epoch=asked.epoch + 5)
+    assert isinstance(answer, Dropped)
+    assert answer.reason is DropReason.CANCELLED
+    assert dropped(answer).state is MissionState.CANCELLED
+
+
 def test_no_epoch_reopens_a_final_mission() -> None:
     assert verdict(completed(), epoch=completed().epoch + 5) == Dropped(DropReason.FINAL)
 

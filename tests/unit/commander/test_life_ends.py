@@ -205,6 +205,22 @@ def test_no_cancellation_is_overdue(mission: Mission, seconds: float) -> None:
     assert life.cancel_overdue(mission, after(seconds), CANCEL_DEADLINE) is None
 
 
+def test_a_deadline_that_comes_before_the_answer_does_not_undo_the_cancellation() -> None:
+    asked = cancelled(claimed(out(deadline_seconds=100)), 95)
+    done = life.meet_deadline(asked, after(100 + DEADLINE_GRACE_SECONDS))
+    assert done is not None
+    assert (done.state, done.reason, done.dead_letter) == (MissionState.CANCELLED, Reason.CANCELLED, False)
+    assert done.epoch > asked.epoch
+    assert done.attempts[-1].failure is Failure.CANCELLED
+
+
+def test_a_cancelled_mission_whose_soldier_died_ten_times_is_cancelled() -> None:
+    mission = out()
+    for _ in range(MAX_DEATHS - 1):
+        mission = expired(claimed(mission))
+    assert expired(cancelled(claimed(mission))).state is MissionState.CANCELLED
+
+
 # Deadlines.
 
 

@@ -76,7 +76,18 @@ def test_a_floor_lifts_all_numbers_above_what_the_object_shows() -> None:
     mission = accepted(floor=Floor(state=MissionState.IN_PROGRESS, epoch=high, sequence=high + 7, attempt=2))
     assert mission.epoch == high + 1
     assert mission.sequence == high + 8
-    assert claimed(mission).attempt == 3
+
+
+@pytest.mark.parametrize(
+    ("state", "attempt"),
+    [
+        pytest.param(MissionState.IN_PROGRESS, 2, id="it ran: nobody knows that this attempt failed"),
+        pytest.param(MissionState.QUEUED, 3, id="it waited for the next one: this attempt had counted"),
+    ],
+)
+def test_a_floor_charges_what_counted_and_nothing_else(state: MissionState, attempt: int) -> None:
+    mission = accepted(floor=Floor(state=state, epoch=7, sequence=9, attempt=2))
+    assert claimed(mission).attempt == attempt
 
 
 def test_a_floor_of_an_earlier_era_is_overtaken_by_this_one() -> None:
@@ -97,7 +108,7 @@ def test_an_object_that_shows_a_later_epoch_lifts_its_record_above_it(mission: M
     floor = Floor(state=MissionState.IN_PROGRESS, epoch=mission.epoch + 4, sequence=mission.sequence + 9, attempt=2)
     lifted = life.lift(mission, floor, after(5))
     assert lifted is not None
-    assert (lifted.phase, lifted.attempt) == (phase, 2)
+    assert (lifted.phase, lifted.attempt) == (phase, 1), "nobody knows that the second attempt failed"
     assert lifted.sequence > floor.sequence
     assert lifted.epoch > floor.epoch if phase is Phase.OUT else lifted.epoch == floor.epoch
 
@@ -290,8 +301,53 @@ def test_resuming_what_is_not_suspended_changes_nothing(mission: Mission) -> Non
     assert life.resume(mission, after(5), OPEN_FIELD) is None
 
 
-def test_a_broken_move_is_a_defect_that_names_the_mission() -> None:
-    with pytest.raises(life.IllegalMoveError, match="m-1 cannot go from COMPLETED to QUEUED"):
+def test_a_resumed_start_time_says_so_even_where_its_pool_is_gone() -> None:
+    resumed = life.resume(suspended(waiting()), after(5), NO_POOL)
+    assert resumed is not None
+    assert (resumed.reason, resumed.due_at) == (Reason.SCHEDULED, START + 60)
+
+
+def test_a_resumed_retry_keeps_its_time_and_says_why_the_last_attempt_failed() -> None:
+    retrying = failed(claimed(out(retry=tries(3, initial_delay_seconds=60))), message="disk full")
+    resumed = life.resume(suspended(retrying, 3), after(4), OPEN_FIELD)
+    assert resumed is not None
+    assert (resumed.reason, resumed.due_at) == (Reason.RETRY_BACKOFF, retrying.due_at)
+    assert resumed.message == "attempt 1 failed: disk full"
+
+
+def test_a_resumed_mission_that_nobody_failed_says_nothing_of_a_failure() -> None:
+    given_back = life.release(claimed(), claimed().epoch, after(2))
+    resumed = life.resume(suspended(given_back, 3), after(4), OPEN_FIELD)
+    assert resumed is not None
+    assert (resumed.phase, resumed.message) == (Phase.OUT, "")
+
+
+def test_a_suspended_mission_without_handler_goes_out_as_soon_as_it_is_resumed() -> None:
+    resumed = life.resume(suspended(without_handler(), 1.1), after(1.2), OPEN_FIELD)
+    assert resumed is not None
+    assert resumed.phase is Phase.OUT
+
+
+@pytest.mark.parametrize(
+    ("mission", "around"),
+    [
+        pytest.param(waiting(), NO_POOL, id="for its pool"),
+        pytest.param(waiting(ordering_key="k"), OPEN_FIELD, id="for its lane"),
+    ],
+)
+def test_once_its_time_has_come_it_waits_for_no_time_any_more(mission: Mission, around: Surroundings) -> None:
+    woken = life.wake(mission, after(60), around)
+    assert woken is not None
+    assert woken.due_at is None
+
+
+# The one way to move.
+
+
+def test_a_broken_move_is_a_defect_that_names_the_mission_and_the_table() -> None:
+    with pytest.raises(
+        life.IllegalMoveError, match=r"m-1 cannot go from final \(COMPLETED, Completed\) to out .*table"
+    ):
         life.hand_out(completed(), after(5))
 
 

@@ -22,7 +22,7 @@ from mission_commander.domain import life
 from mission_commander.domain.life import OPEN_FIELD, Refused
 from mission_commander.domain.record import KEPT_ATTEMPTS, Mission, Phase
 from mission_contracts.messages import ReportKind
-from mission_contracts.mission import Failure, MissionState, Reason
+from mission_contracts.mission import Epoch, Failure, MissionState, Reason
 from mission_contracts.soldiering import DropReason
 
 EVERY_KIND = list(ReportKind)
@@ -51,6 +51,13 @@ def asked_to_stop() -> Mission:
 def test_a_report_changes_nothing(mission: Mission, older_by: int, why: DropReason, kind: ReportKind) -> None:
     late = said(mission, kind, epoch=mission.epoch - older_by)  # type: ignore[arg-type]
     assert life.report(mission, late, SOLDIER, after(5), chance=0) == Refused(why)
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_a_word_of_another_instance_than_the_holder_changes_nothing(kind: ReportKind) -> None:
+    """After a wipe the same epoch may have been claimed twice; the later claim is the one on record."""
+    running = claimed(instance=OTHER_SOLDIER)
+    assert life.report(running, said(running, kind), SOLDIER, after(5), chance=0) == Refused(DropReason.SPENT)
 
 
 # Progress.
@@ -181,6 +188,24 @@ def test_a_failure_after_the_deadline_is_the_deadline() -> None:
     assert len(mission.attempts) == 1
 
 
+def test_a_failure_after_the_deadline_still_tells_why() -> None:
+    assert "last: too slow" in failed(claimed(out(deadline_seconds=5)), seconds=6, message="too slow").message
+
+
+@pytest.mark.parametrize(
+    ("failure", "attempts", "reason"),
+    [
+        pytest.param(Failure.GIVE_UP, 3, Reason.GAVE_UP, id="the handler gave up"),
+        pytest.param(Failure.ERROR, 1, Reason.ATTEMPTS_EXHAUSTED, id="it was the last attempt"),
+    ],
+)
+def test_what_would_not_be_tried_again_anyway_does_not_blame_the_deadline(
+    failure: Failure, attempts: int, reason: Reason
+) -> None:
+    running = claimed(out(deadline_seconds=5, retry=tries(attempts)))
+    assert failed(running, failure, seconds=6).reason is reason
+
+
 def test_only_the_newest_attempts_are_kept() -> None:
     mission = out(retry=tries(KEPT_ATTEMPTS + 5))
     while not mission.is_final:
@@ -305,3 +330,22 @@ def test_a_genuine_report_of_a_later_epoch_counts(mission: Mission) -> None:
     assert not isinstance(done, Refused)
     assert (done.state, done.epoch, done.attempt) == (MissionState.COMPLETED, epoch, 3)
     assert done.attempts[-1].instance == SOLDIER
+
+
+def test_progress_that_the_ledger_had_no_claim_for_shows_a_running_mission() -> None:
+    before = waiting()
+    report = said(before, ReportKind.PROGRESS, epoch=Epoch(before.epoch + 4), progress=5.0, ran_seconds=2.0)
+    running = applied(before, report, 6)
+    assert (running.phase, running.state, running.reason) == (
+        Phase.CLAIMED,
+        MissionState.IN_PROGRESS,
+        Reason.RUNNING,
+    )
+    assert (running.holder, running.claimed_at, running.started_at) == (SOLDIER, START + 4, START + 4)
+    assert running.due_at is None, "it waits for no time any more"
+
+
+def test_progress_of_a_later_epoch_does_not_hide_the_request_to_stop() -> None:
+    before = asked_to_stop()
+    later = said(before, ReportKind.PROGRESS, epoch=Epoch(before.epoch + 4), progress=5.0)
+    assert applied(before, later).reason is Reason.CANCEL_REQUESTED

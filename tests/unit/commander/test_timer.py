@@ -4,9 +4,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from support.commander_stage import CANCEL_DEADLINE_SECONDS, Stage, a_pool, eventually, running, turns
+from support.commander_stage import (
+    CANCEL_DEADLINE_SECONDS,
+    SOLDIER,
+    Stage,
+    a_pool,
+    a_soldier,
+    eventually,
+    running,
+    turns,
+)
 
 from mission_commander.domain import life
+from mission_commander.domain.life import Moment
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.services import timing
 from mission_commander.services.timing import Timer
@@ -94,6 +104,21 @@ async def test_without_ledger_it_is_tried_again(stage: Stage, timer: Timer) -> N
     assert stage.record(mission).phase is Phase.OUT
 
 
+def without_handler(mission: Mission, moment: Moment) -> Mission | None:
+    dropped = life.claim(mission, mission.epoch, SOLDIER, moment, has_handler=False)
+    assert isinstance(dropped, life.Dropped)
+    return dropped.mission
+
+
+async def test_what_waits_for_its_pool_is_looked_at_no_more_until_that_comes(stage: Stage, timer: Timer) -> None:
+    await stage.garrison.remove(("default", "default"))
+    async with ticking(stage, timer):
+        mission = await stage.accept("m-1", start_after=in_seconds(stage, 60))
+        stage.clock.turn(60)
+        await eventually(lambda: stage.record(mission).reason is Reason.NO_POOL, "it waits for its pool")
+        assert stage.memory.next_time() == mission.envelope.deadline_at
+
+
 async def test_what_cannot_go_yet_is_looked_at_each_second_without_a_busy_loop(
     stage: Stage, timer: Timer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,14 +131,15 @@ async def test_what_cannot_go_yet_is_looked_at_each_second_without_a_busy_loop(
         return look(mission_id)  # type: ignore[arg-type]
 
     monkeypatch.setattr(timer, "look", counted)
-    await stage.garrison.remove(("default", "default"))
+    await stage.garrison.register(a_soldier(SOLDIER, "another-type"))
     async with ticking(stage, timer):
-        mission = await stage.accept("m-1", start_after=in_seconds(stage, 60))
-        stage.clock.turn(60)
-        await eventually(lambda: stage.record(mission).reason is Reason.NO_POOL, "it waits for its pool")
+        out = await stage.accept("m-1")
+        mission = await stage.move(out, without_handler)
+        stage.clock.turn(1)
+        await eventually(lambda: looks, "it is looked at")
         await turns(200)
         assert looks <= 3
-        await stage.garrison.declare(a_pool())
+        await stage.garrison.register(a_soldier("soldier-2", "noop"))
         stage.clock.turn(timing.LOOK_AGAIN_SECONDS)
         await eventually(lambda: stage.record(mission).phase is Phase.OUT, "it is handed out")
 

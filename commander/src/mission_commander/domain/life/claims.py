@@ -5,9 +5,10 @@ from typing import Final
 
 import msgspec
 
-from mission_commander.domain.life import moves
+from mission_commander.domain.life import attempts, moves
 from mission_commander.domain.life.ends import past_deadline
 from mission_commander.domain.life.moves import Moment
+from mission_commander.domain.life.wishes import cancel
 from mission_commander.domain.record import Mission, Phase
 from mission_contracts.mission import Epoch, Instance, MissionState, Reason
 from mission_contracts.soldiering import DropReason
@@ -47,6 +48,10 @@ def claim(
         return Dropped(useless)
     if mission.phase is Phase.CLAIMED and epoch == mission.epoch:
         return Granted(None, mission.attempt, _attempt_seconds(mission, moment), mission.solo)
+    if epoch > mission.epoch:
+        mission = _as_handed_out(mission, epoch)
+    if mission.cancel_requested_at is not None:
+        return Dropped(DropReason.CANCELLED, cancel(mission, moment))
     if moment.now >= mission.envelope.deadline_at:
         return Dropped(DropReason.PAST_DEADLINE, past_deadline(mission, moment))
     if not has_handler:
@@ -58,7 +63,6 @@ def claim(
         state=MissionState.IN_PROGRESS,
         reason=Reason.RUNNING,
         message="",
-        epoch=epoch,  # above ours only where the ledger was rolled back: then the order knows better
         attempt=mission.attempt + 1,
         holder=instance,
         claimed_at=moment.now,
@@ -79,6 +83,19 @@ def _why_useless(mission: Mission, epoch: Epoch, instance: Instance) -> DropReas
     if mission.phase is Phase.CLAIMED:
         return None if mission.holder == instance else DropReason.SPENT
     return DropReason.HELD if mission.phase is Phase.WAITING else None
+
+
+def _as_handed_out(mission: Mission, epoch: Epoch) -> Mission:
+    """The record with the hand-out that the order proves: the ledger was rolled back and has lost it."""
+    return msgspec.structs.replace(
+        mission,
+        phase=Phase.OUT,
+        state=MissionState.QUEUED,
+        epoch=epoch,
+        attempt=attempts.charged(mission),
+        due_at=None,
+        **moves.NO_CLAIM,
+    )
 
 
 def _without_handler(mission: Mission, moment: Moment, known_types: SequenceOf[str]) -> Mission:

@@ -8,7 +8,7 @@ from mission_commander.domain.life import attempts, moves
 from mission_commander.domain.life.moves import Moment
 from mission_commander.domain.life.placing import again, hand_out
 from mission_commander.domain.record import Mission, Phase
-from mission_contracts.mission import Epoch, Failure, MissionState, Reason
+from mission_contracts.mission import Epoch, Failure, Reason
 
 MAX_DEATHS: Final = 10
 """After this many lost leases a mission is taken for the cause, whatever else may have killed its soldiers."""
@@ -19,8 +19,6 @@ DEADLINE_GRACE_SECONDS: Final = 10.0
 def give_back(mission: Mission, moment: Moment) -> Mission:
     ended = attempts.uncharge(attempts.close(mission, moment.now, None, "released"))
     ended = msgspec.structs.replace(ended, solo=mission.solo)  # it proved nothing: a suspect stays one
-    if ended.cancel_requested_at is not None:
-        return moves.finish(ended, moment, MissionState.CANCELLED, Reason.CANCELLED, "cancelled while it ran")
     return again(ended, moment, Reason.RELEASED, "given back by a soldier that leaves; it runs again")
 
 
@@ -38,12 +36,9 @@ def expire(mission: Mission, epoch: Epoch, moment: Moment) -> Mission | None:
     lost = f"soldier {mission.holder} was not heard of for a whole lease"
     ended = attempts.uncharge(attempts.close(mission, moment.now, Failure.PROCESS_DIED, lost))
     ended = msgspec.structs.replace(ended, deaths=mission.deaths + 1)
-    if ended.cancel_requested_at is not None:
-        return moves.finish(ended, moment, MissionState.CANCELLED, Reason.CANCELLED, "cancelled while it ran")
-    if ended.deaths >= MAX_DEATHS:
-        return moves.give_up(
-            ended, moment, Reason.ATTEMPTS_EXHAUSTED, f"{ended.deaths} soldiers died while they ran it"
-        )
+    if ended.deaths >= MAX_DEATHS and ended.cancel_requested_at is None:
+        message = f"{ended.deaths} soldiers died while they ran it"
+        return moves.finish(ended, moment, Reason.ATTEMPTS_EXHAUSTED, message)
     return again(ended, moment, Reason.LEASE_LOST, f"{lost}; it runs again, alone in a process")
 
 
@@ -59,18 +54,20 @@ def cancel_overdue(mission: Mission, moment: Moment, deadline_seconds: float) ->
     asked = mission.cancel_requested_at
     if mission.phase is not Phase.CLAIMED or asked is None or moment.now < asked + deadline_seconds:
         return None
-    message = f"cancelled; its soldier gave no answer within {deadline_seconds:g} s"
+    return _stopped(mission, moment, f"cancelled; its soldier gave no answer within {deadline_seconds:g} s")
+
+
+def _stopped(mission: Mission, moment: Moment, message: str) -> Mission:
     ended = attempts.close(mission, moment.now, Failure.CANCELLED, message)
-    return moves.fence(moves.finish(ended, moment, MissionState.CANCELLED, Reason.CANCELLED, message), moment)
+    return moves.fence(moves.finish(ended, moment, Reason.CANCELLED, message), moment)
 
 
-def past_deadline(mission: Mission, moment: Moment) -> Mission:
-    """Fail it: its deadline has passed."""
+def past_deadline(mission: Mission, moment: Moment, *, last: str = "") -> Mission:
+    """Fail it: its deadline has passed. `last` is what was last heard of it."""
     message = f"not finished within {mission.envelope.deadline_seconds:g} s of its acceptance"
-    if mission.message:
-        message = f"{message}; last: {mission.message}"
-    failed = moves.finish(mission, moment, MissionState.FAILED, Reason.DEADLINE_EXCEEDED, message, dead_letter=True)
-    return moves.fence(failed, moment)
+    if last := last or mission.message:
+        message = f"{message}; last: {last}"
+    return moves.fence(moves.finish(mission, moment, Reason.DEADLINE_EXCEEDED, message), moment)
 
 
 def meet_deadline(mission: Mission, moment: Moment) -> Mission | None:
@@ -79,5 +76,7 @@ def meet_deadline(mission: Mission, moment: Moment) -> Mission | None:
     grace = DEADLINE_GRACE_SECONDS if runs else 0.0
     if mission.is_final or moment.now < mission.envelope.deadline_at + grace:
         return None
+    if mission.cancel_requested_at is not None:
+        return _stopped(mission, moment, "cancelled; its soldier gave no answer before the deadline")
     ended = attempts.close(mission, moment.now, Failure.TIMED_OUT, "still running at the deadline") if runs else mission
     return past_deadline(ended, moment)

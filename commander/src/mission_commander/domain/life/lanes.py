@@ -24,7 +24,7 @@ def wait_for_gap(mission: Mission, moment: Moment, until: float, message: str) -
 
 def come_too_late(mission: Mission, moment: Moment, message: str) -> Mission:
     """Fail a newcomer whose number its lane has passed. It did not run; a redrive lets it."""
-    return moves.give_up(mission, moment, Reason.LANE_PASSED, message)
+    return moves.finish(mission, moment, Reason.LANE_PASSED, message)
 
 
 def stand_at(mission: Mission, moment: Moment, where: Place | None, *, leads: bool) -> Mission:

@@ -1,23 +1,15 @@
 """The one way to move: whatever is decided about a mission becomes its next record here.
 
-It raises the sequence and holds the transition table, so that no decision can let a mission go backwards.
+It raises the sequence and asks the transition table, so that no decision can let a mission go backwards.
 """
 
 from typing import Final
 
 import msgspec
 
+from mission_commander.domain.life import table
 from mission_commander.domain.record import Mission, Phase
-from mission_contracts.mission import (
-    TRANSITIONS,
-    Epoch,
-    Era,
-    Instance,
-    MissionState,
-    Reason,
-    Sequence,
-    next_number,
-)
+from mission_contracts.mission import Epoch, Era, Instance, MissionState, Reason, Sequence, next_number
 
 
 class IllegalMoveError(Exception):
@@ -35,17 +27,23 @@ NO_CLAIM: Final = {"holder": Instance(""), "claimed_at": None}
 
 
 def move(mission: Mission, moment: Moment, **changes: object) -> Mission:
-    moved = msgspec.structs.replace(mission, sequence=next_sequence(mission, moment), **changes)
-    if moved.state is not mission.state and moved.state not in TRANSITIONS[mission.state]:
-        raise IllegalMoveError(f"mission {mission.id} cannot go from {mission.state} to {moved.state}")
+    """Give the next record. Raises IllegalMoveError for one that must not follow."""
+    sequence = Sequence(next_number(mission.sequence, moment.era))
+    moved = msgspec.structs.replace(mission, sequence=sequence, **changes)
+    if not table.allows(mission, moved):
+        raise IllegalMoveError(
+            f"mission {mission.id} cannot go from {_place(mission)} to {_place(moved)}: "
+            "a move that shall be possible belongs into the table (mission_commander.domain.life.table)"
+        )
     return moved
 
 
-def next_sequence(mission: Mission, moment: Moment) -> Sequence:
-    return Sequence(next_number(mission.sequence, moment.era))
+def _place(mission: Mission) -> str:
+    return f"{mission.phase} ({mission.state}, {mission.reason})"
 
 
-def wait(mission: Mission, moment: Moment, reason: Reason, message: str, *, due_at: float | None = None) -> Mission:
+def wait(mission: Mission, moment: Moment, reason: Reason, message: str, *, due_at: float | None) -> Mission:
+    """Let it wait here: for a time, if `due_at` names one, else for something that happens."""
     return move(
         mission,
         moment,
@@ -53,20 +51,16 @@ def wait(mission: Mission, moment: Moment, reason: Reason, message: str, *, due_
         state=MissionState.QUEUED,
         reason=reason,
         message=message,
-        due_at=due_at if due_at is not None else mission.due_at,
+        due_at=due_at,
         **NO_CLAIM,
     )
 
 
-def finish(
-    mission: Mission, moment: Moment, state: MissionState, reason: Reason, message: str, **changes: object
-) -> Mission:
-    end = {"finished_at": moment.now, **NO_CLAIM, **changes}
+def finish(mission: Mission, moment: Moment, reason: Reason, message: str, **changes: object) -> Mission:
+    """End it; the reason says in which state."""
+    state = table.ENDS[reason]
+    end = {"finished_at": moment.now, "dead_letter": state is MissionState.FAILED, **NO_CLAIM, **changes}
     return move(mission, moment, phase=Phase.FINAL, state=state, reason=reason, message=message, due_at=None, **end)
-
-
-def give_up(mission: Mission, moment: Moment, reason: Reason, message: str) -> Mission:
-    return finish(mission, moment, MissionState.FAILED, reason, message, dead_letter=True)
 
 
 def fence(mission: Mission, moment: Moment) -> Mission:

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from mission_commander.domain.life import moves
+from mission_commander.domain.life import attempts, moves
 from mission_commander.domain.life.moves import Moment
 from mission_commander.domain.record import Mission, Phase
 from mission_contracts.envelope import Envelope
@@ -31,7 +31,7 @@ def accept(
         envelope=envelope,
         sequence=Sequence(floor.sequence if floor else 0),
         epoch=Epoch(floor.epoch if floor else 0),
-        attempt=floor.attempt if floor else 0,
+        attempt=attempts.charged_by(floor) if floor else 0,
         phase=Phase.WAITING,
         suspended=suspended,
         due_at=envelope.start_after,
@@ -52,24 +52,28 @@ def lift(mission: Mission, floor: Floor, moment: Moment) -> Mission | None:
     above = msgspec.structs.replace(mission, sequence=Sequence(floor.sequence))
     if mission.is_final or floor.epoch <= mission.epoch:
         return moves.move(above, moment)
-    above = msgspec.structs.replace(above, epoch=Epoch(floor.epoch), attempt=max(mission.attempt, floor.attempt))
+    charged = max(attempts.charged(mission), attempts.charged_by(floor))
+    above = msgspec.structs.replace(above, epoch=Epoch(floor.epoch), attempt=charged)
     return moves.move(above, moment) if mission.phase is Phase.WAITING else again(above, moment, *_ROLLED_BACK)
 
 
 def place(mission: Mission, moment: Moment, around: Surroundings, *, waiting_for: Reason, message: str = "") -> Mission:
     """Hand the mission out, or let it wait and say for what. `waiting_for` names the reason of its due time."""
     if mission.suspended:
-        return moves.wait(mission, moment, Reason.SUSPENDED, "suspended: set spec.suspend to false to let it go on")
+        # Its time, if it has one, still counts once it is resumed.
+        return moves.wait(mission, moment, Reason.SUSPENDED, _SUSPENDED, due_at=mission.due_at)
     if mission.due_at is not None and mission.due_at > moment.now:
         return moves.wait(mission, moment, waiting_for, message, due_at=mission.due_at)
     if not around.pool_is_known:
         pool = mission.envelope.pool
-        return moves.wait(
-            mission, moment, Reason.NO_POOL, f'there is no pool "{pool}" yet: create the SoldierPool to run it'
-        )
+        message = f'there is no pool "{pool}" yet: create the SoldierPool to run it'
+        return moves.wait(mission, moment, Reason.NO_POOL, message, due_at=None)
     if needs_turn(mission):
         return stand_in_lane(mission, moment)
     return hand_out(mission, moment, message=message)
+
+
+_SUSPENDED: Final = "suspended: set spec.suspend to false to let it go on"
 
 
 def needs_turn(mission: Mission) -> bool:
@@ -80,7 +84,7 @@ def needs_turn(mission: Mission) -> bool:
 def stand_in_lane(mission: Mission, moment: Moment) -> Mission:
     """Let it wait for those before it, however long that takes."""
     message = f'an earlier mission of ordering key "{mission.envelope.ordering_key}" comes first'
-    return moves.wait(msgspec.structs.replace(mission, due_at=None), moment, Reason.LANE_BUSY, message)
+    return moves.wait(mission, moment, Reason.LANE_BUSY, message, due_at=None)
 
 
 def hand_out(
@@ -102,7 +106,9 @@ def hand_out(
 
 
 def again(mission: Mission, moment: Moment, reason: Reason, message: str) -> Mission:
-    """Hand out again at once, unless it was suspended meanwhile, or runs beside its lane (a ledger was lost)."""
+    """Hand out again at once, unless it was suspended or asked to stop, or runs beside its lane (a ledger was lost)."""
+    if mission.cancel_requested_at is not None:
+        return moves.finish(mission, moment, Reason.CANCELLED, "cancelled while it ran")
     if mission.suspended or needs_turn(mission):
         return place(mission, moment, OPEN_FIELD, waiting_for=reason)
     return hand_out(mission, moment, reason=reason, message=message)

@@ -30,7 +30,7 @@ def report(mission: Mission, said: Report, instance: Instance, moment: Moment, *
 
     `chance` in [0, 1) draws the retry's delay (full jitter).
     """
-    if why := _why_refused(mission, said):
+    if why := _why_refused(mission, said, instance):
         return Refused(why)
     held = _as_held(mission, said, instance, moment)
     match said.kind:
@@ -44,13 +44,14 @@ def report(mission: Mission, said: Report, instance: Instance, moment: Moment, *
             return _failed(held, said.error or AttemptError(failure=Failure.ERROR), moment, chance, said.ran_seconds)
 
 
-def _why_refused(mission: Mission, said: Report) -> DropReason | None:
+def _why_refused(mission: Mission, said: Report, instance: Instance) -> DropReason | None:
     if mission.is_final:
         return DropReason.FINAL
     if said.epoch < mission.epoch:
         return DropReason.STALE
-    closed = mission.phase is Phase.WAITING and said.epoch == mission.epoch
-    return DropReason.SPENT if closed else None
+    if said.epoch > mission.epoch or mission.phase is Phase.OUT:
+        return None  # the ledger was rolled back: it has lost this claim
+    return None if mission.holder == instance else DropReason.SPENT  # nobody holds one that waits
 
 
 def _as_held(mission: Mission, said: Report, instance: Instance, moment: Moment) -> Mission:
@@ -61,6 +62,8 @@ def _as_held(mission: Mission, said: Report, instance: Instance, moment: Moment)
         mission,
         phase=Phase.CLAIMED,
         state=MissionState.IN_PROGRESS,
+        reason=Reason.CANCEL_REQUESTED if mission.cancel_requested_at is not None else Reason.RUNNING,
+        due_at=None,
         epoch=said.epoch,
         attempt=max(mission.attempt, said.attempt),
         holder=instance,
@@ -78,7 +81,6 @@ def _completed(mission: Mission, said: Report, moment: Moment) -> Mission:
     return moves.finish(
         attempts.close(mission, ended_at, None, ""),
         moment,
-        MissionState.COMPLETED,
         Reason.COMPLETED,
         "",
         finished_at=ended_at,
@@ -92,16 +94,17 @@ def _failed(mission: Mission, error: AttemptError, moment: Moment, chance: float
     ended = attempts.close(mission, ended_at, error.failure, error.message)
     said = _sentence(error)
     if ended.cancel_requested_at is not None:
-        return moves.finish(ended, moment, MissionState.CANCELLED, Reason.CANCELLED, "cancelled while it ran")
-    if moment.now >= mission.envelope.deadline_at:
-        return past_deadline(ended, moment)
-    if error.failure is Failure.RETRY_LATER and mission.laters < MAX_LATERS:
-        return _later(ended, moment, error)
+        return moves.finish(ended, moment, Reason.CANCELLED, "cancelled while it ran")
     if error.failure in _NEVER_AGAIN:
-        return moves.give_up(ended, moment, Reason.GAVE_UP, said)
-    if mission.attempt >= mission.envelope.retry.max_attempts:
+        return moves.finish(ended, moment, Reason.GAVE_UP, said)
+    comes_later = error.failure is Failure.RETRY_LATER and mission.laters < MAX_LATERS
+    if mission.attempt >= mission.envelope.retry.max_attempts and not comes_later:
         tries = f"attempt {mission.attempt} of {mission.envelope.retry.max_attempts}"
-        return moves.give_up(ended, moment, Reason.ATTEMPTS_EXHAUSTED, f"{tries} failed: {said}")
+        return moves.finish(ended, moment, Reason.ATTEMPTS_EXHAUSTED, f"{tries} failed: {said}")
+    if moment.now >= mission.envelope.deadline_at:
+        return past_deadline(ended, moment, last=said)
+    if comes_later:
+        return _later(ended, moment, error)
     due_at = moment.now + backoff_bound(mission) * chance
     return moves.wait(ended, moment, Reason.RETRY_BACKOFF, f"attempt {mission.attempt} failed: {said}", due_at=due_at)
 

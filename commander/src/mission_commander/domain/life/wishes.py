@@ -6,7 +6,7 @@ from mission_commander.domain.life import moves
 from mission_commander.domain.life.moves import Moment
 from mission_commander.domain.life.placing import OPEN_FIELD, Surroundings, place
 from mission_commander.domain.record import Mission, Phase
-from mission_contracts.mission import MissionState, Reason
+from mission_contracts.mission import Reason
 
 
 def cancel(mission: Mission, moment: Moment, *, deleted: bool = False, message: str = "") -> Mission | None:
@@ -16,7 +16,7 @@ def cancel(mission: Mission, moment: Moment, *, deleted: bool = False, message: 
     if mission.phase is Phase.CLAIMED:
         return None if mission.cancel_requested_at is not None else _ask_to_stop(mission, moment)
     reason = Reason.DELETED if deleted else Reason.CANCELLED
-    return moves.finish(mission, moment, MissionState.CANCELLED, reason, message or "cancelled before it ran")
+    return moves.finish(mission, moment, reason, message or "cancelled before it ran")
 
 
 def _ask_to_stop(mission: Mission, moment: Moment) -> Mission:
@@ -35,7 +35,9 @@ def suspend(mission: Mission, moment: Moment) -> Mission | None:
         return None
     if mission.phase is Phase.CLAIMED:
         return moves.move(mission, moment, suspended=True)
-    held = msgspec.structs.replace(mission, suspended=True)
+    # Who waited a second for a handler has no time of its own to keep.
+    due_at = None if mission.reason is Reason.NO_HANDLER else mission.due_at
+    held = msgspec.structs.replace(mission, suspended=True, due_at=due_at)
     return place(held, moment, OPEN_FIELD, waiting_for=Reason.SUSPENDED)
 
 
@@ -46,11 +48,19 @@ def resume(mission: Mission, moment: Moment, around: Surroundings) -> Mission | 
     free = msgspec.structs.replace(mission, suspended=False)
     if mission.phase is Phase.CLAIMED:
         return moves.move(free, moment)
-    return place(free, moment, around, waiting_for=Reason.SCHEDULED)
+    failed = _last_failure(mission)
+    reason = Reason.SCHEDULED if failed is None else Reason.RETRY_BACKOFF
+    return place(free, moment, around, waiting_for=reason, message=failed or "")
+
+
+def _last_failure(mission: Mission) -> str | None:
+    """Why its last attempt failed; None when there was none, so that a time it waits for is its start time."""
+    last = mission.attempts[-1] if mission.attempts else None
+    return f"attempt {last.number} failed: {last.message}" if last and last.failure else None
 
 
 def acknowledge(mission: Mission, moment: Moment) -> Mission | None:
     """Note that its object shows the final state, or is gone."""
     if not mission.is_final or mission.acknowledged:
         return None
-    return msgspec.structs.replace(mission, acknowledged=True, sequence=moves.next_sequence(mission, moment))
+    return moves.move(mission, moment, acknowledged=True)
