@@ -15,12 +15,14 @@ from mission_commander.domain.memory import MissionMemory
 from mission_commander.ports import Ledger, LedgerAwayError
 from mission_commander.services.claims import Claims
 from mission_commander.services.counting import QueueCounts
+from mission_commander.services.duty import Duty
 from mission_commander.services.eras import Restorer, open_era
 from mission_commander.services.explaining import Explainer
 from mission_commander.services.feed import Feed
 from mission_commander.services.garrison import Garrison
 from mission_commander.services.heartbeats import Heartbeats
 from mission_commander.services.outbox import Outbox
+from mission_commander.services.overview import Overview
 from mission_commander.services.pool_news import PoolNews
 from mission_commander.services.pooling import Pools
 from mission_commander.services.purging import Purger
@@ -28,6 +30,7 @@ from mission_commander.services.reaping import Reaper
 from mission_commander.services.recorder import Recorder
 from mission_commander.services.rejecting import Rejects
 from mission_commander.services.reporting import Reporter
+from mission_commander.services.scheduling import Scheduler
 from mission_commander.services.submission import Submitter
 from mission_commander.services.timing import Timer
 from mission_commander.services.tombstones import Tombstones
@@ -70,6 +73,7 @@ class Commander:
             ledger, clock, heartbeat_seconds=settings.heartbeat_seconds, era=lambda: self.recorder.era
         )
         self.outbox = Outbox(ledger, broker, self.memory)
+        self.scheduler = Scheduler(ledger, self.outbox)
         self.feed = Feed(ledger, self.memory)
         self.ends = Ends(self.memory)
         self.vitals = Vitals(ledger, broker)
@@ -106,8 +110,25 @@ class Commander:
         )
         self.pool_news = PoolNews(self.memory, self.pools.view_of, clock)
         reaper = Reaper(self.recorder, self.memory, self.garrison, broker, clock, lease_seconds=settings.lease_seconds)
+        duty = Duty(broker, clock)
         reporter = Reporter(
-            self.recorder, broker, secrets, rejects, on_marker=reaper.take_marker, count=self._counter("reports")
+            self.recorder,
+            broker,
+            secrets,
+            rejects,
+            on_marker=_each(reaper.take_marker, duty.take_marker),
+            count=self._counter("reports"),
+        )
+        self.overview = Overview(
+            ledger,
+            broker,
+            self.memory,
+            self.outbox,
+            self.vitals,
+            duty,
+            clock,
+            era=lambda: self.recorder.era,
+            counts=self.counts,
         )
         restorer = Restorer(ledger, self.recorder, self.memory, self.garrison, clock)
         self.feed.on_rollback(restorer.want)
@@ -123,6 +144,8 @@ class Commander:
             Undelivered(self.recorder, broker, tombstones, rejects).run,
             restorer.run,
             self._searcher().run,
+            self.scheduler.run,
+            duty.run,
             Explainer(self.recorder, self.memory, self.garrison, clock).run,
             Purger(ledger, clock, retention_seconds=settings.retention_seconds).run,
         )
@@ -172,6 +195,7 @@ class Commander:
                 self.recorder.era = await open_era(self.ledger, self.clock)
                 await self.feed.load()
                 await self.garrison.refresh()
+                await self.scheduler.look()
             except LedgerAwayError as error:
                 if tries % TRIES_PER_LOG_LINE == 0:
                     self._log.warning("waiting for the ledger", why=str(error))
@@ -191,6 +215,14 @@ class Commander:
             self.counts[f"{family}: {what}"] += 1
 
         return count
+
+
+def _each(*listeners: Callable[[str], None]) -> Callable[[str], None]:
+    def tell(marker: str) -> None:
+        for listener in listeners:
+            listener(marker)
+
+    return tell
 
 
 async def _forever(service: Callable[[], Awaitable[None]]) -> None:

@@ -118,6 +118,16 @@ class PoolRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retire: tuple[str, ...] = ()
 
 
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """How much the ledger holds."""
+
+    live: int
+    outbox: int
+    oldest: OutboxEntry | None
+    """The hand-out that has been in the outbox longest."""
+    dead_letters: int
+
+
 class Durability(msgspec.Struct, frozen=True):
     """Whether every accepted write is on disk first; `why_weak` is one sentence when it is not."""
 
@@ -243,6 +253,16 @@ class Ledger(Protocol):
 
     async def dead_letters(self, limit: int) -> Sequence[m.MissionId]:
         """Missions that gave up, newest first."""
+        ...
+
+    async def totals(self) -> Totals: ...
+
+    async def scheduler_stopped(self) -> bool | None:
+        """Tell whether the outbox relay was stopped; None when nobody ever said so, or the ledger was wiped."""
+        ...
+
+    async def save_scheduler(self, *, stopped: bool) -> None:
+        """Keep the switch of the outbox relay."""
         ...
 
     async def save_pool(self, pool: PoolRecord) -> None: ...

@@ -13,6 +13,8 @@
     DELETE /pools/{namespace}/{name}                     → 204                 (operator)
     GET  /pools                                          → 200 {"pools": [PoolView]}
     GET  /pools/events                                   → SSE; event `pool` with a PoolView when work comes to a pool
+    GET  /status                                         → 200 StatusView
+    POST /scheduler/stop, /scheduler/start               → 200 SchedulerView   (admin)
     POST /token                    TokenRequest          → 200 TokenAnswer
 
 Every refusal is a `Problem` (problem+json). Batches, lookups and acknowledgements take at most 1,000 items.
@@ -220,6 +222,48 @@ class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True):
     access_token: str
     expires_in: float
     token_type: str = "Bearer"  # noqa: S105
+
+
+class OutboxView(msgspec.Struct, frozen=True, kw_only=True):
+    """Hand-outs that no broker has confirmed yet."""
+
+    depth: int
+    oldest_seconds: float | None
+    """How long the oldest one waits; null where there is none, or nobody knows."""
+    stopped: bool
+    """`POST /scheduler/stop` was said: nothing is published until `POST /scheduler/start`."""
+
+
+class SchedulerView(msgspec.Struct, frozen=True, kw_only=True):
+    """The outbox relay after it was stopped or started."""
+
+    stopped: bool
+    outbox: int
+    """Hand-outs that wait in it, as far as this Commander knows."""
+
+
+class StatusView(msgspec.Struct, frozen=True, kw_only=True):
+    """How much there is of everything. What cannot be asked now is null."""
+
+    era: int
+    live: int
+    states: dict[str, int]
+    """Live missions by their state."""
+    waiting: int
+    """Queued missions that wait for a time or for something else than a soldier."""
+    due: int
+    """Those whose time has come, and which are moved next."""
+    outbox: OutboxView
+    dead_letters: int | None
+    rejected: int | None
+    """Messages in `missions.rejected`: somebody has to look at them."""
+    reaper: bool
+    """This Commander applies reports and ends leases; with several, one of them does."""
+    ledger: str
+    broker: str
+    durability: str
+    counts: dict[str, int]
+    """What this Commander did since its start."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

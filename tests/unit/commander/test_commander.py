@@ -85,11 +85,13 @@ async def test_the_next_commander_goes_on_where_the_last_one_ended() -> None:
     async with alive(a_commander(store, broker)) as first:
         await eventually(lambda: first.is_loaded, "it is loaded")
         await first.garrison.declare(PoolRecord(namespace="default", name="default"))
-        first.outbox.stop()
+        await first.scheduler.stop()
         made = await submit(first, "k")
     queue = topology.orders_of("default", "default")
     async with alive(a_commander(store, MemoryBroker(broker.server))) as second:
         await eventually(lambda: broker.server.find(queue.name), "the pool's queue exists")
+        assert second.scheduler.is_stopped, "whoever was stopped stays so over a restart"
+        await second.scheduler.start()
         await eventually(lambda: broker.server.find(queue.name).ready, "the hand-out is published")  # type: ignore[union-attr]
         again = await submit(second, "k")
     assert again == Accepted(made.mission, is_new=False)

@@ -8,7 +8,9 @@ from support.commander_api import Api, Soldier, serving
 from support.commander_stage import eventually, turns
 
 from mission_broker.memory import MemoryBroker
+from mission_broker.port import Message
 from mission_commander.adapters.memory_ledger import MemoryStore
+from mission_contracts import topology
 
 
 async def listed(api: Api, who: str = "anna", **query: Any) -> dict[str, Any]:
@@ -213,10 +215,46 @@ async def test_status_counts(api: Api, soldier: Soldier) -> None:
     mission = await api.submit()
     await soldier.run_one()
     await api.get(mission["mission_id"], wait="10s")
-    status = (await (await api.client("ada")).get("/status")).json()
+    status = await status_of(api)
     assert status["live"] == 0
     assert status["counts"] == {"claims: RUN": 1, "reports: completed": 1}
-    assert status["outbox"] == {"depth": 0, "stopped": False}
+    assert status["outbox"] == {"depth": 0, "oldest_seconds": None, "stopped": False}
+
+
+async def status_of(api: Api) -> dict[str, Any]:
+    shown: dict[str, Any] = (await (await api.client("ada")).get("/status")).raise_for_status().json()
+    return shown
+
+
+async def test_status_tells_how_much_there_is_of_everything(api: Api) -> None:
+    await api.submit(pool="unknown")
+    await (await api.client("ada")).post("/scheduler/stop")
+    await api.submit()
+    await eventually(lambda: api.ledger.store.data.outbox, "a hand-out is in the outbox")
+    await api.broker.publish([Message(exchange=topology.STATUS.bound_to, key=topology.STATUS.key, body=b"?")])
+    await eventually(lambda: api.commander.counts["reports: rejected"], "a message was rejected")
+    status = await status_of(api)
+    assert (status["live"], status["states"], status["waiting"]) == (2, {"QUEUED": 2, "IN_PROGRESS": 0}, 1)
+    assert (status["outbox"]["depth"], status["outbox"]["stopped"]) == (1, True)
+    assert 0 <= status["outbox"]["oldest_seconds"] < 60
+    assert (status["dead_letters"], status["rejected"], status["due"]) == (0, 1, 0)
+    assert (status["era"], status["reaper"]) == (api.commander.recorder.era, True)
+    assert (status["ledger"], status["broker"], status["durability"]) == ("ok", "ok", "weak")
+
+
+async def test_status_tells_what_it_can_without_ledger_and_broker(api: Api) -> None:
+    await api.submit()
+    api.ledger.cut()
+    api.broker.block()
+    await eventually(lambda: api.commander.vitals.ledger_is_away, "the Commander has noticed")
+    status = await status_of(api)
+    assert (status["ledger"], status["broker"]) == ("away", "blocked")
+    assert (status["live"], status["dead_letters"], status["outbox"]["oldest_seconds"]) == (1, None, None)
+    api.broker.unblock()
+    api.broker.cut()
+    assert (await status_of(api))["rejected"] is None
+    api.broker.mend()
+    api.ledger.mend()
 
 
 # Without ledger, without broker, without both.

@@ -187,6 +187,8 @@ ROUTES = [
     ("DELETE", "/pools/default/p", "admin operator"),
     ("GET", "/pools", "viewer user admin operator"),
     ("GET", "/status", "viewer user admin operator"),
+    ("POST", "/scheduler/start", "admin operator"),
+    ("POST", "/scheduler/stop", "admin operator"),
     ("POST", "/soldiers", "soldier"),
     ("POST", "/soldiers/x/claims", "soldier"),
     ("POST", "/soldiers/x/heartbeat", "soldier"),

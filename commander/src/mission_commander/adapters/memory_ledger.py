@@ -33,6 +33,7 @@ from mission_commander.ports import (
     OutboxEntry,
     PoolRecord,
     Stored,
+    Totals,
 )
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock, SystemClock
@@ -59,6 +60,7 @@ class MemoryData:
         self.pools: dict[tuple[str, str], PoolRecord] = {}
         self.registrations: dict[m.Instance, Registration] = {}
         self.beats: dict[m.Instance, Beat] = {}
+        self.scheduler_stopped: bool | None = None
         self.lanes = LaneShelf()
 
     def stored(self, mission_id: m.MissionId) -> Stored | None:
@@ -298,6 +300,17 @@ class MemoryLedger:
 
     async def dead_letters(self, limit: int) -> Sequence[m.MissionId]:
         return self._reach().dead.newest(limit)
+
+    async def totals(self) -> Totals:
+        data = self._reach()
+        oldest = next(iter(data.outbox), None)
+        return Totals(live=len(data.live), outbox=len(data.outbox), oldest=oldest, dead_letters=len(data.dead))
+
+    async def scheduler_stopped(self) -> bool | None:
+        return self._reach().scheduler_stopped
+
+    async def save_scheduler(self, *, stopped: bool) -> None:
+        self._reach_to_write().scheduler_stopped = stopped
 
     async def save_pool(self, pool: PoolRecord) -> None:
         self._reach_to_write().pools[pool.namespace, pool.name] = pool

@@ -15,6 +15,9 @@ class Ranking:
         self._places: list[Place] = []
         self._scores: dict[MissionId, float] = {}
 
+    def __len__(self) -> int:
+        return len(self._scores)
+
     def put(self, mission_id: MissionId, score: float) -> None:
         self.drop(mission_id)
         self._scores[mission_id] = score

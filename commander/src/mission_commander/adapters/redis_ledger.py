@@ -33,6 +33,7 @@ from mission_commander.ports import (
     OutboxEntry,
     PoolRecord,
     Stored,
+    Totals,
 )
 from mission_contracts import mission as m
 from mission_contracts.soldiering import Registration
@@ -41,6 +42,10 @@ ANSWER_BYTES: Final = 4 * 1024 * 1024
 """About how large an answer may get: well within the deadline of one operation, also far from here."""
 
 NO_ERA: Final = "none"
+
+
+_STOPPED: Final = b"stopped"
+_STARTED: Final = b"started"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +99,7 @@ class RedisLedger:
     events      stream   r: the record, b: the id of the event before, so that a reader sees a gap, l: its lane's change
     l:<lane>    hash     v: version, r: record, and for each place who stands there (nothing: it is spent)
     lanes       zset     "<namespace>/<pool>/<ordering key>", by the time until which it is kept
+    scheduler   string   whether the outbox relay was stopped
     pools       hash     "<namespace>/<name>": the pool
     soldiers    hash     instance: its registration
     beats       hash     instance: its newest beat
@@ -280,6 +286,23 @@ class RedisLedger:
             return []
         found = await self._ask("XREVRANGE", self._key("events"), f"({before}", "-", "COUNT", limit)
         return [_event_of(entry) for entry in found]
+
+    # What is kept of the installation.
+
+    async def totals(self) -> Totals:
+        key = self._key
+        live, outbox, oldest, dead = await self._ask_all(
+            ("ZCARD", key("live")), ("ZCARD", key("outbox")), ("ZRANGE", key("outbox"), 0, 0), ("ZCARD", key("dead"))
+        )
+        first = codec.outbox_entry(oldest[0]) if oldest else None
+        return Totals(live=live, outbox=outbox, oldest=first, dead_letters=dead)
+
+    async def scheduler_stopped(self) -> bool | None:
+        said = await self._ask("GET", self._key("scheduler"))
+        return None if said is None else bool(said == _STOPPED)
+
+    async def save_scheduler(self, *, stopped: bool) -> None:
+        await self._ask("SET", self._key("scheduler"), _STOPPED if stopped else _STARTED)
 
     # Pools and soldiers.
 

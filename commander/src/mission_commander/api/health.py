@@ -30,7 +30,7 @@ def routes(doors: Doors) -> list[Route]:
 
     async def status(request: Request) -> Response:
         doors.gate.admit(request, *PEOPLE)
-        return json_answer(_status(doors))
+        return json_answer(await commander.overview.view())
 
     async def token(request: Request) -> Response:
         return json_answer(doors.gate.issue(await bodies.read_as(request, _token, 4_096)))
@@ -42,13 +42,3 @@ def routes(doors: Doors) -> list[Route]:
         Route("/status", status, methods=["GET"]),
         Route("/token", token, methods=["POST"]),
     ]
-
-
-def _status(doors: Doors) -> dict[str, object]:
-    commander = doors.commander
-    return {
-        "era": commander.recorder.era,
-        "live": commander.memory.live_count(),
-        "outbox": {"depth": commander.outbox.depth, "stopped": commander.outbox.is_stopped},
-        "counts": dict(sorted(commander.counts.items())),
-    }

@@ -73,6 +73,10 @@ class DueIndex:
             unseen.extend(below for below in (2 * place + 1, 2 * place + 2) if below < len(self._heap))
         return found
 
+    def count(self, now: float) -> int:
+        """How many have their moment behind them."""
+        return sum(1 for at in self._armed.values() if at <= now)
+
     def __len__(self) -> int:
         return len(self._armed)
 

@@ -4,7 +4,7 @@ It follows the ledger and never leads it: a record comes in here after it was co
 sequence wins, so it does not matter in which order one hears.
 """
 
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final, TypeVar
@@ -94,6 +94,13 @@ class MissionMemory:
     def count(self, pool: PoolKey, phase: Phase) -> int:
         return len(self._by_place.get((pool, phase), ()))
 
+    def phases(self) -> Counter[Phase]:
+        """How many missions are in each phase; final ones are not counted."""
+        found: Counter[Phase] = Counter()
+        for (_, phase), ids in self._by_place.items():
+            found[phase] += len(ids)
+        return found
+
     def oldest(self, pool: PoolKey, phase: Phase) -> Mission | None:
         """The mission that has been longest in a phase of a pool."""
         mission_id = next(iter(self._by_place.get((pool, phase), ())), None)
@@ -135,6 +142,10 @@ class MissionMemory:
     def due_until(self, moment: float) -> Iterable[Mission]:
         """The missions that time alone may move by then."""
         return [self._missions[mission_id] for mission_id in dict.fromkeys(self._due.until(moment))]
+
+    def due_count(self, now: float) -> int:
+        """How many missions have to be looked at now."""
+        return self._due.count(now)
 
     def look_again_unless_armed(self, mission_id: MissionId, at: float) -> None:
         """Look at a mission then, if it did not move and so has no moment of its own any more."""

@@ -87,6 +87,8 @@ class Outbox:
             await self._started.wait()
             if self._broker.away is not None and not await self._broker.wait_connected(AWAY_SECONDS):
                 continue  # nothing is read and encoded only to be refused
+            if self.is_stopped:
+                continue
             batch = self._take()
             if not batch:
                 continue
