@@ -16,15 +16,19 @@ from mission_commander.domain.life import Moment, Surroundings
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
 from mission_commander.ports import NO_EVENT, Beat, Change, Committed, Conflict, EventId, PoolRecord
+from mission_commander.services.eras import Eras
 from mission_commander.services.feed import Feed
 from mission_commander.services.garrison import Garrison
 from mission_commander.services.recorder import Command, Decision, Recorder
-from mission_contracts import messages, topology
+from mission_commander.services.restoring import Restorer
+from mission_commander.services.submission import Submitter
+from mission_commander.services.tombstones import Tombstones
+from mission_contracts import messages, spec, topology
 from mission_contracts import mission as m
 from mission_contracts.envelope import Envelope
 from mission_contracts.install_key import ClaimSecrets, InstallKey, MissionIds
 from mission_contracts.soldiering import Registration, TypeInfo
-from mission_contracts.testing import ERA, FakeClock, a_mission
+from mission_contracts.testing import ERA, FakeClock, a_mission, an_order
 
 KEY = InstallKey(b"of these tests, and of no installation")
 PATIENCE_SECONDS = 10.0
@@ -113,12 +117,40 @@ class Stage:
         self.memory = MissionMemory(cancel_deadline_seconds=CANCEL_DEADLINE_SECONDS)
         self.recorder = Recorder(self.ledger, self.memory, self.clock, ERA)
         self.garrison = Garrison(
-            self.ledger, self.clock, heartbeat_seconds=HEARTBEAT_SECONDS, era=lambda: self.recorder.era
+            self.ledger, self.clock, heartbeat_seconds=HEARTBEAT_SECONDS, is_whole=self.recorder.check
         )
-        self.feed = Feed(self.ledger, self.memory)
+        self.feed = Feed(self.ledger, self.memory, self.recorder.horizon)
+        self.eras = Eras(self.ledger, self.recorder, self.clock, lease_seconds=LEASE_SECONDS)
+        self.tombstones = Tombstones(self.ledger, self.clock, retention_seconds=RETENTION_SECONDS)
         self.secrets = ClaimSecrets(KEY)
         self.ids = MissionIds(KEY)
         self.counts: Counter[str] = Counter()
+
+    def a_submitter(self, around: Callable[[Envelope], Surroundings] | None = None) -> Submitter:
+        """The doors' way in; `around` is what it sees of pools, if not what this Commander sees."""
+        return Submitter(
+            self.recorder,
+            self.eras,
+            self.ids,
+            self.clock,
+            around or self.around,
+            namespace="default",
+            refusal=spec.refusal,
+        )
+
+    def a_restorer(self) -> Restorer:
+        """Notices what the ledger loses; runs when the test runs it."""
+        self.feed.on_gap(self.eras.look)
+        more = (self.garrison.restore,)
+        return Restorer(self.ledger, self.recorder, self.memory, self.eras, self.clock, more)
+
+    async def begin_new_era(self) -> None:
+        """Let the next era begin, as after a loss that was noticed, and nothing be restored."""
+        self.eras.enter(await self.ledger.begin_era(m.Era(self.recorder.era + 1), replaces=self.store.data.era))
+
+    def settle(self) -> None:
+        """Let a lease pass after an era began."""
+        self.clock.turn(LEASE_SECONDS)
 
     def another(self) -> "Stage":
         return Stage(clock=self.clock, store=self.store, server=self.broker.server)
@@ -185,6 +217,12 @@ class Stage:
     def ready(self, queue: topology.Queue) -> int:
         held = self.broker.server.find(queue.name)
         return held.ready if held else 0
+
+
+def a_lost_order(mission_id: str = "lost", payload: bytes = b'{"width":640}', **fields: Any) -> messages.Order:
+    """An order of the era before this one, for a mission that the ledger may lack by now."""
+    epoch = (ERA - 1) * m.NUMBERS_PER_ERA + 7
+    return an_order(a_mission(mission_id, **fields), epoch=epoch, payload=payload)
 
 
 def a_soldier(instance: str = SOLDIER, *types: str, pool: str = "default", **fields: Any) -> Registration:

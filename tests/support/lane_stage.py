@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from support.commander_stage import KEY, Stage
+from support.commander_stage import KEY, LEASE_SECONDS, Stage
 
 from mission_commander.domain import life
 from mission_commander.domain.lane import LaneKey, LaneRules
 from mission_commander.domain.life import Moment
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import PoolRecord
+from mission_commander.services.eras import Eras
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.submission import Accepted, RefusedError, Request, Submitter
 from mission_commander.services.timing import Timer
@@ -30,8 +31,15 @@ class LaneStage(Stage):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self.recorder = Recorder(self.ledger, self.memory, self.clock, ERA, lane_rules=RULES, around=self.around)
+        self.eras = Eras(self.ledger, self.recorder, self.clock, lease_seconds=LEASE_SECONDS)
         self.submitter = Submitter(
-            self.recorder, MissionIds(KEY), self.clock, self.around, namespace="default", refusal=lambda _, __: None
+            self.recorder,
+            self.eras,
+            MissionIds(KEY),
+            self.clock,
+            self.around,
+            namespace="default",
+            refusal=lambda _, __: None,
         )
         self.timer = Timer(self.recorder, self.memory, self.clock, self.around, cancel_deadline_seconds=30)
         self.wishes = Wishes(self.recorder, self.broker, self.around)

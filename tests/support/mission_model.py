@@ -172,6 +172,18 @@ class MissionModel:
         else:
             self._again(Reason.LEASE_LOST)
 
+    def come_back_undelivered(self, epoch: int) -> None:
+        """The broker gave up on an order: nobody ran it. One above ours is a hand-out that the ledger has lost."""
+        if self.where is Where.OVER or epoch < self.epoch:
+            return
+        if epoch == self.epoch and self.where is Where.OUT:
+            self.hand_out(Reason.WAITING_FOR_SOLDIER)
+        elif epoch > self.epoch and self.where is Where.HERE:
+            self.epoch = epoch
+        elif epoch > self.epoch:
+            self._learn_of_hand_out(epoch)
+            self._again(Reason.RELEASED)
+
     def _again(self, reason: Reason) -> None:
         if self.cancel_asked_at is not None:
             self._over(Reason.CANCELLED)

@@ -16,7 +16,7 @@ from mission_commander.ports import Ledger, LedgerAwayError
 from mission_commander.services.claims import Claims
 from mission_commander.services.counting import QueueCounts
 from mission_commander.services.duty import Duty
-from mission_commander.services.eras import Restorer, open_era
+from mission_commander.services.eras import Eras, open_era
 from mission_commander.services.explaining import Explainer
 from mission_commander.services.feed import Feed
 from mission_commander.services.garrison import Garrison
@@ -30,6 +30,7 @@ from mission_commander.services.reaping import Reaper
 from mission_commander.services.recorder import Recorder
 from mission_commander.services.rejecting import Rejects
 from mission_commander.services.reporting import Reporter
+from mission_commander.services.restoring import Restorer
 from mission_commander.services.scheduling import Scheduler
 from mission_commander.services.submission import Submitter
 from mission_commander.services.timing import Timer
@@ -70,25 +71,35 @@ class Commander:
         )
         self.recorder = Recorder(ledger, self.memory, clock, m.Era(0), lane_rules=rules, around=self.around)
         self.garrison = Garrison(
-            ledger, clock, heartbeat_seconds=settings.heartbeat_seconds, era=lambda: self.recorder.era
+            ledger, clock, heartbeat_seconds=settings.heartbeat_seconds, is_whole=self.recorder.check
         )
+        self.eras = Eras(ledger, self.recorder, clock, lease_seconds=settings.lease_seconds)
         self.outbox = Outbox(ledger, broker, self.memory)
         self.scheduler = Scheduler(ledger, self.outbox)
-        self.feed = Feed(ledger, self.memory)
+        self.feed = Feed(ledger, self.memory, self.recorder.horizon)
         self.ends = Ends(self.memory)
         self.vitals = Vitals(ledger, broker)
         self.submitter = Submitter(
-            self.recorder, MissionIds(key), clock, self.around, namespace=settings.namespace, refusal=spec.refusal
+            self.recorder,
+            self.eras,
+            MissionIds(key),
+            clock,
+            self.around,
+            namespace=settings.namespace,
+            refusal=spec.refusal,
         )
         self.claims = Claims(
             self.recorder,
             tombstones,
             secrets,
+            self.eras,
             known_types=lambda envelope: self.garrison.types_of((envelope.namespace, envelope.pool)),
             is_paused=self.garrison.is_paused,
             count=self._counter("claims"),
         )
-        self.heartbeats = Heartbeats(self.garrison, self.memory, self.recorder, ledger, secrets, clock)
+        self.heartbeats = Heartbeats(
+            self.garrison, self.memory, self.recorder, ledger, secrets, tombstones, self.eras, clock
+        )
         self.wishes = Wishes(self.recorder, broker, self.around)
         timer = Timer(
             self.recorder,
@@ -109,12 +120,22 @@ class Commander:
             is_current=lambda: not self.vitals.ledger_is_away,
         )
         self.pool_news = PoolNews(self.memory, self.pools.view_of, clock)
-        reaper = Reaper(self.recorder, self.memory, self.garrison, broker, clock, lease_seconds=settings.lease_seconds)
+        reaper = Reaper(
+            self.recorder,
+            self.memory,
+            self.garrison,
+            broker,
+            clock,
+            lease_seconds=settings.lease_seconds,
+            on_deaf=self.eras.start_anew,
+        )
         duty = Duty(broker, clock)
         reporter = Reporter(
             self.recorder,
             broker,
             secrets,
+            tombstones,
+            self.eras,
             rejects,
             on_marker=_each(reaper.take_marker, duty.take_marker),
             count=self._counter("reports"),
@@ -130,8 +151,8 @@ class Commander:
             era=lambda: self.recorder.era,
             counts=self.counts,
         )
-        restorer = Restorer(ledger, self.recorder, self.memory, self.garrison, clock)
-        self.feed.on_rollback(restorer.want)
+        restorer = Restorer(ledger, self.recorder, self.memory, self.eras, clock, more=(self.garrison.restore,))
+        self.feed.on_gap(self.eras.look)
         self._services: tuple[Callable[[], Awaitable[None]], ...] = (
             self.recorder.run,
             self.outbox.run,
@@ -141,7 +162,7 @@ class Commander:
             timer.run,
             reporter.run,
             reaper.run,
-            Undelivered(self.recorder, broker, tombstones, rejects).run,
+            Undelivered(self.recorder, broker, tombstones, self.eras, rejects).run,
             restorer.run,
             self._searcher().run,
             self.scheduler.run,
@@ -192,7 +213,7 @@ class Commander:
     async def _load(self) -> None:
         for tries in itertools.count():
             try:
-                self.recorder.era = await open_era(self.ledger, self.clock)
+                self.eras.enter(await open_era(self.ledger, self.clock))
                 await self.feed.load()
                 await self.garrison.refresh()
                 await self.scheduler.look()

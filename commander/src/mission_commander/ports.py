@@ -5,6 +5,7 @@ sequence that each decision was based on, and changes nothing of a mission that 
 script serves every transition, and several Commanders may decide at once: the loser decides anew.
 """
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -54,6 +55,16 @@ EventId = str
 
 NO_EVENT: Final[EventId] = "0-0"
 """Before the first event."""
+
+_EVENT_ID: Final = re.compile(r"[0-9]{1,19}-[0-9]{1,19}", re.ASCII)
+
+
+def order_of(event: EventId) -> tuple[int, int]:
+    """Give what event ids are ordered by; ValueError for a text that is none."""
+    if not _EVENT_ID.fullmatch(event):
+        raise ValueError(f"{event[:50]!r} is no event id: take one from an event, or {NO_EVENT} for the beginning")
+    milliseconds, _, number = event.partition("-")
+    return int(milliseconds), int(number)
 
 
 class Committed(msgspec.Struct, frozen=True):

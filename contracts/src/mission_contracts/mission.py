@@ -23,6 +23,11 @@ Era = NewType("Era", int)
 NUMBERS_PER_ERA: Final = 1_000_000
 
 
+def era_of(number: int) -> Era:
+    """Give the era that a number was handed out in."""
+    return Era(number // NUMBERS_PER_ERA)
+
+
 def next_number(last: int, era: Era) -> int:
     """Give the number after `last` that is also beyond every number of earlier eras."""
     return max(last, era * NUMBERS_PER_ERA) + 1

@@ -17,9 +17,8 @@ from support.ledger_probe import (
     waiting_for_events,
 )
 
-from mission_commander.adapters.ledger_rules import order_of
 from mission_commander.domain.record import Mission
-from mission_commander.ports import Event, EventId, Ledger
+from mission_commander.ports import Event, EventId, Ledger, order_of
 
 
 async def many(ledger: Ledger, count: int) -> Mission:

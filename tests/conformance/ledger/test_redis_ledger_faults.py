@@ -36,10 +36,9 @@ from tools import stack
 from tools.stack.ports import free_port
 
 from mission_commander.adapters import redis_codec as codec
-from mission_commander.adapters.ledger_rules import order_of
 from mission_commander.adapters.redis_ledger import RedisLedger, RedisSettings, connect
 from mission_commander.domain.record import Mission
-from mission_commander.ports import Change, Committed, EraChangedError, LedgerAwayError, Stored
+from mission_commander.ports import Change, Committed, EraChangedError, LedgerAwayError, Stored, order_of
 from mission_contracts.mission import MissionId
 
 pytestmark = pytest.mark.real

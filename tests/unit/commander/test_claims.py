@@ -4,12 +4,11 @@ import base64
 
 import msgspec
 import pytest
-from support.commander_stage import RETENTION_SECONDS, SOLDIER, Stage, a_pool, running
+from support.commander_stage import RETENTION_SECONDS, SOLDIER, Stage, a_lost_order, a_pool, running
 
 from mission_commander.domain import life
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.services.claims import Claims
-from mission_commander.services.tombstones import Tombstones
 from mission_contracts import messages
 from mission_contracts.mission import Epoch, Instance, MissionId, Reason
 from mission_contracts.soldiering import Claim, ClaimAnswer, DropReason, Verdict
@@ -22,8 +21,9 @@ DROP_PURGED = ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.PURGED)
 def claims(stage: Stage) -> Claims:
     return Claims(
         stage.recorder,
-        Tombstones(stage.ledger, stage.clock, retention_seconds=RETENTION_SECONDS),
+        stage.tombstones,
         stage.secrets,
+        stage.eras,
         known_types=lambda _: ["noop"],
         is_paused=stage.garrison.is_paused,
         count=stage.count,
@@ -135,8 +135,9 @@ async def test_a_defect_on_one_mission_does_not_hold_up_its_neighbours(
 async def test_a_mission_that_the_ledger_lacks_is_asked_for_and_rebuilt_from_its_order(
     stage: Stage, claims: Claims
 ) -> None:
-    order = an_order(a_mission("lost"), payload=b'{"width":640}')
+    order = a_lost_order()
     told = claim_by_order(order)
+    stage.settle()
     async with running(stage.recorder.run):
         [first] = await claims.answer_all(SOLDIER, [claim_before_order(order)])
         assert first.verdict is Verdict.TELL
@@ -168,13 +169,14 @@ async def test_a_mission_older_than_the_retention_is_dropped_without_tombstone(s
     "told",
     [
         pytest.param(b"not an order", id="unreadable"),
-        pytest.param(base64.b64encode(messages.encode(an_order(a_mission("another")))), id="encoded twice"),
-        pytest.param(messages.encode(an_order(a_mission("another"))), id="of another mission"),
+        pytest.param(base64.b64encode(messages.encode(a_lost_order("another"))), id="encoded twice"),
+        pytest.param(messages.encode(a_lost_order("another")), id="of another mission"),
     ],
 )
 async def test_an_order_that_does_not_fit_its_claim_is_dropped(stage: Stage, claims: Claims, told: bytes) -> None:
     async with running(stage.recorder.run):
-        claim = msgspec.structs.replace(claim_by_order(an_order(a_mission("lost"))), order=told)
+        stage.settle()
+        claim = msgspec.structs.replace(claim_by_order(a_lost_order()), order=told)
         assert await claims.answer_all(SOLDIER, [claim]) == [ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.STALE)]
     assert not stage.store.data.records
 
@@ -182,14 +184,15 @@ async def test_an_order_that_does_not_fit_its_claim_is_dropped(stage: Stage, cla
 async def test_an_order_past_its_deadline_is_rebuilt_as_failed(stage: Stage, claims: Claims) -> None:
     async with running(stage.recorder.run):
         stage.clock.turn(11)
-        claim = claim_by_order(an_order(a_mission("late", deadline_seconds=10)))
+        claim = claim_by_order(a_lost_order("late", deadline_seconds=10))
         [answer] = await claims.answer_all(SOLDIER, [claim])
     assert answer.drop is DropReason.PAST_DEADLINE
     assert stage.store.data.records[MissionId("late")].reason is Reason.DEADLINE_EXCEEDED
 
 
 async def test_a_slow_second_soldier_cannot_rebuild_what_was_rebuilt(stage: Stage, claims: Claims) -> None:
-    claim = claim_by_order(an_order(a_mission("lost")))
+    claim = claim_by_order(a_lost_order())
+    stage.settle()
     async with running(stage.recorder.run):
         await claims.answer_all(SOLDIER, [claim])
         [answer] = await claims.answer_all(Instance("soldier-2"), [claim])

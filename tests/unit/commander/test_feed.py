@@ -125,7 +125,7 @@ async def test_a_feed_that_the_stream_left_behind_reads_all_live_missions_again(
 @pytest.mark.parametrize("accident", ["wiped", "rolled back"])
 async def test_a_stream_that_went_back_is_told_to_whoever_restores(stage: Stage, accident: str) -> None:
     told: list[str] = []
-    stage.feed.on_rollback(lambda: told.append(accident))
+    stage.feed.on_gap(lambda: told.append(accident))
     async with running(stage.recorder.run, stage.feed.run):
         backup = stage.store.backup()
         await changes(stage, 3)
@@ -176,7 +176,7 @@ async def test_a_watcher_resumes_from_any_id_without_gap_or_double(
 ) -> None:
     monkeypatch.setattr(module, "KEPT_EVENTS", kept)
     monkeypatch.setattr(module, "PAGE", 7)
-    stage.feed = Feed(stage.ledger, stage.memory)
+    stage.feed = Feed(stage.ledger, stage.memory, stage.recorder.horizon)
     async with running(stage.recorder.run, stage.feed.run):
         first = watch(stage)
         await changes(stage, 30)
@@ -197,7 +197,7 @@ async def test_a_slow_reader_of_the_ledger_misses_nothing_that_memory_forgets_me
 ) -> None:
     monkeypatch.setattr(module, "KEPT_EVENTS", 5)
     monkeypatch.setattr(module, "PAGE", 3)
-    stage.feed = Feed(stage.ledger, stage.memory)
+    stage.feed = Feed(stage.ledger, stage.memory, stage.recorder.horizon)
     async with running(stage.recorder.run, stage.feed.run):
         await changes(stage, 20, "before")
         await caught_up(stage)
@@ -229,7 +229,7 @@ async def test_a_watcher_that_reads_too_slowly_is_told_what_it_missed(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "KEPT_EVENTS", 5)
-    stage.feed = Feed(stage.ledger, stage.memory)
+    stage.feed = Feed(stage.ledger, stage.memory, stage.recorder.horizon)
     async with running(stage.recorder.run, stage.feed.run):
         slow = stage.feed.watch(None, EVERYTHING, quiet_seconds=10)
         await changes(stage, 1)
@@ -243,7 +243,7 @@ async def test_a_watcher_that_reads_too_slowly_is_told_what_it_missed(
 
 async def test_without_ledger_a_resuming_watcher_waits_for_it(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEPT_EVENTS", 5)
-    stage.feed = Feed(stage.ledger, stage.memory)
+    stage.feed = Feed(stage.ledger, stage.memory, stage.recorder.horizon)
     async with running(stage.recorder.run, stage.feed.run):
         await changes(stage, 20)
         await caught_up(stage)

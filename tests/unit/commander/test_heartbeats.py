@@ -16,7 +16,14 @@ class Scene:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.heartbeats = Heartbeats(
-            stage.garrison, stage.memory, stage.recorder, stage.ledger, stage.secrets, stage.clock
+            stage.garrison,
+            stage.memory,
+            stage.recorder,
+            stage.ledger,
+            stage.secrets,
+            stage.tombstones,
+            stage.eras,
+            stage.clock,
         )
         self.number = 0
 

@@ -248,8 +248,7 @@ class OneMission(RuleBasedStateMachine):
         order = self.pick(self.orders, which)
         self.orders.remove(order)
         self.know_of_order(order)
-        if self.expected.where is Where.OUT and self.expected.epoch == order.epoch:
-            self.expected.hand_out(Reason.WAITING_FOR_SOLDIER)
+        self.expected.come_back_undelivered(order.epoch)
         self.become(life.return_undelivered(self.mission, order.epoch, self.moment))
 
     # Claims.

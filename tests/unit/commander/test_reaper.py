@@ -19,7 +19,13 @@ class Scene:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.reaper = Reaper(
-            stage.recorder, stage.memory, stage.garrison, stage.broker, stage.clock, lease_seconds=LEASE_SECONDS
+            stage.recorder,
+            stage.memory,
+            stage.garrison,
+            stage.broker,
+            stage.clock,
+            lease_seconds=LEASE_SECONDS,
+            on_deaf=stage.eras.start_anew,
         )
 
     async def pass_time(self, seconds: float) -> None:

@@ -11,9 +11,16 @@ from mission_commander.domain import life
 from mission_commander.domain.life import Moment
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import LedgerAwayError
+from mission_commander.services import recorder
 from mission_commander.services.recorder import MAX_COMMIT, Command, Decision
 from mission_contracts import mission as m
 from mission_contracts.testing import ERA, a_mission
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "NEW_ERA_SECONDS", 0.01)
+
 
 Move = Callable[[Mission, Moment], Mission | None]
 
@@ -192,6 +199,7 @@ async def test_a_record_that_was_rolled_back_is_lifted_by_the_next_decision(stag
         backup = stage.store.backup()
         claimed = await stage.claim(mission)
         stage.store.roll_back(backup)
+        await stage.begin_new_era()
         await stage.recorder.decide(cancel("m-1"))
     assert stage.record(mission).reason is m.Reason.CANCEL_REQUESTED
     assert stage.record(mission).sequence > claimed.sequence
@@ -202,6 +210,7 @@ async def test_a_live_mission_that_the_ledger_lost_is_written_back_with_its_payl
         backup = stage.store.backup()
         mission = await stage.accept("m-1", b'{"width":640}')
         stage.store.roll_back(backup)
+        await stage.begin_new_era()
         told = await stage.move(mission, lambda one, at: life.explain(one, at, m.Reason.POOL_AT_MAX, "full"))
     assert stage.record(mission) == told
     assert stage.store.data.payloads[mission.id] == b'{"width":640}'
@@ -217,23 +226,45 @@ async def test_a_final_record_wins_over_a_longer_life_in_memory(stage: Stage) ->
         await stage.move(running_one, life.suspend)
         stage.store.roll_back(backup)
         ended = await other.cancel(mission)
+        lost = stage.memory.get(mission.id)
+        await stage.begin_new_era()
         found = await stage.recorder.decide(
             Command(mission.id, lambda one, at: Decision(one, one and life.resume(one, at, life.OPEN_FIELD)))
         )
-    assert found == ended
-    assert stage.record(mission) == ended
+    assert found is not None
+    assert lost is not None
+    assert found.state is ended.state is m.MissionState.CANCELLED
+    assert found.sequence > lost.sequence, "whoever saw the lost record must not see a status go back"
+    assert stage.record(mission) == stage.memory.get(mission.id) == found
 
 
 async def test_a_rolled_back_ledger_is_told_to_whoever_restores(stage: Stage) -> None:
-    told: list[str] = []
-    stage.recorder.on_loss(lambda: told.append("loss"))
+    told: list[m.Era | None] = []
+    stage.recorder.on_loss(told.append)
     async with running(stage.recorder.run):
         mission = await stage.accept("m-1")
         backup = stage.store.backup()
-        await stage.claim(mission)
+        claimed = await stage.claim(mission)
         stage.store.roll_back(backup)
-        await stage.recorder.decide(cancel("m-1"))
-    assert told
+        with pytest.raises(LedgerAwayError, match="being restored"):
+            await stage.recorder.decide(cancel("m-1"))
+    assert told == [ERA], "the ledger lacks some of this era"
+    assert stage.record(mission) == mission, "nothing is written into a ledger that went back"
+    assert stage.memory.get(mission.id) == claimed
+
+
+async def test_a_decision_waits_for_the_era_that_follows_a_loss(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "NEW_ERA_SECONDS", 10.0)
+    restorer = stage.a_restorer()
+    async with running(stage.recorder.run):
+        await stage.accept("m-1")
+        stage.store.wipe()
+        asked = asyncio.create_task(stage.recorder.decide(accept("m-2")))
+        await turns()
+        assert not asked.done()
+        await restorer.look()
+        assert await asked is True
+    assert set(stage.store.data.records) == {"m-1", "m-2"}
 
 
 # When the ledger is away, or another one.
@@ -250,13 +281,13 @@ async def test_without_ledger_everybody_is_told_and_the_next_batch_works(stage: 
 
 
 async def test_in_another_era_nothing_is_written_and_whoever_restores_is_told(stage: Stage) -> None:
-    told: list[str] = []
-    stage.recorder.on_loss(lambda: told.append("loss"))
+    told: list[m.Era | None] = []
+    stage.recorder.on_loss(told.append)
     async with running(stage.recorder.run):
         stage.store.wipe()
         with pytest.raises(LedgerAwayError, match="being restored"):
             await stage.recorder.decide(accept("m-1"))
-    assert told == ["loss"]
+    assert told == [None]
     assert not stage.store.data.records
 
 

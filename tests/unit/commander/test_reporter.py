@@ -33,6 +33,8 @@ async def reporting_to(stage: Stage, markers: list[str] | None = None) -> AsyncI
         stage.recorder,
         stage.broker,
         stage.secrets,
+        stage.tombstones,
+        stage.eras,
         Rejects(stage.broker),
         on_marker=heard.append,
         count=stage.count,

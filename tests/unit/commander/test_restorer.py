@@ -10,8 +10,8 @@ from support.commander_stage import SOLDIER, Stage, a_beat, a_pool, a_soldier, e
 from mission_commander.domain import life
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import LedgerAwayError
-from mission_commander.services import eras, feed
-from mission_commander.services.eras import Restorer, open_era
+from mission_commander.services import feed, restoring
+from mission_commander.services.eras import open_era
 from mission_commander.services.recorder import Command, Decision
 from mission_contracts.mission import NUMBERS_PER_ERA, Era, MissionId, MissionState
 from mission_contracts.testing import ERA, a_mission
@@ -21,24 +21,24 @@ POOL = ("default", "default")
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eras, "RETRY_SECONDS", 0.005)
-    monkeypatch.setattr(eras, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(restoring, "RETRY_SECONDS", 0.005)
+    monkeypatch.setattr(restoring, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(feed, "WAIT_SECONDS", 0.05)
 
 
 @asynccontextmanager
-async def restoring(*stages: Stage) -> AsyncIterator[None]:
-    services = []
-    for stage in stages:
-        restorer = Restorer(stage.ledger, stage.recorder, stage.memory, stage.garrison, stage.clock)
-        stage.feed.on_rollback(restorer.want)
-        services += [restorer.run, stage.recorder.run, stage.feed.run]
-    async with running(*services):
+async def working(*stages: Stage) -> AsyncIterator[None]:
+    """Let these Commanders work, and restore what the ledger loses."""
+    async with running(*(run for one in stages for run in (one.a_restorer().run, one.recorder.run, one.feed.run))):
         yield
 
 
 def restored(stage: Stage) -> bool:
-    return stage.store.data.era is not None and stage.store.data.era == stage.recorder.era != ERA
+    """Tell whether a new era began and the ledger has all that this Commander has."""
+    records = stage.store.data.records
+    known = [*stage.memory.live(), *stage.memory.finals()]
+    is_another = stage.store.data.era == stage.recorder.era != ERA
+    return is_another and all(one.id in records and records[one.id].sequence >= one.sequence for one in known)
 
 
 async def insist(stage: Stage, command: Command[Mission]) -> Mission:
@@ -66,16 +66,18 @@ async def test_an_era_in_force_is_joined(stage: Stage) -> None:
 
 
 async def test_a_new_era_is_above_every_era_seen_whatever_the_clock_says(stage: Stage) -> None:
-    stage.store.wipe()
     stage.clock.set_now(0)
-    assert await open_era(stage.ledger, stage.clock, above=Era(ERA + 7)) == ERA + 8
+    stage.eras.saw(Era(ERA + 7))
+    stage.store.wipe()
+    assert await stage.eras.agree()
+    assert stage.recorder.era == stage.store.data.era == ERA + 8
 
 
 # A wipe.
 
 
 async def test_after_a_wipe_everything_is_there_again(stage: Stage) -> None:
-    async with restoring(stage):
+    async with working(stage):
         await stage.garrison.declare(a_pool(paused=True))
         out = await stage.accept("out", b'{"width":640}')
         claimed = await stage.claim(await stage.accept("claimed"))
@@ -91,7 +93,7 @@ async def test_after_a_wipe_everything_is_there_again(stage: Stage) -> None:
 
 
 async def test_after_a_wipe_numbers_grow(stage: Stage) -> None:
-    async with restoring(stage):
+    async with working(stage):
         mission = await stage.accept("m-1")
         stage.store.wipe()
         await eventually(lambda: restored(stage), "it is restored")
@@ -105,19 +107,30 @@ async def test_pools_survive_a_wipe_though_the_reaper_looks_in_between(stage: St
     stage.store.wipe()
     for _ in range(3):
         await stage.garrison.refresh()
-    async with restoring(stage):
+    async with working(stage):
         await eventually(lambda: restored(stage), "it is restored")
     assert POOL in stage.store.data.pools
 
 
-async def test_soldiers_register_again_after_a_wipe(stage: Stage) -> None:
+async def test_soldiers_are_known_again_after_a_wipe_by_any_commander(stage: Stage) -> None:
     await stage.garrison.register(a_soldier())
+    await stage.garrison.beat(SOLDIER, a_beat(5))
     stage.store.wipe()
-    async with restoring(stage):
-        await eventually(lambda: restored(stage), "it is restored")
-        assert await stage.garrison.beat(SOLDIER, a_beat(1)) is False
-        await stage.garrison.register(a_soldier())
-        assert await stage.garrison.beat(SOLDIER, a_beat(2)) is True
+    async with working(stage):
+        await eventually(lambda: SOLDIER in stage.store.data.beats, "they are restored")
+    other = stage.another()
+    assert await other.garrison.beat(SOLDIER, a_beat(6)) is True
+
+
+async def test_a_soldier_that_nobody_remembers_registers_again(stage: Stage) -> None:
+    await stage.garrison.register(a_soldier())
+    forgetful = stage.another()
+    stage.store.wipe()
+    async with working(forgetful):
+        await eventually(lambda: restored(forgetful), "a new era began")
+        assert await forgetful.garrison.beat(SOLDIER, a_beat(1)) is False
+        await forgetful.garrison.register(a_soldier())
+        assert await forgetful.garrison.beat(SOLDIER, a_beat(2)) is True
 
 
 async def test_a_wipe_under_load_loses_nothing_that_was_answered(stage: Stage) -> None:
@@ -140,7 +153,7 @@ async def test_a_wipe_under_load_loses_nothing_that_was_answered(stage: Stage) -
             if number % 5 == 0:
                 answered[mission.id] = await insist(stage, _cancel(mission))
 
-    async with restoring(stage):
+    async with working(stage):
         loads = [asyncio.create_task(load(1_000 * number)) for number in range(4)]
         for already in (20, 60, 100):
             await eventually(lambda a=already: len(answered) >= a, f"{already} are accepted")  # type: ignore[misc]
@@ -174,7 +187,7 @@ def _cancel(mission: Mission) -> Command[Mission]:
 
 
 async def test_a_ledger_that_goes_away_while_it_is_restored_is_restored_later(stage: Stage) -> None:
-    async with restoring(stage):
+    async with working(stage):
         mission = await stage.accept("m-1")
         stage.ledger.gate.clear()
         stage.store.wipe()
@@ -199,10 +212,10 @@ async def test_what_only_one_of_two_commanders_knows_is_restored_by_maximum(stag
         theirs = await other.accept("theirs")
     assert other.memory.get(mission.id) == mission, "it has not heard of the claim"
     stage.store.wipe()
-    async with restoring(other):
+    async with working(other):
         await eventually(lambda: restored(other), "the one that knows less was first")
         assert stage.record(mission) == mission
-        async with restoring(stage):
+        async with working(stage):
             await eventually(lambda: restored(stage), "the other one follows")
             assert stage.record(mission) == newer
             assert stage.record(theirs) == theirs
@@ -219,11 +232,9 @@ async def test_what_another_commander_restores_at_the_same_moment_is_compared_an
         newer = await stage.claim(mission)
     stage.store.wipe()
     stage.ledger.gate.clear()
-    ours = asyncio.create_task(
-        Restorer(stage.ledger, stage.recorder, stage.memory, stage.garrison, stage.clock).restore()
-    )
+    ours = asyncio.create_task(stage.a_restorer().look())
     await eventually(lambda: stage.ledger.under_way, "it is about to write the newer record")
-    await Restorer(other.ledger, other.recorder, other.memory, other.garrison, other.clock).restore()
+    await other.a_restorer().look()
     assert stage.record(mission) == mission, "the other one was first, with the older record"
     stage.ledger.gate.set()
     await ours
@@ -232,7 +243,7 @@ async def test_what_another_commander_restores_at_the_same_moment_is_compared_an
 
 async def test_both_commanders_work_in_the_same_new_era(stage: Stage) -> None:
     other = stage.another()
-    async with restoring(stage, other):
+    async with working(stage, other):
         await stage.accept("m-1")
         stage.store.wipe()
         await eventually(lambda: restored(stage) and restored(other), "both are in the new era")
@@ -245,7 +256,7 @@ async def test_both_commanders_work_in_the_same_new_era(stage: Stage) -> None:
 
 
 async def test_after_a_rollback_everything_newer_is_there_again(stage: Stage) -> None:
-    async with restoring(stage):
+    async with working(stage):
         old = await stage.accept("old")
         running_one = await stage.accept("running")
         await eventually(lambda: stage.feed.last == stage.store.data.stream.last, "the feed has heard of it")
@@ -270,8 +281,10 @@ async def test_what_ended_in_the_meantime_stays_ended(stage: Stage) -> None:
         await stage.move(await stage.claim(mission), life.suspend)
         stage.store.roll_back(backup)
         ended = await other.cancel(mission)
-    restorer = Restorer(stage.ledger, stage.recorder, stage.memory, stage.garrison, stage.clock)
-    await restorer.restore()
-    assert stage.record(mission) == ended
-    assert stage.memory.get(mission.id) == ended
-    assert ended.state is MissionState.CANCELLED
+    lost = stage.memory.get(mission.id)
+    await stage.a_restorer().look()
+    final = stage.record(mission)
+    assert final.state is ended.state is MissionState.CANCELLED
+    assert lost is not None
+    assert final.sequence > lost.sequence, "whoever saw the lost record must not see a status go back"
+    assert stage.memory.get(mission.id) == final

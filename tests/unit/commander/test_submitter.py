@@ -11,7 +11,6 @@ from support.commander_stage import Stage, a_pool, running
 from mission_commander.domain.record import Phase
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services.submission import Accepted, RefusedError, Request, Submitter
-from mission_contracts import spec
 from mission_contracts.envelope import Door
 from mission_contracts.mission import NUMBERS_PER_ERA, MissionState, Reason
 from mission_contracts.rest import Submission
@@ -24,7 +23,7 @@ UID = "2f1c6d1e-0000-4000-8000-000000000001"
 @pytest.fixture
 async def submitter(stage: Stage) -> Submitter:
     await stage.garrison.declare(a_pool())
-    return Submitter(stage.recorder, stage.ids, stage.clock, stage.around, namespace="default", refusal=spec.refusal)
+    return stage.a_submitter()
 
 
 def asked(
@@ -103,7 +102,7 @@ async def test_the_same_key_at_once_makes_one_mission(stage: Stage, submitter: S
 
 async def test_the_same_key_at_two_commanders_makes_one_mission(stage: Stage, submitter: Submitter) -> None:
     other = stage.another()
-    there = Submitter(other.recorder, other.ids, other.clock, stage.around, namespace="default", refusal=spec.refusal)
+    there = other.a_submitter(stage.around)
     async with running(stage.recorder.run, other.recorder.run):
         answers = await asyncio.gather(accepted(submitter, asked(key="k")), accepted(there, asked(key="k")))
     assert sorted(answer.is_new for answer in answers) == [False, True]
@@ -121,9 +120,7 @@ async def test_a_key_remembers_the_mission_after_its_end(stage: Stage, submitter
         first = await accepted(submitter, asked(key="k"))
         ended = await stage.cancel(first.mission)
         restarted = stage.another()
-        there = Submitter(
-            restarted.recorder, stage.ids, stage.clock, stage.around, namespace="default", refusal=spec.refusal
-        )
+        there = restarted.a_submitter(stage.around)
         async with running(restarted.recorder.run):
             assert await accepted(there, asked(key="k")) == Accepted(ended, is_new=False)
 

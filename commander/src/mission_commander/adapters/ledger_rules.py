@@ -1,18 +1,16 @@
 """What both ledgers must agree on, decided once: which indexes hold a record, and which commits make no sense."""
 
-import re
 from collections.abc import Sequence
 
 import msgspec
 
 from mission_commander.domain.lane import LaneChange
 from mission_commander.domain.record import Mission
-from mission_commander.ports import NO_EVENT, Change, EraChangedError, EventId, RolledBackError
+from mission_commander.ports import Change, EraChangedError, EventId, RolledBackError
 from mission_contracts.envelope import Door
 from mission_contracts.mission import Era, MissionId
 
 LIVE_BATCH = 500
-_EVENT_ID = re.compile(r"[0-9]{1,19}-[0-9]{1,19}", re.ASCII)
 
 
 class Indexes(msgspec.Struct, frozen=True):
@@ -79,11 +77,3 @@ def check_lanes(changes: Sequence[Change], lanes: Sequence[LaneChange]) -> None:
         if not there.issuperset(lane.missions):
             raise ValueError(f"lane {lane.key} stands or falls with missions that this commit does not change")
         seen.add(lane.key)
-
-
-def order_of(event: EventId) -> tuple[int, int]:
-    """Give what event ids are ordered by; ValueError for a text that is none."""
-    if not _EVENT_ID.fullmatch(event):
-        raise ValueError(f"{event[:50]!r} is no event id: take one from an event, or {NO_EVENT} for the beginning")
-    milliseconds, _, number = event.partition("-")
-    return int(milliseconds), int(number)

@@ -3,10 +3,9 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
-from mission_commander.adapters.ledger_rules import order_of
 from mission_commander.domain.lane import LaneChange
 from mission_commander.domain.record import Mission
-from mission_commander.ports import NO_EVENT, Event, EventId
+from mission_commander.ports import NO_EVENT, Event, EventId, order_of
 
 
 class EventStream:

@@ -7,14 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mission_commander.adapters import redis_codec as codec
-from mission_commander.adapters.ledger_rules import (
-    LIVE_BATCH,
-    check,
-    check_lanes,
-    order_of,
-    other_era,
-    rolled_back,
-)
+from mission_commander.adapters.ledger_rules import LIVE_BATCH, check, check_lanes, other_era, rolled_back
 from mission_commander.adapters.redis_durability import judge, judge_refusal
 from mission_commander.adapters.redis_nodes import Nodes
 from mission_commander.adapters.redis_script import Script
@@ -34,6 +27,7 @@ from mission_commander.ports import (
     PoolRecord,
     Stored,
     Totals,
+    order_of,
 )
 from mission_contracts import mission as m
 from mission_contracts.soldiering import Registration

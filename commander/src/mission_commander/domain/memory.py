@@ -54,7 +54,7 @@ class MissionMemory:
         known = self._missions.get(mission.id)
         if known is not None and known.sequence >= mission.sequence:
             return False
-        if payload is not None:
+        if payload:
             self._payloads[mission.id] = payload
         if known is not None and not _stays(known, mission):
             self._leave_indexes(known)

@@ -69,6 +69,8 @@ class Mission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """RetryLater answers so far."""
     attempts: tuple[Attempt, ...] = ()
     dead_letter: bool = False
+    payload_lost: bool = False
+    """The record was made anew without its payload: an order, a submission or a Commander's memory brings it back."""
     acknowledged: bool = False
     """Its object shows the final state, or is gone."""
     place: Place | None = None

@@ -9,6 +9,7 @@ from mission_commander.domain.memory import PoolKey, pool_of
 from mission_commander.domain.record import Mission
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services import rebuilding
+from mission_commander.services.eras import Eras
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.tombstones import Tombstones
 from mission_contracts import messages
@@ -27,6 +28,10 @@ _PAUSED: Final = ClaimAnswer(verdict=Verdict.WAIT, wait_ms=1_000)
 _BROKEN: Final = ClaimAnswer(verdict=Verdict.WAIT, wait_ms=5_000)
 """A defect of ours on one mission: its order stays where it is, and its neighbours go on."""
 _TELL: Final = ClaimAnswer(verdict=Verdict.TELL)
+_PURGED: Final = ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.PURGED)
+_UNREADABLE: Final = ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.STALE)
+_LACKING: Final = ClaimAnswer(verdict=Verdict.WAIT)
+"""The ledger has no record of it: never said to a soldier, replaced by what follows from that."""
 
 
 class Claims:
@@ -37,6 +42,7 @@ class Claims:
         recorder: Recorder,
         tombstones: Tombstones,
         secrets: ClaimSecrets,
+        eras: Eras,
         *,
         known_types: Callable[[Envelope], Sequence[str]],
         is_paused: Callable[[PoolKey], bool],
@@ -45,40 +51,75 @@ class Claims:
         self._recorder = recorder
         self._tombstones = tombstones
         self._secrets = secrets
+        self._eras = eras
         self._known_types = known_types
         self._is_paused = is_paused
         self._count = count
 
     async def answer_all(self, instance: m.Instance, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
         """Answer each claim, in order. Never raises for the ledger's sake: it then says WAIT."""
+        for claim in claims:
+            self._eras.saw(claim.era)
         try:
-            decided = await self._recorder.decide_each([self._command(instance, claim) for claim in claims])
-            answers = [await self._final(claim, one) for claim, one in zip(claims, decided, strict=True)]
+            answers = await self._decided(instance, claims)
         except LedgerAwayError:
             answers = [_WAIT] * len(claims)
         for answer in answers:
             self._count(answer.drop.value if answer.drop else answer.verdict.value)
         return answers
 
-    def _command(self, instance: m.Instance, claim: Claim) -> Command[ClaimAnswer]:
-        def decide(mission: Mission | None, moment: Moment) -> Decision[ClaimAnswer]:
-            payload = None
-            if mission is None:
-                if claim.order is None:
-                    return Decision(_TELL)
-                mission, payload = _rebuilt(claim, moment)
-                if mission is None:
-                    return Decision(ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.STALE))
-            known = () if claim.has_handler else self._known_types(mission.envelope)
-            decided = life.claim(
-                mission, claim.epoch, instance, moment, has_handler=claim.has_handler, known_types=known
-            )
-            starts = isinstance(decided, Granted) and decided.mission is not None
-            if starts and self._is_paused(pool_of(mission)):
-                return Decision(_PAUSED)
-            return Decision(self._worded(decided, claim, instance), decided.mission, payload)
+    async def _decided(self, instance: m.Instance, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
+        decided = await self._recorder.decide_each([self._command(instance, claim) for claim in claims])
+        answers = [_BROKEN if isinstance(one, BaseException) else one for one in decided]
+        lacking = [place for place, answer in enumerate(answers) if answer is _LACKING]
+        if lacking:
+            found = await self._settle_lacking(instance, [claims[place] for place in lacking])
+            for place, answer in zip(lacking, found, strict=True):
+                answers[place] = answer
+        return answers
 
-        return Command(claim.mission_id, decide)
+    # What the ledger knows.
+
+    def _command(self, instance: m.Instance, claim: Claim) -> Command[ClaimAnswer]:
+        known = self._recorder.known(claim.mission_id)
+
+        def decide(mission: Mission | None, moment: Moment) -> Decision[ClaimAnswer]:
+            if mission is None:
+                return Decision(_LACKING)
+            if claim.epoch > mission.epoch and not mission.is_final and self._must_wait(claim, moment.era):
+                return Decision(_WAIT, shows_loss=m.era_of(claim.epoch) >= moment.era)
+            if mission.payload_lost and not mission.is_final:
+                return self._with_its_payload(mission, claim, instance, moment)
+            return self._judge(mission, claim, instance, moment)
+
+        is_ahead = known is not None and known.epoch < claim.epoch
+        return Command(claim.mission_id, decide, fresh=is_ahead, weight=len(claim.order or b""))
+
+    def _must_wait(self, claim: Claim, era: m.Era) -> bool:
+        """Nobody here knows of this hand-out: whoever may be running it has a lease to say so."""
+        return m.era_of(claim.epoch) >= era or not self._eras.is_settled
+
+    def _judge(
+        self, mission: Mission, claim: Claim, instance: m.Instance, moment: Moment, payload: bytes | None = None
+    ) -> Decision[ClaimAnswer]:
+        known = () if claim.has_handler else self._known_types(mission.envelope)
+        decided = life.claim(mission, claim.epoch, instance, moment, has_handler=claim.has_handler, known_types=known)
+        starts = isinstance(decided, Granted) and decided.mission is not None
+        if starts and self._is_paused(pool_of(mission)):
+            return Decision(_PAUSED)
+        changed = decided.mission or (mission if payload is not None else None)
+        return Decision(self._worded(decided, claim, instance), changed, payload)
+
+    def _with_its_payload(
+        self, mission: Mission, claim: Claim, instance: m.Instance, moment: Moment
+    ) -> Decision[ClaimAnswer]:
+        """The order, whatever becomes of it, may be the only copy of the mission's payload."""
+        if claim.order is None:
+            return Decision(_TELL)
+        order = _order_of(claim)
+        if order is None:
+            return Decision(_UNREADABLE)
+        return self._judge(life.find_payload(mission, moment), claim, instance, moment, bytes(order.payload))
 
     def _worded(self, decided: Granted | Dropped, claim: Claim, instance: m.Instance) -> ClaimAnswer:
         if isinstance(decided, Dropped):
@@ -91,19 +132,46 @@ class Claims:
             solo=decided.solo,
         )
 
-    async def _final(self, claim: Claim, decided: ClaimAnswer | BaseException) -> ClaimAnswer:
-        if isinstance(decided, BaseException):
-            return _BROKEN
-        if decided is _TELL and await self._tombstones.was_purged(claim.mission_id, claim.accepted_at):
-            return ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.PURGED)
-        return decided
+    # What it lacks.
+
+    async def _settle_lacking(self, instance: m.Instance, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
+        """Purged long ago; or lost, and rebuilt once nobody else can be running it."""
+        purged = await self._tombstones.purged({claim.mission_id: claim.accepted_at for claim in claims})
+        answers = [_PURGED if claim.mission_id in purged else self._on_lost(claim) for claim in claims]
+        told = [place for place, answer in enumerate(answers) if answer is _LACKING]
+        rebuilt = await self._recorder.decide_each([self._rebuild(instance, claims[place]) for place in told])
+        for place, answer in zip(told, rebuilt, strict=True):
+            answers[place] = _BROKEN if isinstance(answer, BaseException) else answer
+        return answers
+
+    def _on_lost(self, claim: Claim) -> ClaimAnswer:
+        era = self._recorder.era
+        if m.era_of(claim.epoch) >= era:
+            self._eras.suspect(era)
+            return _WAIT
+        if not self._eras.is_settled:
+            return _WAIT
+        return _TELL if claim.order is None else _LACKING
+
+    def _rebuild(self, instance: m.Instance, claim: Claim) -> Command[ClaimAnswer]:
+        order = _order_of(claim)
+
+        def decide(mission: Mission | None, moment: Moment) -> Decision[ClaimAnswer]:
+            if order is None:
+                return Decision(_UNREADABLE)
+            if mission is not None:
+                return Decision(_WAIT)  # somebody else was quicker: the next claim meets that record
+            return self._judge(
+                rebuilding.from_order(order, moment), claim, instance, moment, payload=bytes(order.payload)
+            )
+
+        return Command(claim.mission_id, decide, weight=len(claim.order or b""))
 
 
-def _rebuilt(claim: Claim, moment: Moment) -> tuple[Mission | None, bytes | None]:
+def _order_of(claim: Claim) -> messages.Order | None:
     try:
         order = messages.decode(claim.order or b"", messages.Order)
     except UnreadableMessageError:
-        return None, None
-    if order.envelope.mission_id != claim.mission_id:
-        return None, None
-    return rebuilding.from_order(order, moment), bytes(order.payload)
+        return None
+    fits = order.envelope.mission_id == claim.mission_id and order.epoch == claim.epoch
+    return order if fits else None

@@ -1,112 +1,120 @@
-"""The ledger's lifetimes: beginning one, and restoring what this Commander remembers after a wipe or a rollback."""
+"""Which lifetime of the ledger is in force: agreeing on a new era after a wipe or a rollback, and giving it time.
+
+Numbers that are handed out never repeat because a new era lies above every era that anybody has seen. Several
+Commanders may notice a loss at once: one of them begins the era, the others join it.
+"""
 
 import asyncio
-from collections.abc import Sequence
-from itertools import islice
 from typing import Final
 
 import structlog
 
-from mission_commander.domain.memory import MissionMemory
-from mission_commander.domain.record import Mission, Phase
-from mission_commander.ports import Change, Conflict, EraChangedError, Ledger, LedgerAwayError, Stored
-from mission_commander.services.garrison import Garrison
+from mission_commander.ports import Ledger
 from mission_commander.services.patience import happens
 from mission_commander.services.recorder import Recorder
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
 
-BATCH: Final = 500
-RETRY_SECONDS: Final = 0.2
-LOOK_SECONDS: Final = 1.0
-"""How often the era is looked at, since a ledger that was wiped in a quiet hour refuses nothing."""
+GREATEST_ERA: Final = m.Era(9_000_000_000)
+"""Beyond it numbers are no longer exact in every reader of JSON; who speaks of such an era is mistaken."""
 
 
-async def open_era(ledger: Ledger, clock: Clock, *, above: m.Era = m.Era(0)) -> m.Era:  # noqa: B008  # frozen int
+async def open_era(ledger: Ledger, clock: Clock) -> m.Era:
     """Give the era in force, beginning one, in Unix minutes, where there is none."""
     era = await ledger.era()
-    return era if era is not None else await ledger.begin_era(m.Era(max(int(clock.now() // 60), above + 1)))
+    return era if era is not None else await ledger.begin_era(m.Era(int(clock.now() // 60)))
 
 
-class Restorer:
-    """Notices a loss, begins a new era after a wipe, and writes back what memory holds."""
+class Eras:
+    """Hears of eras and of losses, and tells how long the era in force has had to settle."""
 
-    def __init__(
-        self, ledger: Ledger, recorder: Recorder, memory: MissionMemory, garrison: Garrison, clock: Clock
-    ) -> None:
+    def __init__(self, ledger: Ledger, recorder: Recorder, clock: Clock, *, lease_seconds: float) -> None:
         self._ledger = ledger
         self._recorder = recorder
-        self._memory = memory
-        self._garrison = garrison
         self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._greatest = recorder.era
+        self._lost = m.Era(0)
+        self._quiet_since = clock.monotonic()
         self._wanted = asyncio.Event()
-        self._log = structlog.get_logger("restorer")
-        recorder.on_loss(self._wanted.set)
+        self._log = structlog.get_logger("eras")
+        recorder.on_loss(self._note_loss)
+        recorder.on_suspicion(self.suspect)
 
-    async def run(self) -> None:
-        """Restore whenever the ledger has lost something, until cancelled."""
-        while True:
-            await happens(self._wanted, within_seconds=LOOK_SECONDS)
-            if not await self._is_wanted():
-                continue
-            self._wanted.clear()
-            try:
-                await self.restore()
-            except (LedgerAwayError, EraChangedError):
+    # What is heard.
+
+    def saw(self, era: m.Era) -> None:
+        """Note an era that somebody works in. One above ours means that another Commander began it, or that our
+        ledger is older than what it handed out."""
+        if self._greatest < era <= GREATEST_ERA:
+            self._greatest = era
+            if era > self._recorder.era:
                 self._wanted.set()
-                await asyncio.sleep(RETRY_SECONDS)
 
-    def want(self) -> None:
-        """Restore soon: the ledger knows less than it did."""
+    def suspect(self, era: m.Era) -> None:
+        """Somebody's word shows that the ledger lacks some of this era.
+
+        Words count once the era has settled: until then, holders of claims are still telling what they have.
+        """
+        if self.is_settled:
+            self._note_loss(era)
+
+    def look(self) -> None:
+        """Compare soon: something is not as it was."""
         self._wanted.set()
 
-    async def _is_wanted(self) -> bool:
-        if self._wanted.is_set():
-            return True
-        try:
-            return await self._ledger.era() != self._recorder.era
-        except LedgerAwayError:
+    def _note_loss(self, era: m.Era | None) -> None:
+        if era is not None:
+            self._lost = max(self._lost, era)
+        self._wanted.set()
+
+    async def wanted(self, *, within_seconds: float) -> bool:
+        """Wait until there is something to agree on; False when the time is over."""
+        is_wanted = await happens(self._wanted, within_seconds=within_seconds)
+        self._wanted.clear()
+        return is_wanted
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Something was heard that the era in force does not fit."""
+        return self._greatest > self._recorder.era or self._lost >= self._recorder.era
+
+    # How it settles.
+
+    @property
+    def is_settled(self) -> bool:
+        """For one lease after an era began, holders of claims may still tell of missions that the ledger lacks."""
+        return self._clock.monotonic() - self._quiet_since >= self._lease_seconds
+
+    def start_anew(self) -> None:
+        """This Commander could not hear for a while: everybody has a whole lease again."""
+        self._quiet_since = self._clock.monotonic()
+
+    # Agreeing.
+
+    def enter(self, era: m.Era) -> None:
+        """Work in this era from now on."""
+        self._greatest = max(self._greatest, era)
+        self.start_anew()
+        self._recorder.horizon.enter(era)
+
+    async def agree(self) -> bool:
+        """See to it that the ledger is in an era that can be worked in, and enter it; tell whether it is another.
+
+        Raises LedgerAwayError.
+        """
+        in_force = await self._ledger.era()
+        while not self._can_go_on(in_force):
+            era = self._next_era(in_force)
+            self._log.warning("the ledger was wiped or rolled back; a new era begins", era=era, after=in_force)
+            in_force = await self._ledger.begin_era(era, replaces=in_force) or None
+        if in_force == self._recorder.era:
             return False
+        self.enter(m.Era(in_force or 0))
+        return True
 
-    async def restore(self) -> None:
-        """Bring the ledger to know all that this Commander knows: by maximum, final wins."""
-        pools = tuple(self._garrison.pools())
-        era = await open_era(self._ledger, self._clock, above=self._recorder.era)
-        ids = [mission.id for mission in (*self._memory.live(), *self._memory.finals())]
-        self._log.warning("the ledger has lost records; restoring it from memory", era=era, missions=len(ids))
-        for pool in pools:
-            await self._ledger.save_pool(pool)
-        source = iter(ids)
-        while batch := list(islice(source, BATCH)):
-            await self._restore(era, batch)
-        self._recorder.era = era
+    def _can_go_on(self, in_force: m.Era | None) -> bool:
+        return in_force is not None and in_force > self._lost and in_force >= self._greatest
 
-    async def _restore(self, era: m.Era, ids: Sequence[m.MissionId]) -> None:
-        """Write what the ledger lacks; what another Commander writes at the same time is compared anew."""
-        while ids:
-            stored = await self._ledger.fetch(ids)
-            changes = [change for i, s in zip(ids, stored, strict=True) if (change := self._change(i, s))]
-            outcomes = await self._ledger.commit(era, changes) if changes else ()
-            ids = [c.mission.id for c, o in zip(changes, outcomes, strict=True) if isinstance(o, Conflict)]
-
-    def _change(self, mission_id: m.MissionId, stored: Stored | None) -> Change | None:
-        mission = self._memory.get(mission_id)
-        if mission is None:
-            return None  # an old final one, which made room for a newer one
-        if stored is not None and _is_ahead(stored.mission, mission):
-            if stored.mission.sequence < mission.sequence:
-                self._memory.forget(mission_id)
-            self._memory.apply(stored.mission)
-            return None
-        return Change(
-            mission=mission,
-            expected=stored.mission.sequence if stored else m.Sequence(0),
-            payload=None if stored else (self._memory.payload(mission_id) or b"{}"),
-            hands_out=mission.phase is Phase.OUT,
-        )
-
-
-def _is_ahead(stored: Mission, known: Mission) -> bool:
-    if stored.is_final is not known.is_final:
-        return stored.is_final
-    return stored.sequence >= known.sequence
+    def _next_era(self, in_force: m.Era | None) -> m.Era:
+        return m.Era(max(int(self._clock.now() // 60), self._greatest + 1, self._lost + 1, (in_force or 0) + 1))

@@ -12,8 +12,10 @@ from mission_commander.domain.lane_memory import KEPT_UNUSED
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
 from mission_commander.domain.view import view
-from mission_commander.ports import Event, EventId, Ledger, LedgerAwayError
+from mission_commander.ports import Event, EventId, Ledger, LedgerAwayError, Stored, order_of
+from mission_commander.services.horizon import Horizon
 from mission_commander.services.patience import happens
+from mission_contracts.mission import MissionId
 
 KEPT_EVENTS: Final = 20_000
 WAIT_SECONDS: Final = 5.0
@@ -48,15 +50,16 @@ class Announced(msgspec.Struct):
 class Feed:
     """Follows the stream; `watch` gives every event once and in order, from any id that is still held."""
 
-    def __init__(self, ledger: Ledger, memory: MissionMemory) -> None:
+    def __init__(self, ledger: Ledger, memory: MissionMemory, horizon: Horizon) -> None:
         self._ledger = ledger
         self._memory = memory
+        self._horizon = horizon
         self._recent: deque[Announced] = deque(maxlen=KEPT_EVENTS)
         self._before_recent: EventId = "0-0"
         self._last: EventId = "0-0"
         self._count = 0
         self._news = asyncio.Event()
-        self._rollback_listeners: list[Callable[[], None]] = []
+        self._gap_listeners: list[Callable[[], None]] = []
         self._log = structlog.get_logger("feed")
 
     @property
@@ -64,17 +67,20 @@ class Feed:
         """The newest event that is in memory."""
         return self._last
 
-    def on_rollback(self, listener: Callable[[], None]) -> None:
-        """Call when the stream has lost events that this Commander saw."""
-        self._rollback_listeners.append(listener)
+    def on_gap(self, listener: Callable[[], None]) -> None:
+        """Call when the stream does not go on where this Commander stopped: it went past it, or was lost."""
+        self._gap_listeners.append(listener)
 
     async def load(self) -> None:
         """Take in all live missions, and what happens from here on. Watchers are told that they missed something."""
-        last = await self._ledger.last_event()
+        last, era = await self._ledger.last_event(), self._horizon.era
         await self._load_lanes()
+        live: set[MissionId] = set()
         async for batch in self._ledger.live():
-            for stored in batch:
-                self._memory.apply(stored.mission, stored.payload)
+            live.update(stored.mission.id for stored in batch)
+            self._apply(batch)
+        await self._hear_of_ends([mission.id for mission in self._memory.live() if mission.id not in live])
+        self._horizon.saw(last, era)
         self._last = self._before_recent = last
         self._recent.clear()
         self._count += 1  # what nobody can be given, so that whoever watches notices the gap
@@ -98,18 +104,29 @@ class Feed:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _follow(self) -> None:
+        era = self._horizon.era
         events = await self._ledger.events(self._last, wait_seconds=WAIT_SECONDS, limit=PAGE)
         if events is None:
             await self._catch_up()
         elif events:
             self._take(events)
+            self._horizon.saw(self._last, era)
 
     async def _catch_up(self) -> None:
         self._log.warning("the event stream went past this Commander, or back; reading all live missions again")
-        if _order(await self._ledger.last_event()) < _order(self._last):
-            for listener in self._rollback_listeners:
-                listener()
+        for listener in self._gap_listeners:
+            listener()
         await self.load()
+
+    def _apply(self, batch: Sequence[Stored | None]) -> None:
+        for stored in batch:
+            if stored is not None:
+                self._memory.apply(stored.mission, stored.payload)
+
+    async def _hear_of_ends(self, ids: Sequence[MissionId]) -> None:
+        """What memory takes for live ended while nobody listened; what the ledger lacks is the restorer's to judge."""
+        for start in range(0, len(ids), PAGE):
+            self._apply(await self._ledger.fetch(ids[start : start + PAGE]))
 
     def _take(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -135,12 +152,12 @@ class Feed:
         Gives None, once, where events after `after` are lost: the watcher has to read everything anew.
         """
         # Decided here and not at the first step: whoever is answered by now must not miss what follows.
-        return self._watch(_order(self._last if after is None else after), wanted, quiet_seconds)
+        return self._watch(order_of(self._last if after is None else after), wanted, quiet_seconds)
 
     async def _watch(
         self, position: "Position", wanted: Callable[[Mission], bool], quiet_seconds: float
     ) -> AsyncIterator[Sequence[Announced] | None]:
-        while position < (end := _order(self._before_recent)):
+        while position < (end := order_of(self._before_recent)):
             # Memory goes on forgetting while the ledger is read, so this may take several rounds.
             async for batch in self._older(position, end, wanted):
                 yield batch
@@ -179,8 +196,8 @@ class Feed:
             if not events:
                 yield None
                 return
-            yield [Announced(e) for e in events if _order(e.id) <= end and wanted(e.mission)]
-            position = _order(events[-1].id)
+            yield [Announced(e) for e in events if order_of(e.id) <= end and wanted(e.mission)]
+            position = order_of(events[-1].id)
 
     def _count_up_to(self, position: "Position") -> int | None:
         """How many events there were up to a place; None where the stream never was: nobody knows what came since.
@@ -189,11 +206,11 @@ class Feed:
         """
         newer = 0
         for announced in reversed(self._recent):
-            here = _order(announced.id)
+            here = order_of(announced.id)
             if here <= position:
                 return self._count - newer if here == position else None
             newer += 1
-        return self._count - newer if position == _order(self._before_recent) else None
+        return self._count - newer if position == order_of(self._before_recent) else None
 
     def _since(self, seen: int) -> Sequence[Announced] | None:
         fresh = self._count - seen
@@ -203,9 +220,3 @@ class Feed:
 
 
 Position = tuple[int, int]
-
-
-def _order(event_id: EventId) -> Position:
-    """Event ids in their order; ValueError for what is none."""
-    milliseconds, _, number = event_id.partition("-")
-    return int(milliseconds), int(number or 0)

@@ -1,6 +1,6 @@
 """Who is there: pools and their soldiers, as the ledger knows them and as this Commander sees their hearts beat."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -46,10 +46,11 @@ class Garrison:
     """Pools and soldiers in memory, refreshed from the ledger so that every replica sees the same."""
 
     def __init__(
-        self, ledger: Ledger, clock: Clock, *, heartbeat_seconds: float, era: Callable[[], m.Era | None]
+        self, ledger: Ledger, clock: Clock, *, heartbeat_seconds: float, is_whole: Callable[[], Awaitable[bool]]
     ) -> None:
+        """`is_whole` tells whether the ledger still is the one that this Commander knows."""
         self._ledger = ledger
-        self._era = era
+        self._is_whole = is_whole
         self._clock = clock
         self._silence_seconds = heartbeat_seconds * BEATS_UNTIL_UNHEARD
         self._pools: dict[PoolKey, PoolRecord] = {}
@@ -133,11 +134,11 @@ class Garrison:
     async def refresh(self) -> None:
         """Hear what other Commanders were told.
 
-        A ledger that was wiped knows nobody: what is known here is kept then, to be restored.
+        A ledger that was wiped or rolled back knows too little: what is known here is kept then, to be restored.
         """
         changes = self._pool_changes
         pools, soldiers = await self._ledger.pools(), await self._ledger.soldiers()
-        if await self._ledger.era() != self._era():
+        if not await self._is_whole():
             return
         if changes == self._pool_changes:  # else the list is older than what this Commander was told
             self._pools = {(pool.namespace, pool.name): pool for pool in pools}
@@ -145,6 +146,15 @@ class Garrison:
             del self._soldiers[gone]
         for registration, beat in soldiers.values():
             self._see(registration, beat)
+
+    async def restore(self) -> None:
+        """Tell a ledger that was wiped or rolled back what is known here."""
+        for pool in self.pools():
+            await self._ledger.save_pool(pool)
+        for instance, seen in tuple(self._soldiers.items()):
+            await self._ledger.save_soldier(seen.registration)
+            if seen.beat is not None:
+                await self._ledger.save_beat(instance, seen.beat)
 
     def start_anew(self) -> None:
         """Give everybody a whole lease again: this Commander could not hear for a while."""

@@ -1,16 +1,20 @@
 """Answering heartbeats: what an instance should know of the things in its hands."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
+from mission_commander.domain import life
 from mission_commander.domain.life import Moment
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import Beat, Ledger, LedgerAwayError
 from mission_commander.services import rebuilding
+from mission_commander.services.eras import Eras
 from mission_commander.services.garrison import Garrison
 from mission_commander.services.recorder import Command, Decision, Recorder
+from mission_commander.services.tombstones import Tombstones
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
 from mission_contracts.install_key import ClaimSecrets
@@ -31,6 +35,8 @@ class Heartbeats:
         recorder: Recorder,
         ledger: Ledger,
         secrets: ClaimSecrets,
+        tombstones: Tombstones,
+        eras: Eras,
         clock: Clock,
     ) -> None:
         self._garrison = garrison
@@ -38,20 +44,25 @@ class Heartbeats:
         self._recorder = recorder
         self._ledger = ledger
         self._secrets = secrets
+        self._tombstones = tombstones
+        self._eras = eras
         self._clock = clock
 
     async def answer(self, instance: m.Instance, heartbeat: Heartbeat) -> HeartbeatAnswer:
         """Note the beat, and answer it. Raises UnknownSoldierError, LedgerAwayError."""
         if not await self._garrison.beat(instance, Beat.of(heartbeat)):
             raise UnknownSoldierError(f"soldier {instance} is not registered")
-        unknown = await self._settle_unknown(instance, heartbeat.held)
-        answer = self._answer(instance, heartbeat.held)
+        self._eras.saw(heartbeat.era)
+        unknown, purged = await self._settle_unknown(instance, heartbeat.held)
+        await self._settle_lost(instance, heartbeat.held)
+        answer = self._answer(instance, heartbeat.held, purged)
         return msgspec.structs.replace(answer, unknown=unknown, take_nothing=self._shall_retire(instance))
 
-    def _answer(self, instance: m.Instance, held: Sequence[Hold]) -> HeartbeatAnswer:
+    def _answer(self, instance: m.Instance, held: Sequence[Hold], purged: Collection[m.MissionId]) -> HeartbeatAnswer:
         known = [(hold, mission) for hold in held if (mission := self._memory.get(hold.mission_id)) is not None]
         mine = [(hold, mission) for hold, mission in known if _holds(mission, hold, instance)]
         over = [hold for hold, mission in known if _is_over(mission, hold, instance)]
+        over += [hold for hold in held if hold.mission_id in purged]
         return HeartbeatAnswer(
             now=self._clock.now(),
             era=self._recorder.era,
@@ -65,25 +76,43 @@ class Heartbeats:
         pool = self._garrison.pool(seen.pool) if seen else None
         return bool(seen and pool and seen.registration.pod and seen.registration.pod in pool.retire)
 
-    async def _settle_unknown(self, instance: m.Instance, held: Sequence[Hold]) -> tuple[m.MissionId, ...]:
-        """Recall from the ledger, or rebuild from the envelope, what memory lacks; give what needs its envelope."""
+    async def _settle_unknown(
+        self, instance: m.Instance, held: Sequence[Hold]
+    ) -> tuple[tuple[m.MissionId, ...], frozenset[m.MissionId]]:
+        """Recall from the ledger, or rebuild from the envelope, what memory lacks.
+
+        Gives what needs its envelope, and what was purged because it ended long ago.
+        """
         lacking = [hold for hold in held if self._memory.get(hold.mission_id) is None]
         if not lacking:
-            return ()
+            return (), frozenset()
         await self._recall([hold.mission_id for hold in lacking])
         lost = [hold for hold in lacking if self._memory.get(hold.mission_id) is None]
-        await self._rebuild(instance, [hold for hold in lost if hold.envelope is not None])
-        return tuple(hold.mission_id for hold in lost if hold.envelope is None)
+        purged = await self._tombstones.purged({hold.mission_id: _accepted_at(hold) for hold in lost})
+        lost = [hold for hold in lost if hold.mission_id not in purged]
+        await self._decide(instance, [hold for hold in lost if hold.envelope is not None], _rebuild)
+        return tuple(hold.mission_id for hold in lost if hold.envelope is None), purged
+
+    async def _settle_lost(self, instance: m.Instance, held: Sequence[Hold]) -> None:
+        """A claim that memory has not heard of was granted by another Commander just now, or the ledger lost it."""
+        known = [(hold, self._memory.get(hold.mission_id)) for hold in held]
+        unheard = [hold for hold, mission in known if mission is not None and _is_unheard(mission, hold)]
+        if unheard:
+            await self._decide(instance, unheard, _prove)
 
     async def _recall(self, ids: Sequence[m.MissionId]) -> None:
         for stored in await self._ledger.fetch(ids):
             if stored is not None:
                 self._memory.apply(stored.mission, stored.payload)
 
-    async def _rebuild(self, instance: m.Instance, holds: Sequence[Hold]) -> None:
+    async def _decide(
+        self, instance: m.Instance, holds: Sequence[Hold], command: Callable[[m.Instance, Hold], Command[None]]
+    ) -> None:
         genuine = [h for h in holds if self._secrets.fits(h.secret, h.mission_id, h.epoch, instance)]
+        for hold in genuine:
+            self._eras.saw(m.era_of(hold.epoch))
         try:
-            await self._recorder.decide_each([_rebuild(instance, hold) for hold in genuine])
+            await self._recorder.decide_each([command(instance, hold) for hold in genuine])
         except LedgerAwayError:
             return  # the next beat tries again
 
@@ -92,9 +121,30 @@ def _rebuild(instance: m.Instance, hold: Hold) -> Command[None]:
     def decide(mission: Mission | None, moment: Moment) -> Decision[None]:
         if mission is not None or hold.envelope is None or hold.envelope.mission_id != hold.mission_id:
             return Decision(None)
-        return Decision(None, rebuilding.from_hold(hold, hold.envelope, instance, moment), b"{}")
+        rebuilt = rebuilding.from_hold(hold, hold.envelope, instance, moment)
+        return Decision(None, rebuilt, shows_loss=m.era_of(hold.epoch) >= moment.era)
 
     return Command(hold.mission_id, decide)
+
+
+def _prove(instance: m.Instance, hold: Hold) -> Command[None]:
+    def decide(mission: Mission | None, moment: Moment) -> Decision[None]:
+        proven = life.prove_claim(mission, hold.epoch, instance, moment) if mission else None
+        is_loss = proven is not None and m.era_of(hold.epoch) >= moment.era
+        return Decision(None, proven, shows_loss=is_loss)
+
+    return Command(hold.mission_id, decide, fresh=True)
+
+
+def _accepted_at(hold: Hold) -> float:
+    """When it was accepted; never too long ago while that is not known."""
+    return hold.envelope.accepted_at if hold.envelope else math.inf
+
+
+def _is_unheard(mission: Mission, hold: Hold) -> bool:
+    if mission.is_final:
+        return False
+    return mission.epoch < hold.epoch or (mission.epoch == hold.epoch and mission.phase is Phase.OUT)
 
 
 def _holds(mission: Mission, hold: Hold, instance: m.Instance) -> bool:

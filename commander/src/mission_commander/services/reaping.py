@@ -8,6 +8,7 @@ consumer of that queue gets the marker, so only one Commander reaps.
 import asyncio
 import secrets
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -53,8 +54,11 @@ class Reaper:
         clock: Clock,
         *,
         lease_seconds: float,
+        on_deaf: Callable[[], None],
     ) -> None:
+        """`on_deaf` is called when this Commander could not hear for a while."""
         self._recorder = recorder
+        self._on_deaf = on_deaf
         self._memory = memory
         self._garrison = garrison
         self._broker = broker
@@ -101,6 +105,7 @@ class Reaper:
 
     def _start_anew(self) -> None:
         """This Commander could not hear: everybody has a whole lease again, also who was asked about already."""
+        self._on_deaf()
         self._garrison.start_anew()
         self._first_seen.clear()
         self._asked.clear()

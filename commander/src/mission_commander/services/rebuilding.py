@@ -20,7 +20,7 @@ def from_order(order: messages.Order, moment: Moment) -> Mission:
 
 
 def from_report(report: messages.Report, instance: m.Instance, moment: Moment) -> Mission:
-    """The mission as it was while this instance ran it. Its payload is lost; only its soldier needed it."""
+    """The mission as it was while this instance ran it."""
     started_at = moment.now - report.ran_seconds
     return _claimed(report.envelope, report.epoch, report.attempt, instance, started_at, moment)
 
@@ -44,4 +44,5 @@ def _claimed(
         holder=instance,
         claimed_at=started_at,
         started_at=started_at,
+        payload_lost=True,
     )

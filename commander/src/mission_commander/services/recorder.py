@@ -6,25 +6,39 @@ a pure function of the newest record, so a lost race is answered by deciding aga
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
-import msgspec
 import structlog
 
-from mission_commander.domain.lane import Lane, LaneChange, LaneKey, LaneRules, Objection, lane_of
+from mission_commander.domain.lane import Lane, LaneChange, LaneKey, LaneRules
 from mission_commander.domain.life import OPEN_FIELD, Moment
 from mission_commander.domain.memory import MissionMemory
-from mission_commander.domain.record import Mission, Phase
-from mission_commander.ports import Change, Committed, Conflict, EraChangedError, Ledger, LedgerAwayError
+from mission_commander.domain.record import Mission
+from mission_commander.ports import (
+    Change,
+    Committed,
+    Conflict,
+    EraChangedError,
+    Ledger,
+    LedgerAwayError,
+    RolledBackError,
+)
+from mission_commander.services.deciding import Command, Decide, Decision, Newcomer, Plan, Waiting
+from mission_commander.services.differences import Differences
+from mission_commander.services.horizon import Horizon
 from mission_commander.services.turns import Around, Turns, UnheardError
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
-from mission_contracts.envelope import Envelope
+
+__all__ = ["Command", "Decide", "Decision", "Newcomer", "Recorder"]
 
 T = TypeVar("T")
 
 MAX_COMMIT: Final = 500
 """Decisions in one commit."""
+
+MAX_COMMIT_BYTES: Final = 8 * 1024 * 1024
+"""Of payloads and results in one commit, unless a single one has more: well within the deadline of its answer."""
 
 MAX_LOST_RACES: Final = 30
 """Many, since several Commanders may be busy with one lane.
@@ -32,44 +46,10 @@ MAX_LOST_RACES: Final = 30
 Each lost race means that somebody else got on; losing so many in a row means that memory and ledger disagree.
 """
 
+NEW_ERA_SECONDS: Final = 1.0
+"""How long decisions wait for the era that follows a loss, before whoever asked is told that the ledger is away."""
 
-class Decision(msgspec.Struct, Generic[T], frozen=True):
-    """What to answer, and the mission's next record (None: unchanged).
-
-    `worded` makes the answer of the record as it is committed, where its lane may move it further.
-    """
-
-    answer: T
-    mission: Mission | None = None
-    payload: bytes | None = None
-    worded: Callable[[Mission], T] | None = None
-
-
-Decide = Callable[[Mission | None, Moment], Decision[T]]
-
-
-class Newcomer(msgspec.Struct, Generic[T], frozen=True):
-    """A mission that wants to join its lane, and what to decide where the lane objects."""
-
-    envelope: Envelope
-    on_objection: Callable[[Objection, Moment], Decision[T]]
-
-
-class Command(msgspec.Struct, Generic[T], frozen=True):
-    """A decision to make on one mission.
-
-    `presumed_absent` saves the look into the ledger for a mission that memory lacks: the commit compares anyway.
-    """
-
-    mission_id: m.MissionId
-    decide: Decide[T]
-    presumed_absent: bool = False
-    newcomer: Newcomer[T] | None = None
-
-
-class _Waiting(msgspec.Struct, Generic[T]):
-    command: Command[T]
-    answer: asyncio.Future[T]
+OnLoss = Callable[[m.Era | None], None]
 
 
 class Recorder:
@@ -90,25 +70,40 @@ class Recorder:
         self._ledger = ledger
         self._memory = memory
         self._clock = clock
-        self.era = era
-        self._waiting: list[_Waiting[Any]] = []
+        self.horizon = Horizon(era)
+        self._differences = Differences(ledger, memory)
+        self._waiting: list[Waiting[Any]] = []
         self._wanted = asyncio.Event()
         self._hand_out_listeners: list[Callable[[Sequence[Mission]], None]] = []
-        self._loss_listeners: list[Callable[[], None]] = []
+        self._loss_listeners: list[OnLoss] = []
+        self._suspicion_listeners: list[Callable[[m.Era], None]] = []
         self._has_ended = False
-        self._behind: dict[m.MissionId, m.Sequence] = {}
-        """Missions that memory knows better than the ledger, and what the ledger has of them (0: nothing)."""
         self._lanes_behind: dict[LaneKey, int] = {}
-        """The same of lanes."""
+        """Lanes that memory knows better than the ledger, and what the ledger has of them (0: nothing)."""
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         self._log = structlog.get_logger("recorder")
+
+    @property
+    def era(self) -> m.Era:
+        """The era that this Commander works in."""
+        return self.horizon.era
+
+    def known(self, mission_id: m.MissionId) -> Mission | None:
+        """What memory has of a mission, before a decision on it; another Commander may have moved it lately."""
+        return self._memory.get(mission_id)
 
     def on_hand_out(self, listener: Callable[[Sequence[Mission]], None]) -> None:
         """Call with the missions that each commit handed out."""
         self._hand_out_listeners.append(listener)
 
-    def on_loss(self, listener: Callable[[], None]) -> None:
-        """Call when the ledger turns out to be in another era, or to know less than this Commander."""
+    def on_loss(self, listener: OnLoss) -> None:
+        """Call when the ledger is in another era (None), or lacks some of the era that is given: it is certain."""
         self._loss_listeners.append(listener)
+
+    def on_suspicion(self, listener: Callable[[m.Era], None]) -> None:
+        """Call when somebody's word shows that the ledger lacks some of an era."""
+        self._suspicion_listeners.append(listener)
 
     async def decide(self, command: Command[T]) -> T:
         """Make one decision durable, and give its answer.
@@ -131,18 +126,24 @@ class Recorder:
 
         Raises LedgerAwayError when one could not be made durable.
         """
+        decided = await self.decide_what_can_be(commands)
+        for one in decided:
+            if isinstance(one, LedgerAwayError):
+                raise one
+        return decided
+
+    async def decide_what_can_be(self, commands: Iterable[Command[T]]) -> Sequence[T | BaseException]:
+        """As `decide_each`, but what could not be made durable is answered with its LedgerAwayError."""
         answers = await self._answers(commands)
         errors = [answer.exception() for answer in answers]
         for error in errors:
-            if isinstance(error, LedgerAwayError):
-                raise error
-            if error is not None:
+            if error is not None and not isinstance(error, LedgerAwayError):
                 self._log.error("a decision failed: a defect of ours", exc_info=error)
         return [error or answer.result() for answer, error in zip(answers, errors, strict=True)]
 
     async def _answers(self, commands: Iterable[Command[T]]) -> Sequence[asyncio.Future[T]]:
         loop = asyncio.get_running_loop()
-        waiting = [_Waiting(command, loop.create_future()) for command in commands]
+        waiting = [Waiting(command, loop.create_future()) for command in commands]
         if self._has_ended:
             self._refuse(waiting, _ended())
         elif waiting:
@@ -151,28 +152,62 @@ class Recorder:
             await asyncio.wait([one.answer for one in waiting])
         return [one.answer for one in waiting]
 
+    # The ledger's losses.
+
+    async def check(self) -> bool:
+        """Look whether the ledger still is what this Commander knows; if not, tell whoever restores it.
+
+        Raises LedgerAwayError.
+        """
+        try:
+            await self._ledger.commit(self.era, (), seen=self.horizon.seen)
+        except EraChangedError as error:
+            self._tell_of_loss(error)
+            return False
+        return True
+
+    async def quiet(self) -> None:
+        """Wait for a moment without a commit under way: what was begun before is then in memory, or was refused."""
+        await self._quiet.wait()
+
+    def _tell_of_loss(self, error: EraChangedError) -> None:
+        lost = self.era if isinstance(error, RolledBackError) else None
+        for listener in self._loss_listeners:
+            listener(lost)
+
+    def _tell_of_suspicion(self) -> None:
+        for listener in self._suspicion_listeners:
+            listener(self.era)
+
+    # Committing.
+
     async def run(self) -> None:
         """Commit what is decided, until cancelled."""
-        batch: list[_Waiting[Any]] = []
+        batch: list[Waiting[Any]] = []
         self._has_ended = False
         try:
             while True:
                 await self._wanted.wait()
-                batch, self._waiting = self._waiting[:MAX_COMMIT], self._waiting[MAX_COMMIT:]
-                if not self._waiting:
-                    self._wanted.clear()
+                batch = self._next_batch()
                 await self._commit(batch)
         finally:
             self._has_ended = True
             self._refuse([*batch, *self._waiting], _ended())
             self._waiting.clear()
 
-    async def _commit(self, batch: Sequence[_Waiting[Any]]) -> None:
-        self._behind.clear()
+    def _next_batch(self) -> list[Waiting[Any]]:
+        count = _how_many(self._waiting)
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        if not self._waiting:
+            self._wanted.clear()
+        return batch
+
+    async def _commit(self, batch: Sequence[Waiting[Any]]) -> None:
+        self._differences.clear()
         self._lanes_behind.clear()
         try:
             for _ in range(MAX_LOST_RACES):
-                batch = await self._try(batch)
+                batch = await self._try_in_this_era_or_the_next(batch)
         except (LedgerAwayError, EraChangedError) as error:
             self._refuse(batch, error)
         except Exception as error:  # noqa: BLE001  # the loop must outlive a defect: whoever asked is told, the next batch is tried
@@ -181,40 +216,46 @@ class Recorder:
         else:
             self._refuse(batch, LedgerAwayError("other Commanders won each race for these missions; try once more"))
 
-    def _refuse(self, batch: Sequence[_Waiting[Any]], error: Exception) -> None:
+    def _refuse(self, batch: Sequence[Waiting[Any]], error: Exception) -> None:
         if isinstance(error, EraChangedError):
-            self._tell_of_loss()
             error = LedgerAwayError("the ledger was wiped or rolled back, and is being restored")
         for one in batch:
-            if not one.answer.done():
-                one.answer.set_exception(error)
-                one.answer.exception()  # seen: whoever asked may be gone
+            one.refuse(error)
 
-    def _tell_of_loss(self) -> None:
-        for listener in self._loss_listeners:
-            listener()
+    async def _try_in_this_era_or_the_next(self, batch: Sequence[Waiting[Any]]) -> Sequence[Waiting[Any]]:
+        era = self.era
+        try:
+            return await self._try(batch)
+        except EraChangedError as error:
+            self._tell_of_loss(error)
+            if await self.horizon.leaves(era, within_seconds=NEW_ERA_SECONDS):
+                return batch
+            raise
 
-    async def _try(self, batch: Sequence[_Waiting[Any]]) -> Sequence[_Waiting[Any]]:
+    async def _try(self, batch: Sequence[Waiting[Any]]) -> Sequence[Waiting[Any]]:
         """Decide and commit; give what lost a race and must be decided again."""
         if not batch:
             return ()
-        plan = await self._plan(batch)
+        era = self.era
+        plan = await self._plan(batch, era)
         changes = plan.changes()
-        lanes = plan.lanes(changes)
-        outcomes = await self._ledger.commit(self.era, changes, lanes=lanes) if changes or lanes else ()
-        lost = self._take_in(changes, outcomes)
-        self._take_in_lanes(lanes, lost)
+        lost = await self._write(changes, plan.lanes(changes), era)
+        await self._differences.settle()
+        if self._differences.show_loss(era):
+            self._tell_of_loss(RolledBackError())
+        if plan.shows_loss(lost):
+            self._tell_of_suspicion()
         return plan.settle(lost)
 
-    async def _plan(self, batch: Sequence[_Waiting[Any]]) -> "_Plan":
+    async def _plan(self, batch: Sequence[Waiting[Any]], era: m.Era) -> Plan:
         found = await self._find(batch)
         absent: set[LaneKey] = set()
         while True:
-            moment = Moment(self._clock.now(), self.era)
+            moment = Moment(self._clock.now(), era)
             turns = Turns(
                 self._memory.lanes, moment, self._lane_rules, self._around, behind=self._lanes_behind, absent=absent
             )
-            plan = _Plan(found, self._memory, moment, self._correct, turns)
+            plan = Plan(found, self._memory, self._differences, moment, turns)
             try:
                 for one in batch:
                     plan.add(one)
@@ -226,19 +267,39 @@ class Recorder:
                 return plan
             await self._learn_lanes(list(turns.doubtful), absent)
 
-    async def _find(self, batch: Sequence[_Waiting[Any]]) -> dict[m.MissionId, Mission | None]:
+    async def _find(self, batch: Sequence[Waiting[Any]]) -> dict[m.MissionId, Mission | None]:
         found: dict[m.MissionId, Mission | None] = {}
-        unknown: dict[m.MissionId, None] = {}
+        unsure: dict[m.MissionId, None] = {}
         for one in batch:
             mission_id = one.command.mission_id
             known = self._memory.get(mission_id)
             found[mission_id] = known
-            if known is None and not one.command.presumed_absent:
-                unknown[mission_id] = None
-        if unknown:
-            stored = await self._ledger.fetch(list(unknown))
-            found |= {i: s.mission if s else None for i, s in zip(unknown, stored, strict=True)}
+            if one.command.fresh or (known is None and not one.command.presumed_absent):
+                unsure[mission_id] = None
+        if unsure:
+            stored = await self._ledger.fetch(list(unsure))
+            found |= {i: self._newer(i, s.mission if s else None) for i, s in zip(unsure, stored, strict=True)}
         return found
+
+    def _newer(self, mission_id: m.MissionId, stored: Mission | None) -> Mission | None:
+        """A commit compares with the ledger; where memory has more than that, the commit finds out."""
+        known = self._memory.get(mission_id)
+        if known is None or (stored is not None and stored.sequence >= known.sequence):
+            return stored
+        return known
+
+    async def _write(self, changes: Sequence[Change], lanes: Sequence[LaneChange], era: m.Era) -> set[m.MissionId]:
+        """Commit, and take in what came of it; give the missions that somebody else moved first."""
+        if not changes and not lanes:
+            return set()
+        self._quiet.clear()
+        try:
+            outcomes = await self._ledger.commit(era, changes, seen=self.horizon.seen, lanes=lanes)
+            lost = self._take_in(changes, outcomes, era)
+            self._take_in_lanes(lanes, lost)
+            return lost
+        finally:
+            self._quiet.set()
 
     # Lanes.
 
@@ -256,7 +317,7 @@ class Recorder:
         if known is not None and (stored.record.version < known.record.version if stored else known.queue):
             self._lanes_behind[key] = stored.record.version if stored else 0
             self._memory.lanes.learn(known)
-            self._tell_of_loss()
+            self._tell_of_suspicion()
         elif stored is not None:
             self._memory.lanes.learn(stored)
         else:
@@ -271,15 +332,18 @@ class Recorder:
 
     # Missions.
 
-    def _take_in(self, changes: Sequence[Change], outcomes: Sequence[Committed | Conflict]) -> set[m.MissionId]:
+    def _take_in(
+        self, changes: Sequence[Change], outcomes: Sequence[Committed | Conflict], era: m.Era
+    ) -> set[m.MissionId]:
         lost: set[m.MissionId] = set()
         handed_out: list[Mission] = []
         for change, outcome in zip(changes, outcomes, strict=True):
             if isinstance(outcome, Conflict):
                 lost.add(change.mission.id)
-                self._accept_defeat(change.mission.id, outcome)
+                self._differences.note(change.mission.id, outcome.current)
                 continue
             self._memory.apply(change.mission, change.payload)
+            self.horizon.saw(outcome.event, era)
             if change.hands_out:
                 handed_out.append(change.mission)
         if handed_out:
@@ -287,130 +351,16 @@ class Recorder:
                 listener(handed_out)
         return lost
 
-    def _accept_defeat(self, mission_id: m.MissionId, conflict: Conflict) -> None:
-        """Take the winner's record; where the ledger knows less than memory, it was rolled back: memory is right."""
-        known, current = self._memory.get(mission_id), conflict.current
-        if current is None and (known is None or known.is_final):
-            self._memory.forget(mission_id)  # purged
-        elif current is not None and (known is None or known.sequence <= current.sequence):
-            self._memory.apply(current)
-        elif current is not None and current.is_final:
-            self._memory.forget(mission_id)  # somebody ended it meanwhile, and a final state never changes
-            self._memory.apply(current)
-        else:
-            self._behind[mission_id] = m.Sequence(current.sequence if current else 0)
-            self._tell_of_loss()
 
-    def _correct(self, change: Change) -> Change:
-        """Base a change on what the ledger has, where that is less than what memory has."""
-        expected = self._behind.pop(change.mission.id, None)
-        if expected is None:
-            return change
-        return Change(
-            mission=change.mission,
-            expected=expected,
-            payload=None if expected else (self._memory.payload(change.mission.id) or b"{}"),
-            hands_out=change.mission.phase is Phase.OUT,
-        )
+def _how_many(waiting: Sequence[Waiting[Any]]) -> int:
+    """As many as one commit takes: bounded in number, and in bytes."""
+    room = MAX_COMMIT_BYTES
+    for count, one in enumerate(waiting[:MAX_COMMIT]):
+        room -= one.command.weight
+        if room < 0:
+            return max(1, count)
+    return min(len(waiting), MAX_COMMIT)
 
 
 def _ended() -> LedgerAwayError:
     return LedgerAwayError("this Commander ends: ask another one, or the next one in a moment")
-
-
-class _Plan:
-    """Decisions on a batch: each builds on those before it, and each mission is written once."""
-
-    def __init__(
-        self,
-        found: dict[m.MissionId, Mission | None],
-        memory: MissionMemory,
-        moment: Moment,
-        correct: Callable[[Change], Change],
-        turns: Turns,
-    ) -> None:
-        self._before = dict(found)
-        self._after = dict(found)
-        self._memory = memory
-        self._payloads: dict[m.MissionId, bytes] = {}
-        self._moment = moment
-        self._correct = correct
-        self._turns = turns
-        self._decided: list[tuple[_Waiting[Any], Decision[Any]]] = []
-
-    def add(self, one: _Waiting[Any]) -> None:
-        mission_id = one.command.mission_id
-        before = self._after[mission_id]
-        try:
-            decision = self._objected(one.command, before) or one.command.decide(before, self._moment)
-        except Exception as error:  # noqa: BLE001  # it belongs to whoever asked, not to its neighbours
-            if not one.answer.done():
-                one.answer.set_exception(error)
-                one.answer.exception()  # seen: whoever asked may be gone
-            return
-        if decision.mission is not None:
-            self._after[mission_id] = decision.mission
-        if decision.payload is not None:
-            self._payloads.setdefault(mission_id, decision.payload)
-        after = self._after[mission_id]
-        if after is not None and after.envelope.ordering_key is not None:
-            self._turns.follow(self, before, after, joins=one.command.newcomer is not None)
-        self._decided.append((one, decision))
-
-    def _objected(self, command: Command[Any], before: Mission | None) -> Decision[Any] | None:
-        if before is not None or command.newcomer is None:
-            return None
-        objection = self._turns.objection(command.newcomer.envelope)
-        return command.newcomer.on_objection(objection, self._moment) if objection is not None else None
-
-    # What lanes see and move.
-
-    def look(self, mission_id: m.MissionId) -> Mission | None:
-        if mission_id in self._after:
-            return self._after[mission_id]
-        known = self._memory.get(mission_id)
-        if known is None:
-            raise UnheardError(mission_id)
-        return known
-
-    def put(self, mission: Mission) -> None:
-        if mission.id not in self._before:
-            self._before[mission.id] = self._memory.get(mission.id)
-        self._after[mission.id] = mission
-
-    # The outcome.
-
-    def changes(self) -> list[Change]:
-        return [
-            self._correct(self._change(mission_id, before, after))
-            for mission_id, before in self._before.items()
-            if (after := self._after[mission_id]) is not None and after is not before
-        ]
-
-    def lanes(self, changes: Sequence[Change]) -> list[LaneChange]:
-        """The lanes that change, each with all its missions that do."""
-        missions: dict[LaneKey, list[m.MissionId]] = {}
-        for change in changes:
-            if (key := lane_of(change.mission.envelope)) is not None:
-                missions.setdefault(key, []).append(change.mission.id)
-        return self._turns.changes(missions)
-
-    def _change(self, mission_id: m.MissionId, before: Mission | None, after: Mission) -> Change:
-        return Change(
-            mission=after,
-            expected=before.sequence if before else m.Sequence(0),
-            payload=self._payloads.get(mission_id) if before is None else None,
-            hands_out=after.phase is Phase.OUT and (before is None or before.epoch != after.epoch),
-        )
-
-    def settle(self, lost: set[m.MissionId]) -> list[_Waiting[Any]]:
-        """Answer what is durable; give the rest."""
-        again = [one for one, _ in self._decided if one.command.mission_id in lost]
-        for one, decision in self._decided:
-            if one.command.mission_id not in lost and not one.answer.done():
-                one.answer.set_result(self._answer(one.command.mission_id, decision))
-        return again
-
-    def _answer(self, mission_id: m.MissionId, decision: Decision[Any]) -> Any:
-        record = self._after[mission_id]
-        return decision.worded(record) if decision.worded and record is not None else decision.answer

@@ -14,8 +14,10 @@ from mission_commander.domain.life import Moment, Refused
 from mission_commander.domain.record import Mission
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services import rebuilding
+from mission_commander.services.eras import Eras
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.rejecting import Rejects
+from mission_commander.services.tombstones import Tombstones
 from mission_contracts import messages, telemetry, topology
 from mission_contracts import mission as m
 from mission_contracts.errors import UnreadableMessageError
@@ -26,6 +28,12 @@ PREFETCH: Final = 200
 MAX_BATCH: Final = 100
 """Messages, not reports, that are applied in one commit."""
 RETRY_SECONDS: Final = 0.2
+
+
+_LACKING: Final = "lacking"
+"""The ledger has no record of the mission."""
+
+_Said = tuple[m.Instance, messages.Report]
 
 
 class _Read(msgspec.Struct, frozen=True):
@@ -44,6 +52,8 @@ class Reporter:
         recorder: Recorder,
         broker: Broker,
         secrets: ClaimSecrets,
+        tombstones: Tombstones,
+        eras: Eras,
         rejects: Rejects,
         *,
         on_marker: Callable[[str], None],
@@ -52,6 +62,8 @@ class Reporter:
         self._recorder = recorder
         self._broker = broker
         self._secrets = secrets
+        self._tombstones = tombstones
+        self._eras = eras
         self._rejects = rejects
         self._on_marker = on_marker
         self._count = count
@@ -92,8 +104,8 @@ class Reporter:
 
         Gives what went wrong, by the message (its `id()`), where a report could not even be judged.
         """
-        asked = [(one, self._command(one.instance, report)) for one in status for report in one.reports]
-        answers = await self._decided([command for _, command in asked])
+        asked = [(one, report) for one in status for report in one.reports]
+        answers = await self._judged([(one.instance, report) for one, report in asked])
         for answer in answers:
             self._count(answer if isinstance(answer, str) else "broken")
         return {
@@ -102,27 +114,55 @@ class Reporter:
             if not isinstance(answer, str)
         }
 
-    async def _decided(self, commands: Sequence[Command[str]]) -> Sequence[str | BaseException]:
+    async def _judged(self, said: Sequence[_Said]) -> Sequence[str | BaseException]:
         while True:
             try:
-                return await self._recorder.decide_each(commands)
+                return await self._decided(said)
             except LedgerAwayError:
                 await asyncio.sleep(RETRY_SECONDS)
 
-    def _command(self, instance: m.Instance, report: messages.Report) -> Command[str]:
+    async def _decided(self, said: Sequence[_Said]) -> Sequence[str | BaseException]:
+        first: list[Command[str]] = [self._command(*one) for one in said]
+        decided = await self._recorder.decide_each(first)
+        answers = list(decided)
+        lacking = [place for place, answer in enumerate(answers) if answer is _LACKING]
+        if lacking:
+            accepted_at = {said[place][1].mission_id: said[place][1].envelope.accepted_at for place in lacking}
+            purged = await self._tombstones.purged(accepted_at)
+            again: list[Command[str]] = [self._command(*said[place], purged=purged) for place in lacking]
+            rebuilt = await self._recorder.decide_each(again)
+            for place, answer in zip(lacking, rebuilt, strict=True):
+                answers[place] = answer
+        return answers
+
+    def _command(
+        self, instance: m.Instance, report: messages.Report, *, purged: frozenset[m.MissionId] | None = None
+    ) -> Command[str]:
+        """Judge a report. For a mission that the ledger lacks: first ask why, then, by `purged`, rebuild it or not."""
         is_genuine = self._secrets.fits(report.secret, report.mission_id, report.epoch, instance)
+        if is_genuine:
+            self._eras.saw(m.era_of(report.epoch))
+        known = self._recorder.known(report.mission_id)
         chance = random.random()  # noqa: S311  # spreads retries, guards nothing
 
         def decide(mission: Mission | None, moment: Moment) -> Decision[str]:
             if not is_genuine or report.envelope.mission_id != report.mission_id:
                 return self._refused(report, "not genuine")
-            known = mission or rebuilding.from_report(report, instance, moment)
-            applied = life.report(known, report, instance, moment, chance=chance)
+            if mission is None and purged is None:
+                return Decision(_LACKING)
+            if mission is None and purged is not None and report.mission_id in purged:
+                return self._refused(report, DropReason.PURGED.value)
+            applied = life.report(
+                mission or rebuilding.from_report(report, instance, moment), report, instance, moment, chance=chance
+            )
             if isinstance(applied, Refused):
                 return self._refused(report, applied.why.value)
-            return Decision(report.kind.value, applied, None if mission else b"{}")
+            is_ahead = mission is None or report.epoch > mission.epoch
+            return Decision(report.kind.value, applied, shows_loss=is_ahead and m.era_of(report.epoch) >= moment.era)
 
-        return Command(report.mission_id, decide)
+        is_ahead = known is not None and known.epoch < report.epoch
+        weight = len(bytes(report.result)) if report.result is not None else 0
+        return Command(report.mission_id, decide, fresh=is_ahead, weight=weight)
 
     def _refused(self, report: messages.Report, why: str) -> Decision[str]:
         if why != DropReason.FINAL.value:

@@ -11,12 +11,13 @@ import msgspec
 from mission_commander.domain import lane, life
 from mission_commander.domain.life import Moment, Surroundings
 from mission_commander.domain.record import Mission
+from mission_commander.services.eras import Eras
 from mission_commander.services.recorder import Command, Decision, Newcomer, Recorder
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
 from mission_contracts.envelope import Door, Envelope, Retry
 from mission_contracts.install_key import MissionIds
-from mission_contracts.rest import Submission
+from mission_contracts.rest import Floor, Submission
 from mission_contracts.spec import MAX_PAYLOAD_BYTES
 
 _canonical: Final = msgspec.json.Encoder(order="sorted")
@@ -58,9 +59,18 @@ class Submitter:
     """Turns requests into missions."""
 
     def __init__(
-        self, recorder: Recorder, ids: MissionIds, clock: Clock, around: Around, *, namespace: str, refusal: RefusalRule
+        self,
+        recorder: Recorder,
+        eras: Eras,
+        ids: MissionIds,
+        clock: Clock,
+        around: Around,
+        *,
+        namespace: str,
+        refusal: RefusalRule,
     ) -> None:
         self._recorder = recorder
+        self._eras = eras
         self._ids = ids
         self._clock = clock
         self._around = around
@@ -94,6 +104,8 @@ class Submitter:
 
     def _command(self, request: Request) -> "Command[_Answer]":
         submission = request.submission
+        if submission.floor is not None:
+            self._eras.saw(m.era_of(submission.floor.sequence))
         if why := self._refusal(submission, self._clock.now()):
             raise RefusedError("Refused", why)
         payload = _payload(submission)
@@ -102,14 +114,26 @@ class Submitter:
 
         def decide(mission: Mission | None, moment: Moment) -> Decision[_Answer]:
             if mission is not None:
-                return _known(mission, envelope, submission, moment)
+                return _known(mission, envelope, submission, payload, moment)
             return _made(envelope, submission, payload, moment, around(envelope))
 
         def object_to(objection: lane.Objection, moment: Moment) -> Decision[_Answer]:
             return _objected(objection, envelope, payload, moment, around(envelope))
 
         newcomer = Newcomer(envelope, object_to) if envelope.ordering_key is not None else None
-        return Command(envelope.mission_id, decide, presumed_absent=True, newcomer=newcomer)
+        return Command(
+            envelope.mission_id,
+            decide,
+            presumed_absent=True,
+            fresh=self._is_behind(envelope.mission_id, submission.floor),
+            newcomer=newcomer,
+            weight=len(payload),
+        )
+
+    def _is_behind(self, mission_id: m.MissionId, floor: Floor | None) -> bool:
+        """The object shows more than memory knows: another Commander moved it lately, or the ledger lost something."""
+        known = self._recorder.known(mission_id)
+        return floor is not None and known is not None and known.sequence < floor.sequence
 
     def _envelope(self, request: Request) -> Envelope:
         asked = request.submission
@@ -183,9 +207,24 @@ def _digest(submission: Submission) -> str:
     return hashlib.blake2b(_canonical.encode((body, submission.payload)), digest_size=16).hexdigest()
 
 
-def _known(mission: Mission, envelope: Envelope, submission: Submission, moment: Moment) -> "Decision[_Answer]":
+def _known(
+    mission: Mission, envelope: Envelope, submission: Submission, payload: bytes, moment: Moment
+) -> "Decision[_Answer]":
+    answer = _same(mission, envelope)
+    if isinstance(answer, RefusedError):
+        return Decision(answer)
     lifted = life.lift(mission, submission.floor, moment) if submission.floor else None
-    return Decision(_same(lifted or mission, envelope), lifted)
+    shows_loss = lifted is not None and _is_of(submission.floor, moment.era)
+    standing = lifted or mission
+    if standing.payload_lost and not standing.is_final:
+        found = life.find_payload(standing, moment)
+        return Decision(Accepted(found, is_new=False), found, payload, shows_loss=shows_loss)
+    return Decision(Accepted(standing, is_new=False), lifted, shows_loss=shows_loss)
+
+
+def _is_of(floor: Floor | None, era: m.Era) -> bool:
+    """Tell whether an object shows what this very era brought."""
+    return floor is not None and m.era_of(floor.sequence) >= era
 
 
 def _same(mission: Mission, envelope: Envelope) -> Accepted | RefusedError:
@@ -207,12 +246,16 @@ def _made(
     mission = life.accept(envelope, moment, around, suspended=submission.suspend, floor=submission.floor)
     if submission.cancel:
         mission = life.cancel(mission, moment) or mission
-    return _accepted(mission, payload)
+    return _accepted(mission, payload, shows_loss=_is_of(submission.floor, moment.era))
 
 
-def _accepted(mission: Mission, payload: bytes) -> "Decision[_Answer]":
+def _accepted(mission: Mission, payload: bytes, *, shows_loss: bool = False) -> "Decision[_Answer]":
     return Decision(
-        Accepted(mission, is_new=True), mission, payload, worded=lambda recorded: Accepted(recorded, is_new=True)
+        Accepted(mission, is_new=True),
+        mission,
+        payload,
+        worded=lambda recorded: Accepted(recorded, is_new=True),
+        shows_loss=shows_loss,
     )
 
 

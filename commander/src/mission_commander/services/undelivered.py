@@ -12,10 +12,12 @@ from mission_commander.domain.life import Moment
 from mission_commander.domain.record import Mission
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services import rebuilding
+from mission_commander.services.eras import Eras
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.rejecting import Rejects
 from mission_commander.services.tombstones import Tombstones
 from mission_contracts import messages, telemetry, topology
+from mission_contracts import mission as m
 from mission_contracts.errors import UnreadableMessageError
 
 PREFETCH: Final = 100
@@ -25,8 +27,11 @@ RETRY_SECONDS: Final = 0.2
 class Undelivered:
     """Consumes `missions.dead`."""
 
-    def __init__(self, recorder: Recorder, broker: Broker, tombstones: Tombstones, rejects: Rejects) -> None:
+    def __init__(
+        self, recorder: Recorder, broker: Broker, tombstones: Tombstones, eras: Eras, rejects: Rejects
+    ) -> None:
         self._recorder = recorder
+        self._eras = eras
         self._broker = broker
         self._tombstones = tombstones
         self._rejects = rejects
@@ -49,20 +54,37 @@ class Undelivered:
         except UnreadableMessageError as error:
             await self._rejects.keep(delivery, topology.DEAD, str(error))
             return
+        self._eras.saw(order.era)
         self._log.warning("an order came back undelivered", **{telemetry.MISSION_ID: order.envelope.mission_id})
         while delivery.is_alive:
             try:
-                [defect] = await self._recorder.decide_each([_return(order, is_lost=await self._is_lost(order))])
+                defect = await self._hand_out_anew(order)
             except LedgerAwayError:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 await self._let_go(delivery, defect)
                 return
 
-    async def _is_lost(self, order: messages.Order) -> bool:
-        """Tell whether the mission would have to run if the ledger did not know it."""
+    async def _hand_out_anew(self, order: messages.Order) -> BaseException | None:
+        """Raises LedgerAwayError while nobody can tell; gives what went wrong with the decision itself."""
+        [known] = await self._recorder.decide_each([self._return(order)])
+        if known is not False:
+            return known if isinstance(known, BaseException) else None
         envelope = order.envelope
-        return not await self._tombstones.was_purged(envelope.mission_id, envelope.accepted_at)
+        if await self._tombstones.was_purged(envelope.mission_id, envelope.accepted_at):
+            return None
+        self._wait_for_holders(order)
+        [defect] = await self._recorder.decide_each([_rebuild(order)])
+        return defect
+
+    def _wait_for_holders(self, order: messages.Order) -> None:
+        """The ledger lacks it: whoever may be running a later hand-out has a lease to say so."""
+        era = self._recorder.era
+        if m.era_of(order.epoch) >= era:
+            self._eras.suspect(era)
+        elif self._eras.is_settled:
+            return
+        raise LedgerAwayError("the ledger has lost this mission, and its holder may still tell of it")
 
     async def _let_go(self, delivery: Delivery, defect: BaseException | None) -> None:
         if defect is None:
@@ -70,15 +92,28 @@ class Undelivered:
         else:
             await self._rejects.keep(delivery, topology.DEAD, f"it cannot be handed out anew: {defect!r}")
 
+    def _return(self, order: messages.Order) -> Command[bool]:
+        """Answers whether the ledger knows the mission."""
+        known = self._recorder.known(order.envelope.mission_id)
 
-def _return(order: messages.Order, *, is_lost: bool) -> Command[None]:
+        def decide(mission: Mission | None, moment: Moment) -> Decision[bool]:
+            if mission is None:
+                return Decision(False)
+            is_ahead = order.epoch > mission.epoch and not mission.is_final
+            moved = life.return_undelivered(mission, order.epoch, moment)
+            return Decision(True, moved, shows_loss=is_ahead and m.era_of(order.epoch) >= moment.era)
+
+        is_ahead = known is not None and known.epoch < order.epoch
+        return Command(order.envelope.mission_id, decide, fresh=is_ahead)
+
+
+def _rebuild(order: messages.Order) -> Command[None]:
+    """The order is the only copy of its mission."""
+
     def decide(mission: Mission | None, moment: Moment) -> Decision[None]:
         if mission is not None:
-            return Decision(None, life.return_undelivered(mission, order.epoch, moment))
-        if not is_lost:
             return Decision(None)
-        # The ledger was wiped: this order is the only copy of its mission.
         rebuilt = rebuilding.from_order(order, moment)
         return Decision(None, life.return_undelivered(rebuilt, order.epoch, moment), bytes(order.payload))
 
-    return Command(order.envelope.mission_id, decide)
+    return Command(order.envelope.mission_id, decide, weight=len(bytes(order.payload)))

@@ -16,6 +16,7 @@ from mission_commander.domain.life.ends import (
     return_undelivered,
 )
 from mission_commander.domain.life.lanes import come_too_late, stand_at, take_turn, wait_for_gap
+from mission_commander.domain.life.losses import find_payload, lose_payload, prove_claim
 from mission_commander.domain.life.moves import IllegalMoveError, Moment
 from mission_commander.domain.life.placing import (
     OPEN_FIELD,
@@ -51,11 +52,14 @@ __all__ = [
     "come_too_late",
     "expire",
     "explain",
+    "find_payload",
     "hand_out",
     "lift",
+    "lose_payload",
     "meet_deadline",
     "past_deadline",
     "place",
+    "prove_claim",
     "release",
     "report",
     "resume",

@@ -5,8 +5,9 @@ from typing import Final
 
 import msgspec
 
-from mission_commander.domain.life import attempts, moves
+from mission_commander.domain.life import moves
 from mission_commander.domain.life.ends import past_deadline
+from mission_commander.domain.life.losses import as_handed_out
 from mission_commander.domain.life.moves import Moment
 from mission_commander.domain.life.wishes import cancel
 from mission_commander.domain.record import Mission, Phase
@@ -49,7 +50,7 @@ def claim(
     if mission.phase is Phase.CLAIMED and epoch == mission.epoch:
         return Granted(None, mission.attempt, _attempt_seconds(mission, moment), mission.solo)
     if epoch > mission.epoch:
-        mission = _as_handed_out(mission, epoch)
+        mission = as_handed_out(mission, epoch)
     if mission.cancel_requested_at is not None:
         return Dropped(DropReason.CANCELLED, cancel(mission, moment))
     if moment.now >= mission.envelope.deadline_at:
@@ -83,19 +84,6 @@ def _why_useless(mission: Mission, epoch: Epoch, instance: Instance) -> DropReas
     if mission.phase is Phase.CLAIMED:
         return None if mission.holder == instance else DropReason.SPENT
     return DropReason.HELD if mission.phase is Phase.WAITING else None
-
-
-def _as_handed_out(mission: Mission, epoch: Epoch) -> Mission:
-    """The record with the hand-out that the order proves: the ledger was rolled back and has lost it."""
-    return msgspec.structs.replace(
-        mission,
-        phase=Phase.OUT,
-        state=MissionState.QUEUED,
-        epoch=epoch,
-        attempt=attempts.charged(mission),
-        due_at=None,
-        **moves.NO_CLAIM,
-    )
 
 
 def _without_handler(mission: Mission, moment: Moment, known_types: SequenceOf[str]) -> Mission:

@@ -5,8 +5,9 @@ from typing import Final
 import msgspec
 
 from mission_commander.domain.life import attempts, moves
+from mission_commander.domain.life.losses import as_handed_out
 from mission_commander.domain.life.moves import Moment
-from mission_commander.domain.life.placing import again, hand_out
+from mission_commander.domain.life.placing import ROLLED_BACK, again, hand_out
 from mission_commander.domain.record import Mission, Phase
 from mission_contracts.mission import Epoch, Failure, Reason
 
@@ -43,10 +44,17 @@ def expire(mission: Mission, epoch: Epoch, moment: Moment) -> Mission | None:
 
 
 def return_undelivered(mission: Mission, epoch: Epoch, moment: Moment) -> Mission | None:
-    """Hand out anew what the broker dead-lettered by its own count: nobody ran it."""
-    if mission.phase is not Phase.OUT or mission.epoch != epoch:
+    """Hand out anew what the broker dead-lettered by its own count: nobody ran it.
+
+    An epoch above ours is one that the ledger has lost; the order that it was handed out with is all that is left.
+    """
+    if mission.is_final or epoch < mission.epoch:
         return None
-    return hand_out(mission, moment)
+    if epoch > mission.epoch and mission.phase is Phase.WAITING:
+        return moves.move(msgspec.structs.replace(mission, epoch=epoch), moment)
+    if epoch > mission.epoch:
+        return again(as_handed_out(mission, epoch), moment, *ROLLED_BACK)
+    return hand_out(mission, moment) if mission.phase is Phase.OUT else None
 
 
 def cancel_overdue(mission: Mission, moment: Moment, deadline_seconds: float) -> Mission | None:

@@ -39,7 +39,7 @@ def accept(
     return place(mission, moment, around, waiting_for=Reason.SCHEDULED)
 
 
-_ROLLED_BACK: Final = (Reason.RELEASED, "the ledger had lost its latest hand-out; it runs again")
+ROLLED_BACK: Final = (Reason.RELEASED, "the ledger had lost its latest hand-out; it runs again")
 
 
 def lift(mission: Mission, floor: Floor, moment: Moment) -> Mission | None:
@@ -54,7 +54,7 @@ def lift(mission: Mission, floor: Floor, moment: Moment) -> Mission | None:
         return moves.move(above, moment)
     charged = max(attempts.charged(mission), attempts.charged_by(floor))
     above = msgspec.structs.replace(above, epoch=Epoch(floor.epoch), attempt=charged)
-    return moves.move(above, moment) if mission.phase is Phase.WAITING else again(above, moment, *_ROLLED_BACK)
+    return moves.move(above, moment) if mission.phase is Phase.WAITING else again(above, moment, *ROLLED_BACK)
 
 
 def place(mission: Mission, moment: Moment, around: Surroundings, *, waiting_for: Reason, message: str = "") -> Mission:

@@ -1,0 +1,174 @@
+"""Decisions on a batch of missions before they are committed: each builds on those before it, each mission is
+written once."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from mission_commander.domain.lane import LaneChange, LaneKey, Objection, lane_of
+from mission_commander.domain.life import Moment
+from mission_commander.domain.memory import MissionMemory
+from mission_commander.domain.record import Mission, Phase
+from mission_commander.ports import Change
+from mission_commander.services.differences import Differences
+from mission_commander.services.turns import Turns, UnheardError
+from mission_contracts import mission as m
+from mission_contracts.envelope import Envelope
+
+T = TypeVar("T")
+
+
+class Decision(msgspec.Struct, Generic[T], frozen=True):
+    """What to answer, and the mission's next record (None: unchanged)."""
+
+    answer: T
+    mission: Mission | None = None
+    payload: bytes | None = None
+    worded: Callable[[Mission], T] | None = None
+    """Makes the answer of the record as it is committed, where its lane may move it further."""
+    shows_loss: bool = False
+    """What was told knows more of this era than the ledger does: the ledger was rolled back."""
+
+
+Decide = Callable[[Mission | None, Moment], Decision[T]]
+
+
+class Newcomer(msgspec.Struct, Generic[T], frozen=True):
+    """A mission that wants to join its lane, and what to decide where the lane objects."""
+
+    envelope: Envelope
+    on_objection: Callable[[Objection, Moment], Decision[T]]
+
+
+class Command(msgspec.Struct, Generic[T], frozen=True):
+    """A decision to make on one mission.
+
+    `presumed_absent` saves the look into the ledger for a mission that memory lacks: the commit compares anyway.
+    `fresh` asks for that look also where memory has the mission: another Commander may have moved it lately.
+    `weight` is how many bytes it may add to a commit, beside the record.
+    """
+
+    mission_id: m.MissionId
+    decide: Decide[T]
+    presumed_absent: bool = False
+    newcomer: Newcomer[T] | None = None
+    fresh: bool = False
+    weight: int = 0
+
+
+class Waiting(msgspec.Struct, Generic[T]):
+    """A command, and who waits for its answer."""
+
+    command: Command[T]
+    answer: asyncio.Future[T]
+
+    def refuse(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+            self.answer.exception()  # seen: whoever asked may be gone
+
+
+class Plan:
+    """What a batch comes to."""
+
+    def __init__(
+        self,
+        found: Mapping[m.MissionId, Mission | None],
+        memory: MissionMemory,
+        differences: Differences,
+        moment: Moment,
+        turns: Turns,
+    ) -> None:
+        self._before = differences.corrected(found)
+        self._after = differences.bases(found, moment)
+        self._memory = memory
+        self._differences = differences
+        self._payloads: dict[m.MissionId, bytes] = differences.payloads()
+        self._moment = moment
+        self._turns = turns
+        self._decided: list[tuple[Waiting[Any], Decision[Any]]] = []
+
+    def add(self, one: Waiting[Any]) -> None:
+        mission_id = one.command.mission_id
+        before = self._after[mission_id]
+        try:
+            decision = self._objected(one.command, before) or one.command.decide(before, self._moment)
+        except Exception as error:  # noqa: BLE001  # it belongs to whoever asked, not to its neighbours
+            one.refuse(error)
+            return
+        if decision.mission is not None:
+            self._after[mission_id] = decision.mission
+        if decision.payload is not None:
+            self._payloads.setdefault(mission_id, decision.payload)
+        after = self._after[mission_id]
+        if after is not None and after.envelope.ordering_key is not None:
+            self._turns.follow(self, before, after, joins=one.command.newcomer is not None)
+        self._decided.append((one, decision))
+
+    def _objected(self, command: Command[Any], before: Mission | None) -> Decision[Any] | None:
+        if before is not None or command.newcomer is None:
+            return None
+        objection = self._turns.objection(command.newcomer.envelope)
+        return command.newcomer.on_objection(objection, self._moment) if objection is not None else None
+
+    # What lanes see and move.
+
+    def look(self, mission_id: m.MissionId) -> Mission | None:
+        if mission_id in self._after:
+            return self._after[mission_id]
+        known = self._differences.base(mission_id, self._memory.get(mission_id), self._moment)
+        if known is None:
+            raise UnheardError(mission_id)
+        return known
+
+    def put(self, mission: Mission) -> None:
+        if mission.id not in self._before:
+            self._before[mission.id] = self._differences.actual(mission.id, self._memory.get(mission.id))
+        self._after[mission.id] = mission
+
+    # The outcome.
+
+    def changes(self) -> list[Change]:
+        return [
+            self._change(mission_id, before, after)
+            for mission_id, before in self._before.items()
+            if (after := self._after[mission_id]) is not None and after is not before
+        ]
+
+    def lanes(self, changes: Sequence[Change]) -> list[LaneChange]:
+        """The lanes that change, each with all its missions that do."""
+        missions: dict[LaneKey, list[m.MissionId]] = {}
+        for change in changes:
+            if (key := lane_of(change.mission.envelope)) is not None:
+                missions.setdefault(key, []).append(change.mission.id)
+        return self._turns.changes(missions)
+
+    def _change(self, mission_id: m.MissionId, before: Mission | None, after: Mission) -> Change:
+        return Change(
+            mission=after,
+            expected=before.sequence if before else m.Sequence(0),
+            payload=self._payloads.get(mission_id),
+            hands_out=after.phase is Phase.OUT and (before is None or _is_for_the_outbox(before, after)),
+        )
+
+    def settle(self, lost: set[m.MissionId]) -> list[Waiting[Any]]:
+        """Answer what is durable; give the rest."""
+        for one, decision in self._decided:
+            if one.command.mission_id not in lost and not one.answer.done():
+                one.answer.set_result(self._answer(one.command.mission_id, decision))
+        return [one for one, _ in self._decided if one.command.mission_id in lost]
+
+    def _answer(self, mission_id: m.MissionId, decision: Decision[Any]) -> Any:
+        record = self._after[mission_id]
+        return decision.worded(record) if decision.worded and record is not None else decision.answer
+
+    def shows_loss(self, lost: set[m.MissionId]) -> bool:
+        """Tell whether what is durable proves that the ledger lacks some of this era."""
+        return any(d.shows_loss for one, d in self._decided if one.command.mission_id not in lost)
+
+
+def _is_for_the_outbox(before: Mission, after: Mission) -> bool:
+    """A new hand-out, or one that could not be published for want of its payload."""
+    return before.epoch != after.epoch or (before.payload_lost and not after.payload_lost)
