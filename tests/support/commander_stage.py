@@ -15,7 +15,7 @@ from mission_commander.domain.lane import LaneChange
 from mission_commander.domain.life import Moment, Surroundings
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
-from mission_commander.ports import NO_EVENT, Beat, Change, Committed, Conflict, EventId, PoolRecord
+from mission_commander.ports import NO_EVENT, Beat, Change, Committed, Conflict, EventId, LedgerAwayError, PoolRecord
 from mission_commander.services.eras import Eras
 from mission_commander.services.feed import Feed
 from mission_commander.services.garrison import Garrison
@@ -71,7 +71,7 @@ async def running(*services: Callable[[], Awaitable[None]]) -> AsyncIterator[Non
 
 
 class GatedLedger(MemoryLedger):
-    """Commits wait while the gate is closed; each is remembered."""
+    """Commits wait while the gate is closed; each is remembered. Some do their work, and nobody is told."""
 
     def __init__(self, store: MemoryStore) -> None:
         super().__init__(store)
@@ -79,6 +79,7 @@ class GatedLedger(MemoryLedger):
         self.gate.set()
         self.commits: list[Sequence[Change]] = []
         self.under_way = 0
+        self.answers_to_lose = 0
 
     async def commit(
         self,
@@ -92,7 +93,11 @@ class GatedLedger(MemoryLedger):
         try:
             await self.gate.wait()
             self.commits.append(changes)
-            return await super().commit(era, changes, seen=seen, lanes=lanes)
+            answers = await super().commit(era, changes, seen=seen, lanes=lanes)
+            if self.answers_to_lose:
+                self.answers_to_lose -= 1
+                raise LedgerAwayError("the answer was lost")
+            return answers
         finally:
             self.under_way -= 1
 

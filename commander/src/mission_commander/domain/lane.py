@@ -53,6 +53,9 @@ class Place(NamedTuple):
 SPENT: Final = MissionId("")
 """Stands at a place whose mission ended before its turn: the lane goes past it without a wait."""
 
+FRONT: Final = 3
+"""How many missions at the front of a lane one has to know to decide about it: the head, and who waits behind it."""
+
 Entries = Mapping[Place, MissionId | None]
 """What changes in who stands where; None: nobody any more."""
 
@@ -121,6 +124,10 @@ class Lane:
         """Become the next version."""
         self.record = record
         self._put_all(entries)
+
+    def front(self) -> list[MissionId]:
+        """Who has the turn, and who comes next."""
+        return [self.places[place] for place in self.queue[:FRONT]]
 
     def as_whole(self, expected: int) -> LaneChange:
         """The change that makes a ledger which knows another version know this one."""

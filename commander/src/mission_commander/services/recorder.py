@@ -5,7 +5,7 @@ a pure function of the newest record, so a lost race is answered by deciding aga
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -265,7 +265,7 @@ class Recorder:
                 continue
             if not turns.doubtful:
                 return plan
-            await self._learn_lanes(list(turns.doubtful), absent)
+            found |= await self._learn_lanes(list(turns.doubtful), absent)
 
     async def _find(self, batch: Sequence[Waiting[Any]]) -> dict[m.MissionId, Mission | None]:
         found: dict[m.MissionId, Mission | None] = {}
@@ -303,12 +303,20 @@ class Recorder:
 
     # Lanes.
 
-    async def _learn_lanes(self, keys: Sequence[LaneKey], absent: set[LaneKey]) -> None:
+    async def _learn_lanes(self, keys: Sequence[LaneKey], absent: set[LaneKey]) -> Mapping[m.MissionId, Mission | None]:
+        """Read lanes, and the missions at their fronts: what was not heard of one was not heard of the others."""
         now = self._clock.now()
-        for key, lane in zip(keys, await self._ledger.lanes(keys), strict=True):
+        lanes = await self._ledger.lanes(keys)
+        for key, lane in zip(keys, lanes, strict=True):
             self._learn_lane(key, lane, now)
             if lane is None:
                 absent.add(key)
+        ids = [mission_id for lane in lanes if lane is not None for mission_id in lane.front()]
+        stored = await self._ledger.fetch(ids) if ids else ()
+        for one in stored:
+            if one is not None:
+                self._memory.apply(one.mission, one.payload)
+        return {i: self._memory.get(i) or (s.mission if s else None) for i, s in zip(ids, stored, strict=True)}
 
     def _learn_lane(self, key: LaneKey, stored: Lane | None, now: float) -> None:
         """Take the ledger's word on a lane; where it knows less than memory, it was rolled back: memory is right."""

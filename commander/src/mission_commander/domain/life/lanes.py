@@ -12,8 +12,7 @@ from mission_contracts.mission import Reason
 
 def take_turn(mission: Mission, moment: Moment, around: Surroundings, message: str = "") -> Mission:
     """It is its turn: from here on it goes its way like any other, and its lane waits for its end."""
-    due_at = None if mission.reason is Reason.LANE_GAP else mission.due_at
-    leading = msgspec.structs.replace(mission, leads=True, due_at=due_at)
+    leading = msgspec.structs.replace(mission, leads=True)
     return place(leading, moment, around, waiting_for=Reason.SCHEDULED, message=message)
 
 

@@ -59,6 +59,8 @@ def lift(mission: Mission, floor: Floor, moment: Moment) -> Mission | None:
 
 def place(mission: Mission, moment: Moment, around: Surroundings, *, waiting_for: Reason, message: str = "") -> Mission:
     """Hand the mission out, or let it wait and say for what. `waiting_for` names the reason of its due time."""
+    if mission.reason is Reason.LANE_GAP:
+        mission = msgspec.structs.replace(mission, due_at=None)  # that time was its lane's, not its own
     if mission.suspended:
         # Its time, if it has one, still counts once it is resumed.
         return moves.wait(mission, moment, Reason.SUSPENDED, _SUSPENDED, due_at=mission.due_at)
