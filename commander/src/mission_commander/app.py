@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mission_broker.port import Broker
-from mission_commander.api import events, health, missions, pools, scheduler, soldiers
+from mission_commander.api import dead_letters, events, health, missions, pools, scheduler, soldiers
 from mission_commander.api.answers import ProblemError, problem, problem_answer
 from mission_commander.api.authentication import Gate
 from mission_commander.api.doors import Doors
@@ -56,7 +56,7 @@ def create_app(
     app = FastAPI(title="Mission Control: the Commander", lifespan=lifespan, redirect_slashes=False)
     app.state.commander = commander
     doors = Doors(commander, _gate(commander, settings, clock))
-    for group in (missions, events, soldiers, pools, scheduler, health):
+    for group in (missions, dead_letters, events, soldiers, pools, scheduler, health):
         app.router.routes.extend(group.routes(doors))
     _answer_errors(app)
     app.add_middleware(RequestIds)

@@ -31,6 +31,7 @@ from mission_commander.services.recorder import Recorder
 from mission_commander.services.rejecting import Rejects
 from mission_commander.services.reporting import Reporter
 from mission_commander.services.restoring import Restorer
+from mission_commander.services.retrying import Retrier
 from mission_commander.services.scheduling import Scheduler
 from mission_commander.services.submission import Submitter
 from mission_commander.services.timing import Timer
@@ -88,6 +89,7 @@ class Commander:
             namespace=settings.namespace,
             refusal=spec.refusal,
         )
+        self.retrier = Retrier(self.recorder, ledger, MissionIds(key), clock, self.around)
         self.claims = Claims(
             self.recorder,
             tombstones,

@@ -262,8 +262,10 @@ class Ledger(Protocol):
         """Give those for which a tombstone stands."""
         ...
 
-    async def dead_letters(self, limit: int) -> Sequence[m.MissionId]:
-        """Missions that gave up, newest first."""
+    async def dead_letters(
+        self, limit: int, *, before: tuple[float, m.MissionId] | None = None
+    ) -> Sequence[m.MissionId]:
+        """Missions that gave up and were not redriven, newest end first (ties by id, descending), after `before`."""
         ...
 
     async def totals(self) -> Totals: ...

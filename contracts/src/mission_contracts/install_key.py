@@ -41,8 +41,14 @@ class MissionIds:
         self._key = key.derive("mission-id")
 
     def of(self, subject: str, idempotency_key: str) -> MissionId:
-        text = f"{len(subject)}:{subject}{idempotency_key}".encode()
-        digest = hmac.digest(self._key, text, hashlib.sha256)
+        return self._id(f"{len(subject)}:{subject}{idempotency_key}")
+
+    def of_retry(self, mission_id: MissionId) -> MissionId:
+        """The mission that a retry of this one makes: the same, however often and by whomever it is retried."""
+        return self._id(f"retry:{mission_id}")  # no other text begins with a letter
+
+    def _id(self, text: str) -> MissionId:
+        digest = hmac.digest(self._key, text.encode(), hashlib.sha256)
         return MissionId(str(uuid.UUID(bytes=digest[:16], version=5)))
 
 

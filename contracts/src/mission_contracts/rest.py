@@ -7,6 +7,11 @@
     GET  /missions                 ?namespace&state&type&pool&limit&cursor → 200 MissionPage
     GET  /missions/{id}            ?wait=30s             → 200 MissionView     (wait: until final, or 30 s)
     PATCH /missions/{id}           MissionChange         → 200 MissionView
+    POST /missions/{id}/retry                            → 202 MissionView     (of the new mission)
+    GET  /missions/{id}/history                          → 200 MissionHistory
+    GET  /dead-letters             ?namespace&type&pool&reason&since&limit&cursor → 200 DeadLetterPage
+    POST /dead-letters/{id}/redrive                      → 202 MissionView     (of the new mission)
+    POST /dead-letters/redrive     RedriveRequest        → 200 RedriveAnswer
     POST /missions/{id}/cancel     CancelRequest or empty → 200 MissionView
     GET  /events                   ?namespace&door       → SSE; event `mission` with a MissionView, `reset`
     PUT  /pools/{namespace}/{name} PoolDeclaration       → 200 PoolView        (operator)
@@ -28,7 +33,7 @@ from pydantic import Field
 
 from mission_contracts.envelope import Door
 from mission_contracts.errors import Problem
-from mission_contracts.mission import MissionId, MissionState
+from mission_contracts.mission import MissionId, MissionState, Reason
 from mission_contracts.names import DNS_LABEL_PATTERN, OBJECT_NAME_PATTERN
 from mission_contracts.optional_json import OptionalJson
 from mission_contracts.spec import MissionSpec, Model
@@ -97,6 +102,8 @@ class MissionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     result: OptionalJson = None
     trace_id: str = ""
     retry_of: MissionId | None = None
+    retried_as: MissionId | None = None
+    """The mission that tries the same again, once somebody asked for it."""
     dead_letter: bool = False
 
 
@@ -156,6 +163,59 @@ class MissionPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Newest first; `cursor` asks for the next page, absent on the last."""
 
     missions: tuple[MissionView, ...]
+    cursor: str | None = None
+
+
+class AttemptView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An attempt that has ended."""
+
+    number: int
+    epoch: int
+    soldier: str
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    failure: str | None = None
+    """What ended it; absent where it completed, or was given back."""
+    message: str = ""
+
+
+class MissionHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """A mission and its ended attempts, oldest first; of very many the newest are kept."""
+
+    mission: MissionView
+    attempts: tuple[AttemptView, ...]
+
+
+class DeadLetterPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Missions that gave up, newest end first; `cursor` asks for the next page, absent on the last."""
+
+    dead_letters: tuple[MissionHistory, ...]
+    cursor: str | None = None
+
+
+class RedriveRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Which dead letters to try again; what is left out is no condition."""
+
+    namespace: str | None = None
+    type: str | None = None
+    pool: str | None = None
+    reason: Reason | None = None
+    since: datetime | None = None
+    """Only those that ended at this moment or later."""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_BATCH)] = 100
+    cursor: str | None = None
+    """Where the last answer stopped."""
+
+
+class RedriveAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What was redriven; `more` says that others remain, and `cursor` where to go on."""
+
+    redriven: int
+    more: bool
+    missions: tuple[MissionView, ...] = ()
+    """The new missions."""
+    refused: tuple[Problem, ...] = ()
+    """Why some cannot be tried again."""
     cursor: str | None = None
 
 

@@ -152,6 +152,18 @@ async def test_dead_letters_are_listed_newest_first(ledger: Ledger) -> None:
     assert await ledger.dead_letters(0) == []
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3])
+async def test_pages_of_dead_letters_meet_also_where_many_ended_at_once(ledger: Ledger, limit: int) -> None:
+    ends = {"a": 10.0, "b": 30.0, "c": 20.5, "d": 20.5, "e": 20.5}
+    await put(ledger, *(dead(a_mission(name), at=at) for name, at in ends.items()))
+    found: list[MissionId] = []
+    before = None
+    while page := await ledger.dead_letters(limit, before=before):
+        found += page
+        before = (ends[page[-1]], page[-1])
+    assert found == ["b", "e", "d", "c", "a"]
+
+
 async def test_a_mission_that_gives_up_becomes_a_dead_letter(ledger: Ledger) -> None:
     mission = a_mission()
     await put(ledger, mission)

@@ -298,8 +298,10 @@ class MemoryLedger:
         tombstones, now = self._reach().tombstones, self.store.clock.now()
         return frozenset(one for one in ids if tombstones.get(one, 0) > now)
 
-    async def dead_letters(self, limit: int) -> Sequence[m.MissionId]:
-        return self._reach().dead.newest(limit)
+    async def dead_letters(
+        self, limit: int, *, before: tuple[float, m.MissionId] | None = None
+    ) -> Sequence[m.MissionId]:
+        return self._reach().dead.newest(limit, before=before)
 
     async def totals(self) -> Totals:
         data = self._reach()

@@ -192,11 +192,15 @@ class RedisLedger:
     async def list_ids(
         self, namespace: str, *, before: tuple[float, m.MissionId] | None, limit: int
     ) -> Sequence[m.MissionId]:
-        listing = self._key(f"ns:{namespace}")
+        return await self._newest_of(self._key(f"ns:{namespace}"), before, limit)
+
+    async def _newest_of(
+        self, listing: str, before: tuple[float, m.MissionId] | None, limit: int
+    ) -> Sequence[m.MissionId]:
         if before is None:
             return _texts(await self._ask("ZREVRANGE", listing, 0, limit - 1)) if limit else []
-        accepted_at, mission_id = before
-        return _texts(await self._run(self._list, codec.score(accepted_at), mission_id, limit, keys=(listing,)))
+        at, mission_id = before
+        return _texts(await self._run(self._list, codec.score(at), mission_id, limit, keys=(listing,)))
 
     async def purge(self, before: float, limit: int) -> int:
         key = self._key
@@ -211,8 +215,10 @@ class RedisLedger:
         tombstones = await self._ask("MGET", *(self._key(f"t:{mission_id}") for mission_id in ids))
         return frozenset(one for one, stands in zip(ids, tombstones, strict=True) if stands is not None)
 
-    async def dead_letters(self, limit: int) -> Sequence[m.MissionId]:
-        return _texts(await self._ask("ZREVRANGE", self._key("dead"), 0, limit - 1)) if limit else []
+    async def dead_letters(
+        self, limit: int, *, before: tuple[float, m.MissionId] | None = None
+    ) -> Sequence[m.MissionId]:
+        return await self._newest_of(self._key("dead"), before, limit)
 
     # Lanes.
 

@@ -1,8 +1,5 @@
 """The routes of missions."""
 
-import base64
-import binascii
-import math
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Final
@@ -15,9 +12,11 @@ from starlette.routing import Route
 from mission_commander.api import bodies, queries
 from mission_commander.api.answers import ProblemError, json_answer, problem
 from mission_commander.api.doors import PEOPLE, SUBMITTERS, Doors, may_see, path_of
+from mission_commander.api.finding import cursor, fetch, find, not_found, position
+from mission_commander.api.retrying import retried
 from mission_commander.commander import Commander
 from mission_commander.domain.record import Mission
-from mission_commander.domain.view import view
+from mission_commander.domain.view import attempts, view
 from mission_commander.services.submission import Accepted, RefusedError
 from mission_commander.services.submission import Request as SubmissionRequest
 from mission_contracts.envelope import Door
@@ -36,6 +35,7 @@ from mission_contracts.rest import (
     LookupAnswer,
     LookupRequest,
     MissionChange,
+    MissionHistory,
     MissionPage,
     MissionView,
     Submission,
@@ -66,6 +66,8 @@ def routes(doors: Doors) -> list[Route]:
         Route("/missions/{id}", missions.get, methods=["GET"]),
         Route("/missions/{id}", missions.change, methods=["PATCH"]),
         Route("/missions/{id}/cancel", missions.cancel, methods=["POST"]),
+        Route("/missions/{id}/retry", missions.retry, methods=["POST"]),
+        Route("/missions/{id}/history", missions.history, methods=["GET"]),
     ]
 
 
@@ -106,12 +108,12 @@ class _Missions:
         claims = self._doors.gate.admit(request, *PEOPLE)
         commander = self._doors.loaded()
         mission_id = MissionId(path_of(request, "id"))
-        mission = await self._find(commander, claims, mission_id)
+        mission = await find(commander, claims, mission_id)
         queries.only(request, ("wait",))
         seconds = _wait_seconds(request.query_params.get("wait"))
         if seconds and not mission.is_final:
             await commander.ends.wait(mission_id, seconds)
-            mission = await self._find(commander, claims, mission_id)
+            mission = await find(commander, claims, mission_id)
         return json_answer(view(mission), headers=_from(commander))
 
     async def look_up(self, request: Request) -> Response:
@@ -119,7 +121,7 @@ class _Missions:
         commander = self._doors.loaded()
         ids = (await bodies.read_as(request, _lookup)).ids
         _bounded(ids, "ids")
-        found = await _fetch(commander, ids)
+        found = await fetch(commander, ids)
         shown = tuple(view(one) if one is not None and may_see(claims, one) else None for one in found)
         return json_answer(LookupAnswer(missions=shown), headers=_from(commander))
 
@@ -149,7 +151,7 @@ class _Missions:
         if asked.deleted and claims.role is not Role.OPERATOR:
             why = "deleted: only the operator sees whether an object is gone; leave it out"
             raise ProblemError(403, "OperatorOnly", why, field="deleted")
-        await self._find(commander, claims, mission_id)
+        await find(commander, claims, mission_id)
         mission = await commander.wishes.cancel(mission_id, deleted=asked.deleted, message=asked.message)
         return json_answer(view(_there(mission)))
 
@@ -158,11 +160,24 @@ class _Missions:
         commander = self._doors.loaded()
         mission_id = MissionId(path_of(request, "id"))
         asked = await bodies.read_as(request, _change, 4_096)
-        mission: Mission | None = await self._find(commander, claims, mission_id)
+        mission: Mission | None = await find(commander, claims, mission_id)
         if asked.suspend is not None:
             wish = commander.wishes.suspend if asked.suspend else commander.wishes.resume
             mission = await wish(mission_id)
         return json_answer(view(_there(mission)))
+
+    async def retry(self, request: Request) -> Response:
+        claims = self._doors.gate.admit(request, *SUBMITTERS)
+        commander = self._doors.loaded()
+        mission = await find(commander, claims, MissionId(path_of(request, "id")))
+        return await retried(commander, mission, request)
+
+    async def history(self, request: Request) -> Response:
+        claims = self._doors.gate.admit(request, *PEOPLE)
+        commander = self._doors.loaded()
+        mission = await find(commander, claims, MissionId(path_of(request, "id")))
+        shown = MissionHistory(mission=view(mission), attempts=attempts(mission))
+        return json_answer(shown, headers=_from(commander))
 
     async def acknowledge(self, request: Request) -> Response:
         self._doors.gate.admit(request, Role.OPERATOR)
@@ -171,15 +186,6 @@ class _Missions:
         _bounded(ids, "ids")
         await commander.wishes.acknowledge(ids)
         return Response(status_code=204)
-
-    async def _find(self, commander: Commander, claims: Claims, mission_id: MissionId) -> Mission:
-        """The mission, if there is one and they may see it: else 404, the same for both."""
-        mission = commander.memory.get(mission_id)
-        if mission is None:
-            mission = (await _fetch(commander, [mission_id]))[0]
-        if mission is None or not may_see(claims, mission):
-            raise _not_found()
-        return mission
 
 
 # Reading what is asked.
@@ -257,7 +263,7 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             namespace=queries.label(request, "namespace") or namespace,
             limit=queries.number(request, "limit", default=DEFAULT_PAGE, most=LONGEST_PAGE),
-            before=_position(request.query_params.get("cursor")),
+            before=position(request.query_params.get("cursor")),
             only_live=queries.truth(request, "live"),
             state=queries.member(MissionState, request, "state"),
             type=request.query_params.get("type"),
@@ -276,20 +282,7 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _cursor(mission: Mission) -> str:
-    return base64.urlsafe_b64encode(f"{mission.envelope.accepted_at!r} {mission.id}".encode()).decode().rstrip("=")
-
-
-def _position(cursor: str | None) -> tuple[float, MissionId] | None:
-    if cursor is None:
-        return None
-    try:
-        at, _, mission_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
-        position = float(at), MissionId(mission_id)
-    except (ValueError, binascii.Error) as error:
-        raise queries.bad("cursor", "the cursor is not one that a page gave") from error
-    if not math.isfinite(position[0]):
-        raise queries.bad("cursor", "the cursor is not one that a page gave")
-    return position
+    return cursor(mission.envelope.accepted_at, mission.id)
 
 
 async def _newest_first(commander: Commander, asked: _Listing) -> AsyncIterator[Mission]:
@@ -299,7 +292,7 @@ async def _newest_first(commander: Commander, asked: _Listing) -> AsyncIterator[
         return
     before = asked.before
     while ids := await commander.ledger.list_ids(asked.namespace, before=before, limit=LONGEST_PAGE):
-        for mission in await _fetch(commander, ids):
+        for mission in await fetch(commander, ids):
             if mission is not None:
                 before = (mission.envelope.accepted_at, mission.id)
                 yield mission
@@ -316,14 +309,6 @@ def _live(commander: Commander, asked: _Listing) -> Iterable[Mission]:
 
 def _newest(mission: Mission) -> tuple[float, MissionId]:
     return mission.envelope.accepted_at, mission.id
-
-
-async def _fetch(commander: Commander, ids: Sequence[MissionId]) -> list[Mission | None]:
-    """From memory, and from the ledger what memory does not hold."""
-    missing = [one for one in ids if commander.memory.get(one) is None]
-    stored = await commander.ledger.fetch(missing) if missing else ()
-    fetched = {one.mission.id: one.mission for one in stored if one is not None}
-    return [commander.memory.get(one) or fetched.get(one) for one in ids]
 
 
 # Answering.
@@ -349,11 +334,7 @@ def _ended(said: Problem) -> ProblemError:
     return ProblemError(said.status, said.code, said.detail, field=said.field)
 
 
-def _not_found() -> ProblemError:
-    return ProblemError(404, "UnknownMission", "there is no mission of this id that you may see: check the id")
-
-
 def _there(mission: Mission | None) -> Mission:
     if mission is None:
-        raise _not_found()
+        raise not_found()
     return mission

@@ -1,8 +1,9 @@
 """Reading query parameters: what is misspelt is refused, since a filter that is ignored shows too much."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from enum import StrEnum
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from starlette.requests import Request
 
@@ -47,6 +48,22 @@ def truth(request: Request, field: str) -> bool:
     if text not in {"true", "false"}:
         raise bad(field, f"{field} is true or false")
     return text == "true"
+
+
+MOMENT: Final = "since is a moment in RFC 3339 with its zone, such as 2030-01-31T08:00:00Z"
+
+
+def moment(request: Request, field: str) -> datetime | None:
+    text = request.query_params.get(field)
+    if text is None:
+        return None
+    try:
+        read = datetime.fromisoformat(text.replace(" ", "+"))  # a plus sign in a query means a space
+    except ValueError as error:
+        raise bad(field, MOMENT) from error
+    if read.tzinfo is None:
+        raise bad(field, MOMENT)
+    return read
 
 
 def number(request: Request, field: str, *, default: int, most: int) -> int:

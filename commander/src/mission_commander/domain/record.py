@@ -69,6 +69,9 @@ class Mission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """RetryLater answers so far."""
     attempts: tuple[Attempt, ...] = ()
     dead_letter: bool = False
+    """It gave up, and nobody has redriven it yet."""
+    retried_as: MissionId | None = None
+    """The mission that tries the same again."""
     payload_lost: bool = False
     """The record was made anew without its payload: an order, a submission or a Commander's memory brings it back."""
     acknowledged: bool = False

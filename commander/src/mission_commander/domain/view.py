@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from mission_commander.domain.record import Attempt, Mission
-from mission_contracts.rest import MissionView
+from mission_contracts.rest import AttemptView, MissionView
 
 _LAST_SECOND: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
@@ -38,7 +38,25 @@ def view(mission: Mission) -> MissionView:
         result=msgspec.Raw(mission.result) if mission.result is not None else None,
         trace_id=envelope.trace_id,
         retry_of=envelope.retry_of,
+        retried_as=mission.retried_as,
         dead_letter=mission.dead_letter,
+    )
+
+
+def attempts(mission: Mission) -> tuple[AttemptView, ...]:
+    """The attempts that have ended, oldest first; of very many only the newest are kept."""
+    return tuple(_attempt(one) for one in mission.attempts)
+
+
+def _attempt(ended: Attempt) -> AttemptView:
+    return AttemptView(
+        number=ended.number,
+        epoch=ended.epoch,
+        soldier=ended.instance,
+        started_at=_time(ended.started_at),
+        ended_at=_time(ended.ended_at),
+        failure=ended.failure.value if ended.failure is not None else None,
+        message=ended.message,
     )
 
 

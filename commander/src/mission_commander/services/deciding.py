@@ -104,7 +104,7 @@ class Plan:
             self._payloads.setdefault(mission_id, decision.payload)
         after = self._after[mission_id]
         if after is not None and after.envelope.ordering_key is not None:
-            self._turns.follow(self, before, after, joins=one.command.newcomer is not None)
+            self._turns.follow(self, before, after, joins=before is None and one.command.newcomer is not None)
         self._decided.append((one, decision))
 
     def _objected(self, command: Command[Any], before: Mission | None) -> Decision[Any] | None:

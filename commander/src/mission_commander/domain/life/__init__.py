@@ -30,7 +30,7 @@ from mission_commander.domain.life.placing import (
     wake,
 )
 from mission_commander.domain.life.reports import MAX_LATERS, Refused, backoff_bound, report
-from mission_commander.domain.life.wishes import acknowledge, cancel, resume, suspend
+from mission_commander.domain.life.wishes import acknowledge, cancel, resume, retried, suspend
 
 __all__ = [
     "DEADLINE_GRACE_SECONDS",
@@ -63,6 +63,7 @@ __all__ = [
     "release",
     "report",
     "resume",
+    "retried",
     "return_undelivered",
     "stand_at",
     "stand_in_lane",

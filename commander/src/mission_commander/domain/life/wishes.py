@@ -6,7 +6,7 @@ from mission_commander.domain.life import moves
 from mission_commander.domain.life.moves import Moment
 from mission_commander.domain.life.placing import OPEN_FIELD, Surroundings, place
 from mission_commander.domain.record import Mission, Phase
-from mission_contracts.mission import Reason
+from mission_contracts.mission import MissionId, Reason
 
 
 def cancel(mission: Mission, moment: Moment, *, deleted: bool = False, message: str = "") -> Mission | None:
@@ -57,6 +57,13 @@ def _last_failure(mission: Mission) -> str | None:
     """Why its last attempt failed; None when there was none, so that a time it waits for is its start time."""
     last = mission.attempts[-1] if mission.attempts else None
     return f"attempt {last.number} failed: {last.message}" if last and last.failure else None
+
+
+def retried(mission: Mission, retry: MissionId, moment: Moment) -> Mission | None:
+    """Note which mission tries the same again; a dead letter is one no longer."""
+    if not mission.is_final or mission.retried_as == retry:
+        return None
+    return moves.move(mission, moment, retried_as=retry, dead_letter=False)
 
 
 def acknowledge(mission: Mission, moment: Moment) -> Mission | None:
