@@ -16,17 +16,30 @@ CONNECTIONS: Final = 64
 LONGEST_LINE: Final = 2**24
 
 
+class ApiError(BenchError):
+    """The API server refused."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
 class Status(msgspec.Struct, frozen=True):
     """What is looked at of a status."""
 
     state: str = ""
     attempt: int = 0
+    epoch: int = 0
+    sequence: int = 0
+    reason: str = ""
 
 
 class Metadata(msgspec.Struct, frozen=True):
     """What is looked at of metadata."""
 
     name: str = ""
+    uid: str = ""
+    version: str = msgspec.field(name="resourceVersion", default="")
 
 
 class Object(msgspec.Struct, frozen=True):
@@ -56,6 +69,7 @@ class _Event(msgspec.Struct, frozen=True):
 
 
 _events: Final = msgspec.json.Decoder(_Event)
+_objects: Final = msgspec.json.Decoder(Object)
 _lists: Final = msgspec.json.Decoder(_List)
 
 
@@ -78,6 +92,13 @@ class KubeClient:
 
     async def create(self, namespace: str, body: bytes) -> None:
         await self._send("POST", _path(namespace), body, "application/json")
+
+    async def made(self, namespace: str, body: bytes) -> Object:
+        """Create, and give the object as it was made."""
+        return _objects.decode(await self._send("POST", _path(namespace), body, "application/json"))
+
+    async def get(self, namespace: str, name: str) -> Object:
+        return _objects.decode(await self._send("GET", f"{_path(namespace)}/{name}"))
 
     async def patch_status(self, namespace: str, name: str, body: bytes) -> None:
         await self._send("PATCH", f"{_path(namespace)}/{name}/status", body, "application/merge-patch+json")
@@ -102,7 +123,8 @@ class KubeClient:
         async with self._session.request(method, path, data=body, headers=headers) as response:
             answer = await response.read()
         if response.status >= 300:
-            raise BenchError(f"the API server answered {method} {path} with {response.status}: {answer[:300]!r}")
+            sentence = f"the API server answered {method} {path} with {response.status}: {answer[:300]!r}"
+            raise ApiError(response.status, sentence)
         return answer
 
 

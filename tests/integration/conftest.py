@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Generator, Iterator
 import pytest
 from support.cluster_door import ClusterDoor
 from support.rest_door import RestDoor
-from support.world import Servers, World, a_cluster
+from support.world import Servers, World
+from tools.installation import a_cluster
 from tools.stack import KubeAccess
 
 

@@ -11,7 +11,8 @@ from support.mission_history import watched
 from support.operator_stage import Object
 from support.patience import until
 from support.rest_door import RestDoor
-from support.world import Servers, World, a_cluster
+from support.world import Servers, World
+from tools.installation import a_cluster
 from tools.stack import KubeAccess, RabbitServer, RedisServer, Server
 from tools.stack.process import Process
 

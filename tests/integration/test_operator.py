@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.operator_stage import Object, Objects, Stage, grant, objects_in
+from support.operator_stage import Object, Objects, Stage, objects_in
 from support.operators_commander import OperatorsCommander
 from support.patience import until
+from tools.installation import grant
 from tools.stack import ApiServer, KubeAccess
 
 from mission_contracts.mission import MissionState, Reason

@@ -10,7 +10,7 @@ import ssl
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -217,15 +217,3 @@ class Stage:
     async def end(self) -> None:
         for operator in self._running:
             await operator.kill()
-
-
-def grant(kube: KubeAccess, namespace: str, manifests: Sequence[Path], folder: Path) -> Path:
-    """Give the operator its own rights in a namespace; returns a kubeconfig that holds these and no others."""
-    for manifest in manifests:
-        kube.kubectl("--namespace", namespace, "apply", "-f", str(manifest))
-    token = kube.kubectl("--namespace", namespace, "create", "token", "mission-operator").strip()
-    config = json.loads(kube.kubectl("config", "view", "--raw", "--flatten", "-o", "json"))
-    config["users"][0]["user"] = {"token": token}
-    path = folder / "operator-kubeconfig.json"
-    path.write_text(json.dumps(config))
-    return path

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiormq
-from support.tcp_proxy import TcpProxy
+from tools.stack.tcp_proxy import TcpProxy
 from yarl import URL
 
 from mission_broker import rabbitmq

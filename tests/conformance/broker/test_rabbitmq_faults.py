@@ -9,8 +9,8 @@ import pytest
 from pamqp.common import FieldValue
 from support.broker_probe import AckingInbox, Inbox, a_queue, consuming, eventually, ready_becomes, several, to
 from support.rabbitmq_probe import connected_broker, delete_queue, through
-from support.tcp_proxy import TcpProxy
 from tools import stack
+from tools.stack.tcp_proxy import TcpProxy
 from yarl import URL
 
 from mission_broker import rabbitmq

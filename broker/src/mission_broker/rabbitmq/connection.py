@@ -97,6 +97,9 @@ async def _shake_hands(connection: aiormq.Connection, tap: Tap, timeout_seconds:
     deadline = asyncio.get_running_loop().call_later(timeout_seconds, tap.abort, too_late)
     try:
         await connection.connect()
+    except StopAsyncIteration as error:  # so aiormq calls the end of what it reads, in the middle of a handshake
+        tap.abort(too_late)
+        raise ConnectionResetError("the other side closed it in the middle of the handshake") from error
     except BaseException:
         tap.abort(too_late)
         raise

@@ -1,0 +1,67 @@
+"""What a fault is: it strikes, it is over, and it says what it can have cut off."""
+
+import random
+from abc import ABC, abstractmethod
+from enum import StrEnum
+from typing import ClassVar, Final
+
+from chaos.ground import COMMANDERS, SLOTS, SOLDIERS, Ground
+
+ALL_SLOTS: Final = SLOTS * len(SOLDIERS)
+
+
+class Clock(StrEnum):
+    """What the seconds to recover are counted from."""
+
+    STRIKE = "strike"
+    """Something is gone or cut off for good, and has to be noticed and made up for."""
+    END = "end"
+    """Nothing can go on before what was broken is back."""
+
+
+class Stuck(StrEnum):
+    """Which missions the fault holds up; the first of them to become final ends the recovery."""
+
+    ALL = "all"
+    HELD = "held"
+    """Those that its victims ran."""
+    OBJECTS = "objects"
+    NEW_OBJECTS = "new objects"
+    """Those created after it struck."""
+
+
+class Fault(ABC):
+    """One fault, with a victim that it drew."""
+
+    name: ClassVar[str]
+    sentence: ClassVar[str]
+    lasts_seconds: ClassVar[tuple[float, float]] = (0.3, 1.5)
+    """Between its strike and its end."""
+    clock: ClassVar[Clock] = Clock.END
+    stuck: ClassVar[Stuck] = Stuck.ALL
+    repeats: ClassVar[int] = 0
+    """Executions that it may cut off, and that are therefore made again."""
+    brings_poison: ClassVar[bool] = False
+    forgets: ClassVar[bool] = False
+    """Whether the ledger may afterwards lack missions that were final before any living Commander began."""
+
+    def __init__(self, seed: str, *, lease_seconds: float) -> None:
+        chance = random.Random(seed)
+        self.lease_seconds = lease_seconds
+        self.soldier = chance.choice(SOLDIERS)
+        self.commander = chance.choice(COMMANDERS)
+
+    @property
+    def victims(self) -> tuple[str, ...]:
+        """Soldiers whose missions it holds up."""
+        return (self.soldier,) if self.stuck is Stuck.HELD else ()
+
+    async def prepare(self, ground: Ground) -> None:  # noqa: B027  # most faults need nothing
+        """Do what has to be done before missions run."""
+
+    @abstractmethod
+    async def strike(self, ground: Ground) -> None:
+        """Break it."""
+
+    async def end(self, ground: Ground) -> None:  # noqa: B027  # some faults are over at once
+        """Mend it; return when it is mended for the world outside. ChaosError when it never struck."""

@@ -1,0 +1,164 @@
+"""Redis and the API server that die, restart, forget, or have no room."""
+
+import asyncio
+import contextlib
+import resource
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import redis
+
+from chaos.errors import ChaosError
+from chaos.faults.base import ALL_SLOTS, Fault, Stuck
+from chaos.ground import COMMANDERS, Ground, until
+
+REFUSING_BYTES: Final = 1
+ROOM_BYTES: Final = 4096
+"""What is left on the disk when it is full: enough for a few records and the half of one."""
+DIE_SECONDS: Final = 20.0
+
+
+class RedisKilled(Fault):
+    name = "redis-killed"
+    sentence = "kill -9 of Redis"
+
+    async def strike(self, ground: Ground) -> None:
+        await asyncio.to_thread(ground.servers.redis.kill)
+
+    async def end(self, ground: Ground) -> None:
+        await asyncio.to_thread(ground.servers.redis.start)
+
+
+class RedisRestarted(RedisKilled):
+    name = "redis-restarted"
+    sentence = "an orderly restart of Redis"
+
+    async def strike(self, ground: Ground) -> None:
+        await asyncio.to_thread(ground.servers.redis.stop)
+
+
+class RedisWiped(Fault):
+    name = "redis-wiped"
+    sentence = "FLUSHALL"
+    repeats = ALL_SLOTS
+    forgets = True
+
+    async def strike(self, ground: Ground) -> None:
+        await asyncio.to_thread(_tell, ground, "FLUSHALL")
+
+
+class RedisRolledBack(Fault):
+    name = "redis-rolled-back"
+    sentence = "Redis is killed and starts with the data of some seconds before"
+    repeats = ALL_SLOTS
+    forgets = True
+    lasts_seconds = (0.1, 0.3)
+
+    async def prepare(self, ground: Ground) -> None:
+        await asyncio.to_thread(_copy, _data(ground), _copy_of(ground))
+
+    async def strike(self, ground: Ground) -> None:
+        await asyncio.to_thread(ground.servers.redis.kill)
+
+    async def end(self, ground: Ground) -> None:
+        await asyncio.to_thread(_copy, _copy_of(ground), _data(ground))
+        await asyncio.to_thread(ground.servers.redis.start)
+
+
+class RedisRefusesWrites(Fault):
+    name = "redis-refuses-writes"
+    sentence = "Redis is out of memory: it answers reads and refuses every write"
+
+    async def strike(self, ground: Ground) -> None:
+        await asyncio.to_thread(_tell, ground, "CONFIG", "SET", "maxmemory", str(REFUSING_BYTES))
+
+    async def end(self, ground: Ground) -> None:
+        await asyncio.to_thread(_tell, ground, "CONFIG", "SET", "maxmemory", "0")
+
+
+class RedisDiskFull(Fault):
+    name = "redis-disk-full"
+    sentence = "Redis has no room on its disk: it dies in the middle of a write, and of the next one"
+
+    async def strike(self, ground: Ground) -> None:
+        """A limit on the size of files is a full disk that no administrator has to set up."""
+        server = ground.servers.redis
+        largest = max(file.stat().st_size for file in _data(ground).iterdir())
+        with contextlib.suppress(ProcessLookupError):
+            limit = (largest + ROOM_BYTES, resource.RLIM_INFINITY)
+            resource.prlimit(server.processes[0].pid, resource.RLIMIT_FSIZE, limit)
+        await until(lambda: not server.is_running, "Redis dies of its full disk", DIE_SECONDS)
+
+    async def end(self, ground: Ground) -> None:
+        await asyncio.to_thread(ground.servers.redis.kill)
+        await asyncio.to_thread(ground.servers.redis.start)
+
+
+class CommandersAndRedisAway(Fault):
+    name = "commanders-and-redis-away"
+    sentence = "both Commanders and Redis are dead for two leases"
+
+    async def strike(self, ground: Ground) -> None:
+        await asyncio.gather(*(ground.parts[name].kill() for name in COMMANDERS))
+        await asyncio.to_thread(ground.servers.redis.kill)
+        await asyncio.sleep(2 * self.lease_seconds)
+
+    async def end(self, ground: Ground) -> None:
+        await asyncio.to_thread(ground.servers.redis.start)
+        await asyncio.gather(*(ground.parts[name].start() for name in COMMANDERS))
+
+
+class ApiServerKilled(Fault):
+    name = "api-server-killed"
+    sentence = "kill -9 of the API server"
+    stuck = Stuck.OBJECTS
+
+    async def strike(self, ground: Ground) -> None:
+        await asyncio.to_thread(ground.servers.kube.processes[-1].kill)
+
+    async def end(self, ground: Ground) -> None:
+        await asyncio.to_thread(ground.servers.kube.start)
+
+
+class ApiServerRestarted(ApiServerKilled):
+    name = "api-server-restarted"
+    sentence = "an orderly restart of the API server and its etcd"
+
+    async def strike(self, ground: Ground) -> None:
+        await asyncio.to_thread(ground.servers.kube.stop)
+
+
+def _tell(ground: Ground, *command: str) -> Any:
+    with contextlib.closing(redis.Redis.from_url(ground.servers.redis.url)) as client:
+        return client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+def _data(ground: Ground) -> Path:
+    """Where Redis keeps what was written."""
+    folder = ground.servers.redis.processes[0].launch.log.parent / "appendonlydir"
+    if not folder.is_dir():
+        raise ChaosError(f"Redis keeps no files in {folder}: this fault needs a Redis that runs on this machine")
+    return folder
+
+
+def _copy_of(ground: Ground) -> Path:
+    return _data(ground).with_name("some-seconds-before")
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
+
+
+STORES: Final = (
+    RedisKilled,
+    RedisRestarted,
+    RedisWiped,
+    RedisRolledBack,
+    RedisRefusesWrites,
+    RedisDiskFull,
+    CommandersAndRedisAway,
+    ApiServerKilled,
+    ApiServerRestarted,
+)

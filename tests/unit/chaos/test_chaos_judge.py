@@ -1,0 +1,167 @@
+"""The judge finds every violation in histories that were forged to hold it, and nothing in one that is well."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+from chaos import sink
+from chaos.history import Accepted, Asked, Door, History, Kind, Sighting, Source, Status
+from chaos.judge import Wrong, judge
+from chaos.sink import Deed
+
+from mission_contracts.mission import MissionState
+
+ID = "m-1"
+QUEUED = Status(state=MissionState.QUEUED, sequence=1, epoch=1, reason="WaitingForSoldier")
+RUNNING = Status(state=MissionState.IN_PROGRESS, sequence=2, epoch=1, attempt=1, reason="Running")
+COMPLETED = Status(state=MissionState.COMPLETED, sequence=3, epoch=1, attempt=1, reason="Completed")
+FAILED = Status(state=MissionState.FAILED, sequence=3, epoch=1, attempt=1, reason="GaveUp")
+
+
+def changed(status: Status, **fields: Any) -> Status:
+    return msgspec.structs.replace(status, **fields)
+
+
+def seen(*statuses: Status, source: Source = Source.OBJECT) -> Sequence[Sighting]:
+    return [Sighting(source=source, mission_id=ID, status=one, at=float(at)) for at, one in enumerate(statuses)]
+
+
+def deed(what: str, epoch: int = 1, *, key: str = ID, attempt: int = 1) -> Deed:
+    return Deed(deed=what, key=key, mission_id=ID, epoch=epoch, attempt=attempt, process=7)
+
+
+def a_history(**other: Any) -> History:
+    """One mission as an object, that went well, but for what is forged."""
+    well = History(
+        asked=[Asked(key="a", door=Door.OBJECT, kind=Kind.WORK)],
+        accepted=[Accepted(key="a", mission_id=ID, at=0)],
+        sightings=seen(QUEUED, RUNNING, COMPLETED),
+        deeds=[deed(sink.BEGAN), deed(sink.ENDED)],
+        in_ledger={ID: COMPLETED},
+        in_objects={ID: COMPLETED},
+    )
+    return msgspec.structs.replace(well, **other)
+
+
+def of_kind(kind: Kind) -> Sequence[Asked]:
+    return [Asked(key="a", door=Door.REST, kind=kind)]
+
+
+def both(status: Status) -> dict[str, Any]:
+    return {"in_ledger": {ID: status}, "in_objects": {ID: status}, "sightings": seen(QUEUED, status)}
+
+
+def test_a_history_that_is_well_is_clean() -> None:
+    verdict = judge(a_history(), repeats_allowed=0)
+    assert verdict.is_clean, verdict.violations
+    assert (verdict.accepted, verdict.final, verdict.extra_executions) == (1, 1, 0)
+
+
+FORGED = [
+    pytest.param(a_history(in_ledger={}), Wrong.LOST, id="the Commander does not know it"),
+    pytest.param(a_history(in_objects={}), Wrong.LOST, id="its object is gone"),
+    pytest.param(a_history(forgotten=[ID]), Wrong.LOST, id="a Commander denied it"),
+    pytest.param(a_history(**both(RUNNING)), Wrong.STUCK, id="it still runs"),
+    pytest.param(a_history(in_objects={ID: RUNNING}), Wrong.STUCK, id="only its object does not know the end"),
+    pytest.param(a_history(accepted=[], deeds=[]), Wrong.STUCK, id="it was never accepted"),
+    pytest.param(
+        a_history(accepted=[Accepted(key="a", mission_id=one, at=0) for one in (ID, "m-2")]),
+        Wrong.DOUBLE,
+        id="one submission became two missions",
+    ),
+    pytest.param(a_history(in_ledger={ID: FAILED}), Wrong.DOUBLE, id="the doors tell two outcomes"),
+    pytest.param(
+        a_history(sightings=seen(changed(COMPLETED, epoch=2))), Wrong.DOUBLE, id="it was completed by two epochs"
+    ),
+    pytest.param(
+        a_history(
+            deeds=[deed(sink.BEGAN), deed(sink.ENDED), deed(sink.BEGAN, 2, key="b"), deed(sink.ENDED, 2, key="b")]
+        ),
+        Wrong.DOUBLE,
+        id="two keys, two effects",
+    ),
+    pytest.param(
+        a_history(deeds=[deed(sink.BEGAN), deed(sink.BEGAN), deed(sink.ENDED)]), Wrong.DOUBLE, id="epoch twice"
+    ),
+    pytest.param(a_history(deeds=[deed(sink.BEGAN)]), Wrong.BLAME, id="completed, and nobody ended it"),
+    pytest.param(a_history(sightings=seen(RUNNING, QUEUED)), Wrong.BACKWARDS, id="the sequence fell"),
+    pytest.param(
+        a_history(sightings=seen(QUEUED, changed(RUNNING, sequence=1))), Wrong.BACKWARDS, id="one sequence, two states"
+    ),
+    pytest.param(a_history(sightings=seen(changed(QUEUED, epoch=5), RUNNING)), Wrong.BACKWARDS, id="the epoch fell"),
+    pytest.param(
+        a_history(sightings=seen(COMPLETED, changed(RUNNING, sequence=9), source=Source.LEDGER)),
+        Wrong.BACKWARDS,
+        id="it ran again after its end",
+    ),
+    pytest.param(a_history(**both(changed(COMPLETED, attempt=2))), Wrong.BLAME, id="an innocent was charged"),
+    pytest.param(a_history(**both(FAILED)), Wrong.BLAME, id="an innocent failed"),
+    pytest.param(
+        a_history(**both(changed(FAILED, state=MissionState.CANCELLED))), Wrong.BLAME, id="cancelled, and nobody asked"
+    ),
+    pytest.param(a_history(asked=of_kind(Kind.POISON)), Wrong.BLAME, id="the poison is not to blame"),
+    pytest.param(
+        a_history(deeds=[deed(sink.BEGAN), deed(sink.BEGAN, 2), deed(sink.ENDED, 2), deed(sink.ENDED)]),
+        Wrong.REPEATS,
+        id="it ran once more than a fault can explain",
+    ),
+    pytest.param(a_history(**both(changed(COMPLETED, reason=""))), Wrong.NAMELESS, id="an end without a reason"),
+    pytest.param(a_history(swallowed=["a body"]), Wrong.SWALLOWED, id="bad input was accepted"),
+]
+
+
+@pytest.mark.parametrize(("history", "expected"), FORGED)
+def test_a_violation_is_found(history: History, expected: Wrong) -> None:
+    verdict = judge(history, repeats_allowed=0)
+    assert expected in {one.wrong for one in verdict.violations}, verdict.violations
+    assert verdict.count(expected) >= 1
+    assert not verdict.is_clean
+
+
+def test_every_violation_has_a_forged_history() -> None:
+    assert {case.values[1] for case in FORGED} == set(Wrong)
+
+
+INNOCENT = [
+    pytest.param(
+        a_history(
+            asked=of_kind(Kind.FLAKY),
+            deeds=[deed(sink.BEGAN), deed(sink.BEGAN, 2), deed(sink.ENDED, 2)],
+            **both(changed(COMPLETED, attempt=2, epoch=2)),
+        ),
+        id="a flaky mission needs two attempts",
+    ),
+    pytest.param(
+        a_history(asked=of_kind(Kind.HOPELESS), deeds=[deed(sink.BEGAN)], **both(FAILED)), id="a hopeless one gives up"
+    ),
+    pytest.param(
+        a_history(cancelled=[ID], deeds=[], **both(changed(COMPLETED, state=MissionState.CANCELLED))),
+        id="it was cancelled, as asked",
+    ),
+    pytest.param(a_history(cancelled=[ID]), id="it was completed before its cancellation could be heard"),
+    pytest.param(a_history(sightings=seen(QUEUED, COMPLETED)), id="a status in between was not seen"),
+    pytest.param(
+        a_history(sightings=seen(RUNNING, changed(QUEUED, sequence=3), changed(COMPLETED, sequence=4))),
+        id="it ran again",
+    ),
+]
+
+
+@pytest.mark.parametrize("history", INNOCENT)
+def test_nothing_is_found_where_nothing_is_wrong(history: History) -> None:
+    assert judge(history, repeats_allowed=0).violations == ()
+
+
+def test_extra_executions_are_counted_and_allowed_up_to_what_the_fault_cut_off() -> None:
+    again = a_history(
+        deeds=[deed(sink.BEGAN), deed(sink.BEGAN, 2), deed(sink.ENDED, 2)], **both(changed(COMPLETED, epoch=2))
+    )
+    verdict = judge(again, repeats_allowed=1)
+    assert verdict.is_clean, verdict.violations
+    assert verdict.extra_executions == 1
+
+
+def test_a_sink_that_checks_takes_the_first_effect_of_the_newest_epoch() -> None:
+    late = [deed(sink.BEGAN), deed(sink.BEGAN, 2), deed(sink.ENDED, 1), deed(sink.ENDED, 2), deed(sink.ENDED, 3)]
+    assert [one.epoch for one in sink.applied(late)] == [2]
