@@ -102,6 +102,10 @@ demo: setup ## Watch missions go through a real API server (KEEP=1 leaves it up)
 bench: setup ## Measure missions per second and latency, next to the bare limits
 	@$(PYTHON) -m benchmarks
 
+.PHONY: chaos
+chaos: setup ## Break everything while 20,000 missions run, three times over; prints what each fault cost
+	@$(PYTHON) -m chaos $(CHAOS)
+
 .PHONY: cluster
 cluster: setup ## A real Kubernetes on this machine (kind, or a node of our own); the last line says how to use it
 	@$(PYTHON) -m tools.cluster up --name $(CLUSTER)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from support.left_behind import processes_in
 from tools.demo.endings import ENDINGS
 from tools.stack import KubeAccess
 
@@ -48,15 +49,7 @@ class Demo:
 
     @property
     def left_behind(self) -> list[str]:
-        """Processes of ours work in the state folder, also after it has been removed."""
-        return [link for link in map(_working_folder, Path("/proc").iterdir()) if link.startswith(str(self.state))]
-
-
-def _working_folder(process: Path) -> str:
-    try:
-        return str((process / "cwd").readlink())
-    except OSError:
-        return ""
+        return processes_in(self.state)
 
 
 def _wait_until(holds: Callable[[], bool], what: Callable[[], str]) -> None:
