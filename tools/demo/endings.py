@@ -14,6 +14,9 @@ ENDINGS: Final[Mapping[str, tuple[str, str]]] = {
     "bounded": ("Failed", "AttemptsExhausted"),
     "cancelled": ("Cancelled", "Cancelled"),
     "refused": ("Failed", "Refused"),
+    "account-7-open": ("Completed", "Completed"),
+    "account-7-deposit": ("Completed", "Completed"),
+    "account-7-close": ("Completed", "Completed"),
 }
 """State and reason of every mission in manifests/samples."""
 

@@ -105,6 +105,8 @@ class MissionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     retried_as: MissionId | None = None
     """The mission that tries the same again, once somebody asked for it."""
     dead_letter: bool = False
+    ordering_key: str | None = None
+    sequence_number: int | None = None
 
 
 class BatchRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -105,12 +105,15 @@ class MissionSpec(Model):
     )
     ordering_key: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
         default=None,
-        description="Missions of one pool with the same key run one at a time, in order. "
-        "At most 253 characters. Default: no order.",
+        description="Missions of one pool with the same key run one at a time, in order; whoever has the turn keeps "
+        "it until it is final, also while it is retried, suspended or scheduled. The others wait with reason "
+        "LaneBusy. At most 253 characters. Default: no order.",
     )
     sequence_number: Annotated[int, Field(ge=1, le=2**53)] | None = Field(
         default=None,
         description="The mission's place in its ordering key's lane, from 1. Needs orderingKey. "
+        "A number that is missing is waited for with reason LaneGap, for 300 s unless the Commander is set otherwise; "
+        "one that the lane has passed fails with reason LanePassed. "
         "Default: the order of arrival. One key uses numbers for all of its missions, or for none.",
     )
     suspend: bool = Field(
@@ -151,7 +154,6 @@ def refusal(spec: MissionSpec, now: float) -> str | None:
 def _not_served(spec: MissionSpec) -> str | None:
     """A promise that this release cannot keep is refused, never ignored."""
     asked = {
-        "orderingKey": spec.ordering_key is not None,
         "callback": spec.callback is not None,
         "runPolicy Once": spec.run_policy is RunPolicy.ONCE,
     }

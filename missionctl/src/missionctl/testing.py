@@ -243,6 +243,8 @@ def _accepted(asked: rest.Submission, mission_id: MissionId) -> rest.MissionView
         sequence=1,
         name=asked.name or "",
         queued_at=datetime.now(UTC),
+        ordering_key=asked.ordering_key,
+        sequence_number=asked.sequence_number,
     )
 
 

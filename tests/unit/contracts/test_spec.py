@@ -78,6 +78,7 @@ class TestRefusal:
             pytest.param({}, id="starts at once"),
             pytest.param({"startAfter": "2026-06-01T13:00:00Z"}, id="starts before the deadline"),
             pytest.param({"startAfter": "2020-01-01T00:00:00Z"}, id="a moment that has passed"),
+            pytest.param({"orderingKey": "a", "sequenceNumber": 7}, id="a place in a lane"),
             pytest.param({"startAfter": "2026-06-02T13:59:59+02:00"}, id="a second before, in another zone"),
         ],
     )
@@ -106,10 +107,13 @@ class TestRefusal:
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        pytest.param({"orderingKey": "a"}, "orderingKey", id="lanes"),
         pytest.param({"callback": {"url": "https://example.com/hook"}}, "callback", id="callbacks"),
         pytest.param({"runPolicy": "Once"}, "runPolicy Once", id="once"),
-        pytest.param({"orderingKey": "a", "runPolicy": "Once"}, "orderingKey nor runPolicy Once", id="two at once"),
+        pytest.param(
+            {"callback": {"url": "https://example.com/hook"}, "runPolicy": "Once"},
+            "callback nor runPolicy Once",
+            id="two at once",
+        ),
     ],
 )
 def test_what_this_release_does_not_serve_is_refused_and_never_ignored(fields: dict[str, Any], named: str) -> None:

@@ -320,6 +320,12 @@ def test_describe_tells_all_that_is_known(run: Run, commander: FakeCommander) ->
     assert "Retry of" not in text
 
 
+def test_describe_tells_of_the_lane(run: Run, commander: FakeCommander) -> None:
+    run("run", "noop", "--ordering-key", "device-3", "--sequence-number", "2")
+    lines = run("describe", only(commander)).stdout.splitlines()
+    assert "Lane:       device-3, number 2" in lines
+
+
 def test_a_name_is_as_good_as_an_id(run: Run, commander: FakeCommander) -> None:
     run("run", "noop")
     commander.change(only(commander), name="hello")

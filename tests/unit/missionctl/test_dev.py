@@ -1,18 +1,13 @@
 """`missionctl dev` as a user runs it: another process, found by its note, ended by Ctrl-C."""
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.dev_process import START_SECONDS, Dev, eventually
 
-from missionctl import context_file
-from missionctl.client import ClientSecret, MissionControlSync, MissionState, Submission, result_of
-from missionctl.context_file import DevContext
+from missionctl.client import MissionState, Submission, result_of
 
 HANDLERS = """
 import asyncio
@@ -32,65 +27,6 @@ kind: Mission
 metadata: {name: hello}
 spec: {type: noop, payload: {}}
 """
-
-START_SECONDS = 20
-
-
-class Dev:
-    """A dev process."""
-
-    def __init__(self, folder: Path, *words: str) -> None:
-        self._environment = os.environ | {"MISSIONCTL_STATE_DIR": str(folder / "state"), "NO_COLOR": "1"}
-        self._path = context_file.path_in(folder / "state")
-        self._log = folder / "log"
-        self._folder = folder
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "missionctl", "dev", *words],
-                cwd=folder, env=self._environment, stdout=log, stderr=log,
-            )  # fmt: skip
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text()
-
-    @property
-    def has_note(self) -> bool:
-        return self._path.exists()
-
-    def context(self) -> DevContext:
-        """Its note, as soon as it is up."""
-        eventually(lambda: self.has_note or self.process.poll() is not None, START_SECONDS, "dev is up")
-        context = context_file.read(self._path)
-        assert context is not None, self.log
-        return context
-
-    def control(self) -> MissionControlSync:
-        """A client with the user's credentials."""
-        context = self.context()
-        return MissionControlSync(context.url, ClientSecret(context.user.client_id, context.user.client_secret))
-
-    def cli(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "missionctl", *words]
-        return subprocess.run(
-            command, cwd=self._folder, env=self._environment, capture_output=True, text=True, check=False
-        )
-
-    def end(self, number: signal.Signals = signal.SIGINT) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(START_SECONDS)
-
-    def kill(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(START_SECONDS)
-
-
-def eventually(is_so: Callable[[], bool], seconds: float, what: str) -> None:
-    ends_at = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < ends_at, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -149,7 +85,7 @@ def test_an_open_watch_does_not_keep_dev_from_ending(dev: Callable[..., Dev]) ->
 def test_names_given_in_yaml_are_names_everywhere(dev: Callable[..., Dev]) -> None:
     up = dev()
     up.context()
-    (up._folder / "hello.yaml").write_text(HELLO)
+    (up.folder / "hello.yaml").write_text(HELLO)
     applied = [up.cli("apply", "-f", "hello.yaml").stdout.split() for _ in range(2)]
     assert applied[0][2] == applied[1][2]
     waited = up.cli("wait", "hello", "--timeout", "20")

@@ -59,15 +59,17 @@ class Desk:
             max_waiting_bytes=room,
         )
 
-    def offer(self, *names: str) -> list[bool]:
-        return [self.outbox.offer(_pending(name)) for name in names]
+    def offer(self, *names: str, is_ordered: bool = False) -> list[bool]:
+        return [self.outbox.offer(_pending(name, is_ordered=is_ordered)) for name in names]
 
     async def until_empty(self) -> None:
         await until(lambda: self.outbox.is_empty, "every submission is settled", seconds=5)
 
 
-def _pending(name: str, body: bytes | None = None) -> Pending:
-    return Pending(mission_id=MissionId(name), namespace=NAMESPACE, name=NAME, body=body or name.encode())
+def _pending(name: str, body: bytes | None = None, *, is_ordered: bool = False) -> Pending:
+    return Pending(
+        mission_id=MissionId(name), namespace=NAMESPACE, name=NAME, body=body or name.encode(), is_ordered=is_ordered
+    )
 
 
 @pytest.fixture
@@ -144,6 +146,17 @@ async def test_an_answer_that_does_not_blame_the_mission_is_no_refusal(desk: Des
     desk.commander.problems = {}
     await desk.until_empty()
     assert desk.accepted == ["a", "c", "b"]
+
+
+async def test_missions_with_a_lane_that_are_held_up_keep_their_order_and_hold_up_nobody(desk: Desk) -> None:
+    desk.commander.problems = dict.fromkeys("abc", 503)
+    desk.offer("a", "b", is_ordered=True)
+    desk.offer("free")
+    await until(lambda: desk.accepted == ["free"], "who has no lane does not wait for them", seconds=5)
+    desk.offer("c", is_ordered=True)
+    desk.commander.problems = {}
+    await desk.until_empty()
+    assert desk.accepted == ["free", "a", "b", "c"]
 
 
 async def test_a_withdrawn_mission_is_not_submitted(desk: Desk) -> None:

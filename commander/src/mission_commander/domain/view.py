@@ -40,6 +40,8 @@ def view(mission: Mission) -> MissionView:
         retry_of=envelope.retry_of,
         retried_as=mission.retried_as,
         dead_letter=mission.dead_letter,
+        ordering_key=envelope.ordering_key,
+        sequence_number=envelope.sequence_number,
     )
 
 

@@ -85,24 +85,15 @@ class Submitter:
         prepared = [self._prepare(request) for request in requests]
         commands = [one for one in prepared if isinstance(one, Command)]
         answers = iter(await self._recorder.decide_all(commands))
-        decided = [one if isinstance(one, RefusedError) else next(answers) for one in prepared]
-        return [await self._final(one) if isinstance(one, _NumberTaken) else one for one in decided]
+        return [one if isinstance(one, RefusedError) else next(answers) for one in prepared]
 
-    async def _final(self, taken: "_NumberTaken") -> Accepted | RefusedError:
-        """Look at the mission that has this number: it may be the very same."""
-
-        def decide(mission: Mission | None, _: Moment) -> Decision[Accepted | RefusedError]:
-            return Decision(_same_number(mission, taken.envelope))
-
-        return await self._recorder.decide(Command(taken.by, decide))
-
-    def _prepare(self, request: Request) -> "_Prepared":
+    def _prepare(self, request: Request) -> "Command[Accepted | RefusedError] | RefusedError":
         try:
             return self._command(request)
         except RefusedError as refused:
             return refused
 
-    def _command(self, request: Request) -> "Command[_Answer]":
+    def _command(self, request: Request) -> "Command[Accepted | RefusedError]":
         submission = request.submission
         if submission.floor is not None:
             self._eras.saw(m.era_of(submission.floor.sequence))
@@ -112,12 +103,12 @@ class Submitter:
         envelope = self._envelope(request)
         around = self._around
 
-        def decide(mission: Mission | None, moment: Moment) -> Decision[_Answer]:
+        def decide(mission: Mission | None, moment: Moment) -> Decision[Accepted | RefusedError]:
             if mission is not None:
                 return _known(mission, envelope, submission, payload, moment)
             return _made(envelope, submission, payload, moment, around(envelope))
 
-        def object_to(objection: lane.Objection, moment: Moment) -> Decision[_Answer]:
+        def object_to(objection: lane.Objection, moment: Moment) -> Decision[Accepted | RefusedError]:
             return _objected(objection, envelope, payload, moment, around(envelope))
 
         newcomer = Newcomer(envelope, object_to) if envelope.ordering_key is not None else None
@@ -163,11 +154,11 @@ class Submitter:
         asked = request.submission
         if asked.mission_id is not None:
             return m.MissionId(asked.mission_id)
-        key = request.idempotency_key or self._number_key(asked) or secrets.token_hex(16)
+        key = self._number_key(asked) or request.idempotency_key or secrets.token_hex(16)
         return self._ids.of(request.subject, key)
 
     def _number_key(self, asked: Submission) -> str | None:
-        """A number in a lane identifies a mission as an idempotency key does; no key in a header begins like this."""
+        """A number in a lane is an idempotency key of its own; none in a header begins like this one."""
         if asked.ordering_key is None or asked.sequence_number is None:
             return None
         where = lane.LaneKey(asked.namespace or self._namespace, asked.pool, asked.ordering_key)
@@ -209,7 +200,7 @@ def _digest(submission: Submission) -> str:
 
 def _known(
     mission: Mission, envelope: Envelope, submission: Submission, payload: bytes, moment: Moment
-) -> "Decision[_Answer]":
+) -> "Decision[Accepted | RefusedError]":
     answer = _same(mission, envelope)
     if isinstance(answer, RefusedError):
         return Decision(answer)
@@ -232,7 +223,7 @@ def _same(mission: Mission, envelope: Envelope) -> Accepted | RefusedError:
     if envelope.door is Door.CLUSTER or mission.envelope.digest == envelope.digest:
         return Accepted(mission, is_new=False)
     if envelope.sequence_number is not None and mission.envelope.sequence_number == envelope.sequence_number:
-        return _number_used(envelope)
+        return _number_taken(envelope)
     return RefusedError(
         "IdempotencyKeyReused",
         "this Idempotency-Key was used for another mission: use a new key for a new mission, "
@@ -242,14 +233,14 @@ def _same(mission: Mission, envelope: Envelope) -> Accepted | RefusedError:
 
 def _made(
     envelope: Envelope, submission: Submission, payload: bytes, moment: Moment, around: Surroundings
-) -> "Decision[_Answer]":
+) -> "Decision[Accepted | RefusedError]":
     mission = life.accept(envelope, moment, around, suspended=submission.suspend, floor=submission.floor)
     if submission.cancel:
         mission = life.cancel(mission, moment) or mission
     return _accepted(mission, payload, shows_loss=_is_of(submission.floor, moment.era))
 
 
-def _accepted(mission: Mission, payload: bytes, *, shows_loss: bool = False) -> "Decision[_Answer]":
+def _accepted(mission: Mission, payload: bytes, *, shows_loss: bool = False) -> "Decision[Accepted | RefusedError]":
     return Decision(
         Accepted(mission, is_new=True),
         mission,
@@ -262,46 +253,23 @@ def _accepted(mission: Mission, payload: bytes, *, shows_loss: bool = False) -> 
 # Lanes.
 
 
-class _NumberTaken(msgspec.Struct, frozen=True):
-    """A mission that waits or runs has this number already."""
-
-    by: m.MissionId
-    envelope: Envelope
-
-
-_Answer = Accepted | RefusedError | _NumberTaken
-_Prepared = Command[_Answer] | RefusedError
-
-
 def _objected(
     objection: lane.Objection, envelope: Envelope, payload: bytes, moment: Moment, around: Surroundings
-) -> Decision[_Answer]:
+) -> Decision[Accepted | RefusedError]:
     match objection:
         case lane.Refused(why):
             field = "ordering_key" if envelope.sequence_number is None else "sequence_number"
             return Decision(RefusedError("LaneMixed", why, field=field))
-        case lane.Taken(by):
-            return Decision(_NumberTaken(by, envelope))
+        case lane.Taken():
+            return Decision(_number_taken(envelope))
         case lane.Passed(why):
             return _accepted(life.come_too_late(life.accept(envelope, moment, around), moment, why), payload)
 
 
-def _same_number(mission: Mission | None, envelope: Envelope) -> Accepted | RefusedError:
-    """The same number again is the same mission where the body is equal, unless it is an object: each is its own."""
-    if mission is not None and _is_the_same(mission.envelope, envelope):
-        return Accepted(mission, is_new=False)
-    return _number_used(envelope)
-
-
-def _is_the_same(there: Envelope, envelope: Envelope) -> bool:
-    both_rest = there.door is Door.REST and envelope.door is Door.REST
-    return both_rest and (there.subject, there.digest) == (envelope.subject, envelope.digest)
-
-
-def _number_used(envelope: Envelope) -> RefusedError:
+def _number_taken(envelope: Envelope) -> RefusedError:
     return RefusedError(
         "NumberTaken",
         f'number {envelope.sequence_number} of ordering key "{envelope.ordering_key}" is that of another mission: '
-        "give this one the next number, or send the same body again to get the first one",
+        "give this one the next number, or send the first one's body again to get the first one",
         field="sequence_number",
     )

@@ -181,6 +181,9 @@ def run(
     pool: Annotated[str | None, typer.Option(metavar="NAME", help="Whose soldiers run it.")] = None,
     priority: Annotated[Priority | None, typer.Option(help="High overtakes Normal.")] = None,
     ordering_key: Annotated[str | None, typer.Option(metavar="KEY", help="One at a time with this key.")] = None,
+    sequence_number: Annotated[
+        int | None, typer.Option(metavar="N", help="Its place among those of its ordering key, from 1.")
+    ] = None,
     start_after: Annotated[str | None, typer.Option(metavar="TIME", help="The earliest start, in RFC 3339.")] = None,
     timeout_seconds: Annotated[float | None, typer.Option(metavar="SECONDS", help="Bound on one attempt.")] = None,
     deadline_seconds: Annotated[float | None, typer.Option(metavar="SECONDS", help="Bound on all of it.")] = None,
@@ -200,6 +203,7 @@ def run(
         pool=pool,
         priority=priority,
         ordering_key=ordering_key,
+        sequence_number=sequence_number,
         start_after=start_after,
         timeout_seconds=timeout_seconds,
         deadline_seconds=deadline_seconds,

@@ -107,6 +107,7 @@ def _facts(mission: MissionView, now: datetime) -> Iterator[tuple[str, str, str]
     yield "Namespace", mission.namespace, ""
     yield "Type", mission.type, ""
     yield "Pool", mission.pool, ""
+    yield "Lane", _lane(mission), ""
     yield "State", mission.state.camel, STYLES[mission.state]
     yield "Reason", mission.reason, ""
     yield "Message", mission.message, ""
@@ -120,6 +121,11 @@ def _facts(mission: MissionView, now: datetime) -> Iterator[tuple[str, str, str]
     yield "Due", _moment(mission.due_at, now), ""
     yield "Retry of", mission.retry_of or "", ""
     yield "Trace", mission.trace_id, ""
+
+
+def _lane(mission: MissionView) -> str:
+    number = "" if mission.sequence_number is None else f", number {mission.sequence_number}"
+    return f"{mission.ordering_key}{number}" if mission.ordering_key else ""
 
 
 def _moment(at: datetime | None, now: datetime) -> str:

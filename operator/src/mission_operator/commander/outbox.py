@@ -36,6 +36,8 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     namespace: str
     name: str
     body: bytes
+    is_ordered: bool = False
+    """It has a lane, in which the order of arrival may count: no later one of its lane overtakes it."""
 
 
 class Submitting(Protocol):
@@ -49,7 +51,11 @@ OnRefused = Callable[[Pending, Problem], None]
 
 
 class Outbox:
-    """Hands submissions over, in the order of their arrival, one batch at a time."""
+    """Hands submissions over, in the order of their arrival, one batch at a time.
+
+    Those with a lane wait in a queue of their own: when they are held up they keep their places, and nobody else waits
+    for them.
+    """
 
     def __init__(
         self,
@@ -66,6 +72,7 @@ class Outbox:
         self._on_refused = on_refused
         self._room = max_waiting_bytes
         self._waiting: deque[Pending] = deque()
+        self._ordered: deque[Pending] = deque()
         self._unsettled: dict[MissionId, asyncio.Event] = {}
         self._withdrawn: set[MissionId] = set()
         self._arrived = asyncio.Event()
@@ -77,7 +84,7 @@ class Outbox:
         if len(pending.body) > self._room:
             return False
         self._room -= len(pending.body)
-        self._waiting.append(pending)
+        self._queue_of(pending).append(pending)
         self._unsettled[pending.mission_id] = asyncio.Event()
         self._arrived.set()
         return True
@@ -94,7 +101,7 @@ class Outbox:
 
     def waiting(self) -> Iterator[Pending]:
         """Submissions that no request carries at this moment."""
-        return iter(tuple(self._waiting))
+        return iter((*self._ordered, *self._waiting))
 
     async def settled(self, mission_id: MissionId) -> None:
         """Wait until this submission was answered, so that what is said next about it comes after it."""
@@ -112,11 +119,11 @@ class Outbox:
             except CommanderAwayError as error:
                 self._put_back(batch)
                 self._reachability.failed()
-                _log.warning("submissions wait: the Commander is away", waiting=len(self._waiting), why=str(error))
+                _log.warning("submissions wait: the Commander is away", waiting=len(self._unsettled), why=str(error))
                 await asyncio.sleep(backoff.next(error.retry_after_seconds))
                 continue
             if held_up:
-                self._put_last(held_up)
+                self._hold_up(held_up)
                 _log.warning("the Commander cannot take some missions now", count=len(held_up))
                 await asyncio.sleep(backoff.next())
             else:
@@ -124,27 +131,37 @@ class Outbox:
 
     def _next_batch(self) -> list[Pending]:
         batch: list[Pending] = []
-        size = 0
-        while self._waiting and len(batch) < MAX_ITEMS:
-            size += len(self._waiting[0].body)
-            if batch and size > MAX_BATCH_BYTES:
+        # Half for each, so that neither queue keeps the other waiting.
+        self._fill(batch, self._ordered, MAX_ITEMS // 2, MAX_BATCH_BYTES // 2)
+        self._fill(batch, self._waiting, MAX_ITEMS, MAX_BATCH_BYTES)
+        if not self._waiting and not self._ordered:
+            self._arrived.clear()
+        return batch
+
+    def _fill(self, batch: list[Pending], queue: deque[Pending], most: int, most_bytes: int) -> None:
+        size = sum(len(one.body) for one in batch)
+        while queue and len(batch) < most:
+            size += len(queue[0].body)
+            if batch and size > most_bytes:
                 break
-            one = self._waiting.popleft()
+            one = queue.popleft()
             if one.mission_id in self._withdrawn:
                 self._settle(one)
             else:
                 batch.append(one)
-        if not self._waiting:
-            self._arrived.clear()
-        return batch
+
+    def _queue_of(self, pending: Pending) -> deque[Pending]:
+        return self._ordered if pending.is_ordered else self._waiting
 
     def _put_back(self, batch: Sequence[Pending]) -> None:
-        self._waiting.extendleft(reversed([one for one in batch if one.mission_id in self._unsettled]))
+        for one in reversed([one for one in batch if one.mission_id in self._unsettled]):
+            self._queue_of(one).appendleft(one)
         self._arrived.set()
 
-    def _put_last(self, held_up: Sequence[Pending]) -> None:
-        # Behind the others, so that a few that fail each time never stand in everyone's way.
-        self._waiting.extend(held_up)
+    def _hold_up(self, held_up: Sequence[Pending]) -> None:
+        # Behind the others, so that a few that fail each time never stand in everyone's way; only lanes keep order.
+        self._waiting.extend(one for one in held_up if not one.is_ordered)
+        self._ordered.extendleft(reversed([one for one in held_up if one.is_ordered]))
         self._arrived.set()
 
     async def _send(self, batch: Sequence[Pending]) -> list[Pending]:

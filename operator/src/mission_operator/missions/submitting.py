@@ -34,6 +34,7 @@ def submission(observed: Observed, spec: Mapping[str, Any]) -> Pending:
         namespace=observed.namespace,
         name=observed.name,
         body=msgspec.json.encode(body),
+        is_ordered=body.get("ordering_key") is not None,
     )
 
 
