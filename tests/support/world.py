@@ -37,6 +37,7 @@ class Servers:
     """The RabbitMQ and Redis of one world."""
 
     rabbitmq_url: str = field(repr=False)
+    """Several addresses are separated by commas."""
     redis_url: str = field(repr=False)
 
 

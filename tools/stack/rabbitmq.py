@@ -88,8 +88,12 @@ class RabbitServer(Server):
 
     def evaluate(self, erlang: str) -> str:
         """Run an Erlang expression inside the broker, for what AMQP cannot ask; returns its value as text."""
+        return self.control("eval", erlang)
+
+    def control(self, *arguments: str) -> str:
+        """Do what an administrator does with rabbitmqctl; returns what it prints."""
         done = subprocess.run(
-            _control(self.node, "eval", erlang),
+            _control(self.node, *arguments),
             env={**os.environ, **_environment(self.node)},
             capture_output=True,
             text=True,
@@ -97,7 +101,7 @@ class RabbitServer(Server):
             timeout=60,
         )
         if done.returncode:
-            raise StackError(f"RabbitMQ refused `{erlang}`: {done.stderr.strip() or done.stdout.strip()}")
+            raise StackError(f"RabbitMQ refused `{' '.join(arguments)}`: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout.strip()
 
 

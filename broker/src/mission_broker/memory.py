@@ -195,6 +195,10 @@ class MemoryBroker:
     def away(self) -> Away | None:
         return self._away
 
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        return {}
+
     async def wait_connected(self, timeout_seconds: float) -> bool:
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -275,7 +279,7 @@ class MemoryBroker:
         self._lost_arrive = arrived
 
     def _publish(self, message: Message) -> Outcome:
-        if self._away is not None:
+        if self._away is not None or self.server.is_silent(message.exchange, message.key):
             return Outcome.UNKNOWN
         if self._confirms_to_lose:
             self._confirms_to_lose -= 1

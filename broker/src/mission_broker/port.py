@@ -104,6 +104,11 @@ class Broker(Protocol):
         """None while it is connected and takes messages."""
         ...
 
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        """What is wrong and tried again for ever: a sentence by queue, and by "" where it is not about one queue."""
+        ...
+
     async def wait_connected(self, timeout_seconds: float) -> bool:
         """Wait until the broker can be used; False when the time is over."""
         ...

@@ -79,7 +79,7 @@ class Commander:
         self.scheduler = Scheduler(ledger, self.outbox)
         self.feed = Feed(ledger, self.memory, self.recorder.horizon)
         self.ends = Ends(self.memory)
-        self.vitals = Vitals(ledger, broker)
+        self.vitals = Vitals(ledger, broker, lambda: self.outbox.silent_queues)
         self.submitter = Submitter(
             self.recorder,
             self.eras,

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Never
 
@@ -16,6 +16,7 @@ from mission_broker.rabbitmq.publishing import Publisher
 from mission_broker.rabbitmq.settings import RabbitMQSettings
 from mission_broker.rabbitmq.tap import ConnectionLostError
 from mission_broker.rabbitmq.topology import Problem, Surveyor, with_graves
+from mission_broker.rabbitmq.troubles import Deed, Troubles
 from mission_contracts.topology import Queue
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class RabbitMQBroker:
         self._declared: dict[str, Queue] = {}
         self._surveyor: Surveyor | None = None
         self._surveyed: Connection | None = None
+        self._troubles = Troubles()
 
     @property
     def away(self) -> Away | None:
@@ -59,6 +61,11 @@ class RabbitMQBroker:
         if self._publisher.channel is None or self._surveyed is not consuming:
             return Away.DISCONNECTED  # not yet ready for use
         return Away.BLOCKED if publishing.is_blocked else None
+
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        why = self._publishing.why_not or self._consuming.why_not
+        return {"": why, **self._troubles.told()} if why else self._troubles.told()
 
     async def wait_connected(self, timeout_seconds: float) -> bool:
         try:
@@ -74,13 +81,14 @@ class RabbitMQBroker:
         connection = self._connection("declare queues")
         with _away_if_lost():
             problems = await self._surveyor_on(connection).declare(queues)
-        _complain(problems)
-        if silent := [problem.queue.name for problem in problems if problem.is_silence]:
+        self._note(problems)
+        if silent := [name for name, problem in problems.items() if problem is not None and problem.is_silence]:
             raise BrokerAwayError(f"RabbitMQ does not answer for {', '.join(silent)}: try again later")
 
     async def forget(self, queues: Sequence[Queue]) -> None:
         for queue in queues:
             self._declared.pop(queue.name, None)
+            self._troubles.forget(queue.name)
         try:
             surveyor = self._surveyor_on(self._connection("delete queues"))
             for queue in queues:
@@ -102,6 +110,7 @@ class RabbitMQBroker:
             self._prepare_to_consume,
             self._count,
             self._backoff(),
+            self._troubles,
             queue=queue,
             on_deliveries=on_deliveries,
             prefetch=prefetch,
@@ -112,6 +121,7 @@ class RabbitMQBroker:
         finally:
             await _end([task])  # first, for it would make anew what is closed
             await subscription.close()
+            self._troubles.over(queue.name, Deed.CONSUME)
 
     async def ready_count(self, queue: Queue) -> int | None:
         connection = self._connection(f"count what waits in {queue.name}")
@@ -145,7 +155,7 @@ class RabbitMQBroker:
         while True:
             connection = await self._consuming.connected()
             try:
-                _complain(await self._surveyor_on(connection).declare(tuple(self._declared.values())))
+                self._note(await self._surveyor_on(connection).declare(tuple(self._declared.values())))
             except (ChannelLostError, ConnectionLostError) as error:
                 log.warning("queues could not be declared and are tried again: %s", error)
                 await asyncio.sleep(backoff.next())
@@ -161,7 +171,14 @@ class RabbitMQBroker:
         surveyor.close()
 
     async def _prepare_to_consume(self, connection: Connection, queue: Queue) -> None:
-        _complain(await self._surveyor_on(connection).declare([queue]))
+        self._note(await self._surveyor_on(connection).declare([queue]))
+
+    def _note(self, problems: Mapping[str, Problem | None]) -> None:
+        for name, problem in problems.items():
+            if problem is None:
+                self._troubles.over(name, Deed.DECLARE)
+            else:
+                self._troubles.tell(name, Deed.DECLARE, str(problem))
 
     async def _count(self, connection: Connection, queue: Queue) -> int | None:
         found = await self._surveyor_on(connection).count(queue)
@@ -194,11 +211,6 @@ class _away_if_lost:  # noqa: N801 - reads as a statement
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, ChannelLostError | ConnectionLostError):
             raise BrokerAwayError(f"RabbitMQ was lost meanwhile ({error}); it is being tried again") from error
-
-
-def _complain(problems: Iterable[Problem]) -> None:
-    for problem in problems:
-        log.error("%s", problem)
 
 
 async def _for_ever(keep: Callable[[], Awaitable[Never]]) -> None:

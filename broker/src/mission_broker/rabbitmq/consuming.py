@@ -11,10 +11,11 @@ from mission_broker.port import OnDeliveries, checked_prefetch
 from mission_broker.rabbitmq import frames
 from mission_broker.rabbitmq.acknowledgements import Acknowledgements
 from mission_broker.rabbitmq.backoff import Backoff
-from mission_broker.rabbitmq.channel import CLOSED_HERE, Channel, ChannelLostError
+from mission_broker.rabbitmq.channel import CLOSED_HERE, UNANSWERED, Channel, ChannelLostError
 from mission_broker.rabbitmq.connection import Connection
 from mission_broker.rabbitmq.link import Link
 from mission_broker.rabbitmq.tap import ConnectionLostError, Tap
+from mission_broker.rabbitmq.troubles import Deed, Troubles
 from mission_contracts.topology import Queue
 
 log = logging.getLogger(__name__)
@@ -189,6 +190,7 @@ class Subscription:
         prepare: Prepare,
         count: Count,
         backoff: Backoff,
+        troubles: Troubles,
         *,
         queue: Queue,
         on_deliveries: OnDeliveries,
@@ -198,6 +200,7 @@ class Subscription:
         self._prepare = prepare
         self._count = count
         self._backoff = backoff
+        self._troubles = troubles
         self._queue = queue
         self._on_deliveries = on_deliveries
         self._prefetch: int | None = checked_prefetch(prefetch)
@@ -234,7 +237,7 @@ class Subscription:
             except ConnectionLostError:
                 log.debug("the subscription to %s waits for its connection", self._queue.name)  # the link tells why
             except ChannelLostError as error:
-                log.warning("the subscription to %s is lost and made again: %s", self._queue.name, error)
+                self._troubles.tell(self._queue.name, Deed.CONSUME, _what_is_wrong(self._queue, error))
             self._backoff.lasted(asyncio.get_running_loop().time() - since)
             await asyncio.sleep(self._backoff.next())
 
@@ -306,6 +309,16 @@ class Subscription:
                 await channel.cancel()
             if self._prefetch is not None:
                 await channel.consume(self._queue, self._prefetch)
+                self._troubles.over(self._queue.name, Deed.CONSUME)
+
+
+def _what_is_wrong(queue: Queue, error: ChannelLostError) -> str:
+    if error.code != UNANSWERED:
+        return f"the subscription to {queue.name} is lost and made again: {error}"
+    return (
+        f"RabbitMQ does not answer for {queue.name} ({error.text}), so nothing comes out of it; it is tried again. If "
+        "all nodes of RabbitMQ are up, a crash right after its declaration lost it: delete it, and it is made anew"
+    )
 
 
 def _nobody(_: object) -> None:

@@ -28,6 +28,12 @@ class Link:
         self._up = asyncio.Event()
         self._connection: Connection | None = None
         self._failures = 0
+        self._why_not = ""
+
+    @property
+    def why_not(self) -> str:
+        """Why there is no connection, as the last try found; empty while there is one, and before the first try."""
+        return "" if self.connection is not None else self._why_not
 
     @property
     def connection(self) -> Connection | None:
@@ -72,6 +78,7 @@ class Link:
         self._changed()
         try:
             reason = await asyncio.shield(connection.lost)
+            self._why_not = f"the connection to RabbitMQ is lost: {reason}"
             log.warning("the connection to RabbitMQ at %s to %s is lost: %s", _place(url), self._purpose, reason)
         finally:
             self._connection = None
@@ -80,8 +87,9 @@ class Link:
 
     def _complain(self, url: str, error: Exception) -> None:
         self._failures += 1
+        what = str(error) or type(error).__name__
+        self._why_not = f"cannot connect to RabbitMQ: {what}"
         if self._failures.bit_count() == 1:  # the 1st, 2nd, 4th, 8th …: an outage of hours fills no disk
-            what = str(error) or type(error).__name__
             log.warning("cannot connect to RabbitMQ at %s (%s), try %d", _place(url), what, self._failures)
 
 

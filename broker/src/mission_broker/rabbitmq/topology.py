@@ -70,16 +70,19 @@ class Surveyor:
         self._spare: list[Channel] = []
         self._turns = asyncio.Semaphore(MAX_CHANNELS)
 
-    async def declare(self, queues: Iterable[Queue]) -> list[Problem]:
-        """Declare all that can be; say which cannot. Raises ConnectionLostError.
+    async def declare(self, queues: Iterable[Queue]) -> dict[str, Problem | None]:
+        """Declare all that can be; give what is wrong with each, by name. Raises ConnectionLostError.
 
         Each has its own channel, so that a queue that nobody answers for delays none of the others.
         """
-        told = await asyncio.gather(*map(self._declare, with_graves(queues).values()), return_exceptions=True)
-        for error in told:
-            if isinstance(error, BaseException):
-                raise error
-        return [problem for problem in told if isinstance(problem, Problem)]
+        wanted = with_graves(queues)
+        told = await asyncio.gather(*map(self._declare, wanted.values()), return_exceptions=True)
+        problems: dict[str, Problem | None] = {}
+        for name, problem in zip(wanted, told, strict=True):
+            if isinstance(problem, BaseException):
+                raise problem
+            problems[name] = problem
+        return problems
 
     async def count(self, queue: Queue) -> commands.Queue.DeclareOk | None:
         """Ask how much waits in a queue and who consumes; None when there is no such queue."""

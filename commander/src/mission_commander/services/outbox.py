@@ -5,7 +5,9 @@ between, it is published again, under the same epoch, and the first claim spends
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -15,6 +17,7 @@ from mission_broker.port import Broker, BrokerAwayError, Message, Outcome
 from mission_commander.domain.memory import MissionMemory, pool_of
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import Ledger, LedgerAwayError, OutboxEntry
+from mission_commander.services.aside import Aside, Destination, destination_of
 from mission_contracts import messages, topology
 from mission_contracts import mission as m
 
@@ -26,6 +29,10 @@ SWEEP_LIMIT: Final = 10_000
 AWAY_SECONDS: Final = 1.0
 GONE_SECONDS: Final = 0.5
 """A queue that is gone stays gone for so long: RabbitMQ has to tell its consumers first, or it leaves them deaf."""
+PUBLISH_SECONDS: Final = 10.0
+PROBE_SECONDS: Final = 5.0
+PROBES_BEFORE_RENEWAL: Final = 2
+"""How often a queue must leave a single order unanswered, after a whole batch, before it is made anew."""
 
 
 class Outbox:
@@ -38,17 +45,24 @@ class Outbox:
         self._pending: dict[OutboxEntry, None] = {}
         self._in_flight: set[OutboxEntry] = set()
         self._gone_since: dict[tuple[str, str], float] = {}
+        self._aside = Aside(lambda entry: memory.get(entry.mission_id))
         self._confirmed: list[OutboxEntry] = []
         self._wanted = asyncio.Event()
         self._confirmations = asyncio.Event()
         self._started = asyncio.Event()
         self._started.set()
+        self._tasks = asyncio.TaskGroup()
         self._log = structlog.get_logger("outbox")
 
     @property
     def depth(self) -> int:
         """Hand-outs that this Commander has yet to see confirmed."""
-        return len(self._pending) + len(self._in_flight)
+        return len(self._pending) + len(self._in_flight) + len(self._aside)
+
+    @property
+    def silent_queues(self) -> Sequence[str]:
+        """Queues that answer nothing although the broker is there; they are tried for ever."""
+        return [destination.queue.name for destination in self._aside.destinations]
 
     @property
     def is_stopped(self) -> bool:
@@ -68,7 +82,9 @@ class Outbox:
     async def run(self) -> None:
         """Relay until cancelled."""
         self._in_flight.clear()
+        self._aside.clear()
         async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
             tasks.create_task(self._sweep())
             tasks.create_task(self._clear_confirmed())
             for _ in range(PUBLISHES_IN_FLIGHT):
@@ -84,11 +100,7 @@ class Outbox:
     async def _relay(self) -> None:
         while True:
             await self._wanted.wait()
-            await self._started.wait()
-            if self._broker.away is not None and not await self._broker.wait_connected(AWAY_SECONDS):
-                continue  # nothing is read and encoded only to be refused
-            if self.is_stopped:
-                continue
+            await self._may_publish()
             batch = self._take()
             if not batch:
                 continue
@@ -98,16 +110,27 @@ class Outbox:
             self._in_flight.difference_update(batch)
             self.add_entries(unsent)
 
+    async def _may_publish(self) -> bool:
+        """Wait until publishing is of use: nothing is read and encoded only to be refused."""
+        while self.is_stopped or self._broker.away is not None:
+            await self._started.wait()
+            if self._broker.away is not None:
+                await self._broker.wait_connected(AWAY_SECONDS)
+        return True
+
     def _take(self) -> list[OutboxEntry]:
         batch = list(self._pending)[:MAX_BATCH] if len(self._pending) > MAX_BATCH else list(self._pending)
         for entry in batch:
             del self._pending[entry]
+        batch = self._aside.sort_out(batch)
         self._in_flight.update(batch)
         if not self._pending:
             self._wanted.clear()
         return batch
 
-    async def _publish(self, batch: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+    async def _publish(
+        self, batch: Sequence[OutboxEntry], timeout_seconds: float = PUBLISH_SECONDS
+    ) -> list[OutboxEntry]:
         """Publish what is still of use; give what has to be tried again."""
         try:
             await self._recall([entry for entry in batch if self._memory.get(entry.mission_id) is None])
@@ -118,11 +141,17 @@ class Outbox:
             return list(batch)
         if not orders:
             return []
-        outcomes = await self._broker.publish([message for _, message in orders])
-        done = [entry for (entry, _), outcome in zip(orders, outcomes, strict=True) if outcome is Outcome.CONFIRMED]
-        self._note_confirmed(done)
-        await self._make_routable([e for (e, _), o in zip(orders, outcomes, strict=True) if o is Outcome.UNROUTABLE])
-        return [entry for (entry, _), outcome in zip(orders, outcomes, strict=True) if outcome is not Outcome.CONFIRMED]
+        outcomes = await self._broker.publish([message for _, message in orders], timeout_seconds)
+        by_outcome: defaultdict[Outcome, list[OutboxEntry]] = defaultdict(list)
+        for (entry, _), outcome in zip(orders, outcomes, strict=True):
+            by_outcome[outcome].append(entry)
+        self._note_confirmed(by_outcome[Outcome.CONFIRMED])
+        await self._make_routable(by_outcome[Outcome.UNROUTABLE])
+        again = by_outcome[Outcome.UNROUTABLE] + by_outcome[Outcome.REFUSED]
+        if self._broker.away is not None:
+            return again + by_outcome[Outcome.UNKNOWN]
+        self._set_aside(by_outcome[Outcome.UNKNOWN])
+        return again
 
     async def _recall(self, unknown: Sequence[OutboxEntry]) -> None:
         """Hear of what memory lacks; what is over, or was purged, must not stay in the outbox for ever."""
@@ -169,6 +198,46 @@ class Outbox:
                 return
             del self._gone_since[pool]
 
+    # Queues that do not answer.
+
+    def _set_aside(self, unanswered: Sequence[OutboxEntry]) -> None:
+        """The broker is there and left these unanswered: their queue may have lost its leader."""
+        for destination in self._aside.unanswered(unanswered):
+            name = destination.queue.name
+            self._log.warning("a queue does not answer; its orders wait apart and are tried one by one", queue=name)
+            self._tasks.create_task(self._win_back(destination))
+
+    async def _win_back(self, destination: Destination) -> None:
+        """Try one hand-out at a time until the queue answers. One that stays silent is made anew."""
+        silences = 0
+        while await self._may_publish() and (entry := self._aside.take_one(destination)) is not None:
+            before = self._aside.times(destination)
+            self._in_flight.add(entry)
+            unsent = await self._publish([entry], PROBE_SECONDS)
+            self._in_flight.discard(entry)
+            self._aside.sort_out(unsent)
+            silences += self._aside.times(destination) - before
+            if not unsent and self._aside.times(destination) == before:
+                break
+            if silences >= PROBES_BEFORE_RENEWAL:
+                silences = 0
+                await self._renew(destination)
+            await asyncio.sleep(RETRY_SECONDS)
+        self.add_entries(self._aside.release(destination))
+
+    async def _renew(self, destination: Destination) -> None:
+        """Delete a queue in which nothing is to be seen, and declare it again.
+
+        A crash of the broker right after its declaration, or the loss of most of its nodes, leaves a queue that never
+        answers. Whatever orders it still held, `Vanished` misses them and publishes them again.
+        """
+        queue = destination.queue
+        self._log.warning("a queue stays silent; it is made anew unless something is in it", queue=queue.name)
+        await self._broker.forget([queue])
+        await asyncio.sleep(GONE_SECONDS)
+        with suppress(BrokerAwayError):  # declared at its return, then
+            await self._broker.declare([queue])
+
     def _note_confirmed(self, entries: Sequence[OutboxEntry]) -> None:
         if entries:
             self._confirmed.extend(entries)
@@ -203,8 +272,9 @@ class Outbox:
 
 
 def _order(mission: Mission, epoch: m.Epoch, payload: bytes) -> Message:
-    envelope = mission.envelope
-    queue = topology.orders_of(envelope.namespace, envelope.pool, envelope.priority)
+    queue = destination_of(mission).queue
     era = m.Era(epoch // m.NUMBERS_PER_ERA)
-    order = messages.Order(v=messages.VERSION, era=era, epoch=epoch, envelope=envelope, payload=msgspec.Raw(payload))
+    order = messages.Order(
+        v=messages.VERSION, era=era, epoch=epoch, envelope=mission.envelope, payload=msgspec.Raw(payload)
+    )
     return Message(exchange=queue.bound_to, key=queue.key, body=messages.encode(order))

@@ -1,6 +1,7 @@
 """How the Commander's own parts are: asked once a second, told at /health and /readyz."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
@@ -11,14 +12,17 @@ from mission_contracts.rest import Health
 
 LOOK_SECONDS: Final = 1.0
 OK: Final = "ok"
+TROUBLED: Final = "troubled"
+"""It is there, and something of it is not as it should be: `detail` says what."""
 
 
 class Vitals:
     """Keeps the last known state of ledger and broker."""
 
-    def __init__(self, ledger: Ledger, broker: Broker) -> None:
+    def __init__(self, ledger: Ledger, broker: Broker, silent_queues: Callable[[], Sequence[str]]) -> None:
         self._ledger = ledger
         self._broker = broker
+        self._silent_queues = silent_queues
         self._ledger_state = "not asked yet"
         self._durability = Durability(is_strong=False, why_weak="not asked yet")
         self._log = structlog.get_logger("vitals")
@@ -33,16 +37,28 @@ class Vitals:
         return not self.ledger_is_away or self._broker.away is None
 
     def health(self) -> Health:
-        """ok: both parts are there; degraded: one is away; down: both are."""
+        """ok: both parts are well; down: both are away; degraded: anything between."""
         away = self._broker.away
-        parts = {"ledger": self._ledger_state, "broker": OK if away is None else away.value}
-        missing = sum(1 for state in parts.values() if state != OK)
+        troubles = self._troubles_of_broker()
+        broker = away.value if away is not None else (TROUBLED if troubles else OK)
+        parts = {"ledger": self._ledger_state, "broker": broker}
+        is_down = self.ledger_is_away and away is not None
+        detail = {} if self._durability.is_strong else {"why_weak": self._durability.why_weak}
+        if troubles:
+            detail["broker"] = "; ".join(troubles)
         return Health(
-            status=("ok", "degraded", "down")[missing],
+            status="down" if is_down else "ok" if set(parts.values()) == {OK} else "degraded",
             parts=parts,
             durability="strong" if self._durability.is_strong else "weak",
-            detail={} if self._durability.is_strong else {"why_weak": self._durability.why_weak},
+            detail=detail,
         )
+
+    def _troubles_of_broker(self) -> list[str]:
+        silent = [
+            f"RabbitMQ does not answer for {queue}: its orders wait, and it is made anew if nothing is to be seen in it"
+            for queue in self._silent_queues()
+        ]
+        return [*self._broker.troubles.values(), *silent]
 
     async def run(self) -> None:
         """Ask until cancelled."""

@@ -197,6 +197,8 @@ def _health_lines(report: Health) -> Iterator[list[Cell]]:
     for part, state in report.parts.items():
         yield [(f"  {part:<11}", ""), (state, _HEALTH_STYLES.get(state, "yellow"))]
     yield [("durability   ", "bold"), (report.durability, "green" if report.durability == "strong" else "yellow")]
+    for sentence in report.detail.values():
+        yield [(str(sentence), "yellow")]
 
 
 _HEALTH_STYLES: Final = {"ok": "green", "degraded": "yellow", "down": "red"}
