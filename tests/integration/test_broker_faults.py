@@ -283,6 +283,34 @@ PATIENT = (
 MAJOR_VERSION = 'list_to_integer(hd(string:split(rabbit_misc:version(), "."))).'
 
 
+LOSE_LEADER = (
+    '{ok, Queue} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"%s">>, queue, <<"%s">>)), '
+    "ra:stop_server(quorum_queues, amqqueue:get_pid(Queue))."
+)
+
+
+@pytest.mark.timeout(180)
+async def test_a_queue_without_a_leader_delays_no_other_pool_is_told_and_made_anew(
+    an_installation: Installing, rabbitmq_url: str, rabbitmq_server: RabbitServer
+) -> None:
+    """What a crash of the broker leaves of a queue that was declared less than half a second before."""
+    queue = topology.orders_of("default", "default")
+    async with an_installation.on(rabbitmq_url) as (world, rest):
+        await asyncio.to_thread(world.declare_pool, "other")
+        with world.another_soldier(pool="other", concurrency=SLOTS):
+            await asyncio.to_thread(rabbitmq_server.evaluate, LOSE_LEADER % (URL(rabbitmq_url).path[1:], queue.name))
+            waiting = await rest.submit_many(20, "noted", **taking(0))
+            health = await until_health_says(world, "troubled", seconds=30)
+            assert f"does not answer for {queue.name}" in health["detail"]["broker"]
+
+            for _ in range(3):
+                others = await rest.submit_many(5, "noted", pool="other", **taking(0))
+                await assert_all_complete_once(world, rest, others, seconds=5)
+
+            await assert_all_complete_once(world, rest, waiting, seconds=90)
+            await until_health_says(world, "ok", seconds=30)
+
+
 # Somebody else's queues
 
 

@@ -230,3 +230,94 @@ async def test_a_hand_out_that_was_overtaken_is_published_in_its_newest_epoch_on
         outbox.start()
         await settled(stage, outbox)
     assert [order.epoch for order in orders(stage)] == [second.epoch]
+
+
+# Queues that do not answer
+
+
+@pytest.fixture
+def quick_renewals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GONE_SECONDS", 0.01)
+
+
+def silence(stage: Stage, queue: topology.Queue = QUEUE) -> None:
+    held = stage.broker.server.find(queue.name)
+    assert held is not None
+    held.is_silent = True
+
+
+async def test_a_queue_that_does_not_answer_delays_no_other(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PROBES_BEFORE_RENEWAL", 1_000_000)
+    high = topology.orders_of("default", "default", Priority.HIGH)
+    async with relaying(stage) as outbox:
+        silence(stage, high)
+        await stage.accept("m-1", priority=Priority.HIGH)
+        await eventually(lambda: outbox.silent_queues == [high.name], "the silence is noticed")
+        for number in range(5):
+            await stage.accept(f"n-{number}")
+        await stage.accept("m-2", priority=Priority.HIGH)
+
+        await eventually(lambda: len(orders(stage)) == 5, "the others are published")
+        await eventually(lambda: outbox.depth == 2, "only those of the silent queue wait")
+    assert len(stage.store.data.outbox) == 2
+
+
+async def test_a_queue_that_answers_again_gets_each_order_once(stage: Stage) -> None:
+    async with relaying(stage) as outbox:
+        silence(stage)
+        for number in range(3):
+            await stage.accept(f"m-{number}")
+        await eventually(lambda: outbox.silent_queues == [QUEUE.name], "the silence is noticed")
+        held = stage.broker.server.find(QUEUE.name)
+        assert held is not None
+        held.is_silent = False
+        await settled(stage, outbox)
+        assert outbox.silent_queues == []
+    assert sorted(order.envelope.mission_id for order in orders(stage)) == ["m-0", "m-1", "m-2"]
+
+
+async def test_a_queue_that_stays_silent_is_made_anew(stage: Stage, quick_renewals: None) -> None:
+    async with relaying(stage) as outbox:
+        silence(stage)
+        await stage.accept("m-1")
+        await settled(stage, outbox)
+    assert [order.envelope.mission_id for order in orders(stage)] == ["m-1"]
+
+
+async def test_a_silent_queue_with_something_in_it_is_left_alone(stage: Stage, quick_renewals: None) -> None:
+    async with relaying(stage) as outbox:
+        await stage.accept("m-1")
+        await settled(stage, outbox)
+        silence(stage)
+        await stage.accept("m-2")
+        await eventually(lambda: outbox.silent_queues == [QUEUE.name], "the silence is noticed")
+        await asyncio.sleep(0.2)  # some twenty tries
+        assert [order.envelope.mission_id for order in orders(stage)] == ["m-1"]
+        assert outbox.silent_queues == [QUEUE.name]
+
+
+async def test_a_stopped_outbox_tries_no_silent_queue(stage: Stage, quick_renewals: None) -> None:
+    async with relaying(stage) as outbox:
+        silence(stage)
+        await stage.accept("m-1")
+        await eventually(lambda: outbox.silent_queues == [QUEUE.name], "the silence is noticed")
+        outbox.stop()
+        await asyncio.sleep(0.1)
+        found = stage.broker.server.find(QUEUE.name)
+        await asyncio.sleep(0.1)
+        assert stage.broker.server.find(QUEUE.name) is found
+        outbox.start()
+        await settled(stage, outbox)
+
+
+async def test_what_is_claimed_or_over_meanwhile_is_not_waited_for(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PROBES_BEFORE_RENEWAL", 1_000_000)
+    async with relaying(stage) as outbox:
+        silence(stage)
+        mission = await stage.accept("m-1")
+        await eventually(lambda: outbox.silent_queues == [QUEUE.name], "the silence is noticed")
+        await stage.cancel(mission)
+        await settled(stage, outbox)
+        await eventually(lambda: outbox.silent_queues == [], "nothing waits for it any more")
