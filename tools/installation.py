@@ -87,7 +87,7 @@ class Installation:
             "clients": json.dumps(clients),
             "namespace": self.namespace,
             "listen_port": str(port),
-            "rabbitmq_urls": json.dumps([rabbitmq_url]),
+            "rabbitmq_urls": rabbitmq_url,
             "redis_url": redis_url,
             "redis_prefix": self.prefix,
             **(settings or {}),

@@ -14,9 +14,9 @@ import pytest
 from support.patience import until
 from support.rabbitmq_probe import delete_queue, through
 from support.rest_door import RestDoor
-from support.tcp_proxy import TcpProxy
 from support.world import Servers, World
 from tools.stack import RabbitServer, RedisServer
+from tools.stack.tcp_proxy import TcpProxy
 from yarl import URL
 
 from mission_contracts import topology

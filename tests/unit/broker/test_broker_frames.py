@@ -13,7 +13,7 @@ from mission_broker.rabbitmq import frames
 from mission_contracts.topology import Exchange
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
-NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=32)  # AMQP: 128 bytes at most
 TAGS = st.integers(min_value=1, max_value=2**63 - 1)
 
 
