@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +18,12 @@ import pytest
 import redis
 from tools import stack
 from tools.stack import binaries, pairs
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the processes that tests start: a shell has whatever it runs behind its back ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -70,10 +70,12 @@ async def test_killing_it_loses_nothing_and_completes_nothing_twice(
     name = request.node.callspec.id.replace(" ", "-").lower()
     missions = [noted(f"{name}-{number:03}", 0.8, up_to=1.2) for number in range(MISSIONS)]
     dying = victims(world)
+    ids: dict[str, str] = {}
     async with watched(cluster.objects) as history:
-        ids = await cluster.apply(*missions)
-        for victim in dying:
-            await until_some_end(world, set(ids.values()))
+        for turn, victim in enumerate(dying):
+            newest = await cluster.apply(*missions[turn :: len(dying)])
+            ids |= newest
+            await until_some_end(world, set(newest.values()))
             if victim in world.soldiers:
                 await until_it_runs_something(world, victim)
             await world.kill(victim)
