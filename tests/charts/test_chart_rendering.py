@@ -137,6 +137,18 @@ def _given(value: Any, keys: dict[str, str]) -> str:
     return keys[value["secretKeyRef"]["key"]] if "secretKeyRef" in value else "missions"
 
 
+def test_a_prometheus_finds_the_commanders_metrics_unless_it_is_told_not_to(by_default: list[Manifest]) -> None:
+    template = one(by_default, "Deployment", "commander")["spec"]["template"]
+    [port] = template["spec"]["containers"][0]["ports"]
+    where = {"scrape": "true", "port": str(port["containerPort"]), "path": "/metrics"}
+    told = template["metadata"]["annotations"].items()
+    assert {name: value for name, value in told if "prometheus" in name} == {
+        f"prometheus.io/{name}": value for name, value in where.items()
+    }
+    silent = one(helm.objects("--set=commander.metrics.annotations=false"), "Deployment", "commander")
+    assert "prometheus.io" not in json.dumps(silent)
+
+
 def test_the_operator_can_read_the_default_pool(by_default: list[Manifest], tmp_path: Path) -> None:
     file = tmp_path / "soldierpool.json"
     file.write_text(one(by_default, "ConfigMap", "default-pool")["data"]["soldierpool.json"])

@@ -1,7 +1,6 @@
 """A Commander's services on memory ledger and broker, with a clock that tests turn; a test runs those it is about."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +15,7 @@ from mission_commander.domain.life import Moment, Surroundings
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
 from mission_commander.ports import NO_EVENT, Beat, Change, Committed, Conflict, EventId, LedgerAwayError, PoolRecord
+from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
 from mission_commander.services.feed import Feed
 from mission_commander.services.garrison import Garrison
@@ -129,7 +129,7 @@ class Stage:
         self.tombstones = Tombstones(self.ledger, self.clock, retention_seconds=RETENTION_SECONDS)
         self.secrets = ClaimSecrets(KEY)
         self.ids = MissionIds(KEY)
-        self.counts: Counter[str] = Counter()
+        self.counts = Counts()
 
     def a_submitter(self, around: Callable[[Envelope], Surroundings] | None = None) -> Submitter:
         """The doors' way in; `around` is what it sees of pools, if not what this Commander sees."""
@@ -159,9 +159,6 @@ class Stage:
 
     def another(self) -> "Stage":
         return Stage(clock=self.clock, store=self.store, server=self.broker.server)
-
-    def count(self, what: str) -> None:
-        self.counts[what] += 1
 
     def around(self, envelope: Envelope) -> Surroundings:
         pool = (envelope.namespace, envelope.pool)

@@ -9,15 +9,17 @@ from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mission_broker.port import Broker
-from mission_commander.api import dead_letters, events, health, missions, pools, scheduler, soldiers
+from mission_commander.api import dead_letters, events, health, metrics, missions, pools, scheduler, soldiers
 from mission_commander.api.answers import ProblemError, problem, problem_answer
 from mission_commander.api.authentication import Gate
+from mission_commander.api.counted import Answers
 from mission_commander.api.doors import Doors
 from mission_commander.commander import Commander
 from mission_commander.ports import Ledger, LedgerAwayError
@@ -56,10 +58,11 @@ def create_app(
     app = FastAPI(title="Mission Control: the Commander", lifespan=lifespan, redirect_slashes=False)
     app.state.commander = commander
     doors = Doors(commander, _gate(commander, settings, clock))
+    app.router.routes.extend(metrics.routes(doors, CollectorRegistry()))
     for group in (missions, dead_letters, events, soldiers, pools, scheduler, health):
         app.router.routes.extend(group.routes(doors))
     _answer_errors(app)
-    app.add_middleware(RequestIds)
+    app.add_middleware(RequestIds, answers=Answers(commander.counts, app.router.routes))
     return app
 
 
@@ -84,13 +87,14 @@ async def _run(commander: Commander, on_failure: Callable[[], None]) -> None:
 
 
 class RequestIds:
-    """Takes the caller's Request-Id or makes one; echoes it, and puts it on every log line of the request.
+    """Takes the caller's Request-Id or makes one; echoes it, and puts it on every log line. Counts the answer.
 
     Plain ASGI: a wrapper around each response would cost more than the request itself on the busy routes.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, answers: Answers) -> None:
         self._app = app
+        self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -102,6 +106,7 @@ class RequestIds:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"request-id", request_id.encode())]
+                self._answers.note(scope, message["status"])
             await send(message)
 
         with structlog.contextvars.bound_contextvars(**{telemetry.REQUEST_ID: request_id}):

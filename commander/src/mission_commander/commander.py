@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -15,11 +14,13 @@ from mission_commander.domain.memory import MissionMemory
 from mission_commander.ports import Ledger, LedgerAwayError
 from mission_commander.services.claims import Claims
 from mission_commander.services.counting import QueueCounts
+from mission_commander.services.counts import Counts
 from mission_commander.services.duty import Duty
 from mission_commander.services.eras import Eras, open_era
 from mission_commander.services.explaining import Explainer
 from mission_commander.services.feed import Feed
 from mission_commander.services.garrison import Garrison
+from mission_commander.services.gauges import Gauges
 from mission_commander.services.heartbeats import Heartbeats
 from mission_commander.services.outbox import Outbox
 from mission_commander.services.overview import Overview
@@ -59,18 +60,20 @@ class Commander:
         key = InstallKey(settings.install_key.get_secret_value().encode())
         secrets = ClaimSecrets(key)
         tombstones = Tombstones(ledger, clock, retention_seconds=settings.retention_seconds)
-        rejects = Rejects(broker)
+        self.counts = Counts()
+        rejects = Rejects(broker, self.counts)
         self.settings = settings
         self.clock = clock
         self.install_key = key
         self.ledger = ledger
         self.broker = broker
-        self.counts: Counter[str] = Counter()
         self.memory = MissionMemory(cancel_deadline_seconds=settings.cancel_deadline_seconds)
         rules = LaneRules(
             gap_seconds=settings.gap_seconds, mark_seconds=max(settings.lane_mark_seconds, settings.retention_seconds)
         )
-        self.recorder = Recorder(ledger, self.memory, clock, m.Era(0), lane_rules=rules, around=self.around)
+        self.recorder = Recorder(
+            ledger, self.memory, clock, m.Era(0), lane_rules=rules, around=self.around, counts=self.counts
+        )
         self.garrison = Garrison(
             ledger, clock, heartbeat_seconds=settings.heartbeat_seconds, is_whole=self.recorder.check
         )
@@ -97,7 +100,7 @@ class Commander:
             self.eras,
             known_types=lambda envelope: self.garrison.types_of((envelope.namespace, envelope.pool)),
             is_paused=self.garrison.is_paused,
-            count=self._counter("claims"),
+            counts=self.counts,
         )
         self.heartbeats = Heartbeats(
             self.garrison, self.memory, self.recorder, ledger, secrets, tombstones, self.eras, clock
@@ -130,6 +133,7 @@ class Commander:
             clock,
             lease_seconds=settings.lease_seconds,
             on_deaf=self.eras.start_anew,
+            counts=self.counts,
         )
         duty = Duty(broker, clock)
         reporter = Reporter(
@@ -140,7 +144,7 @@ class Commander:
             self.eras,
             rejects,
             on_marker=_each(reaper.take_marker, duty.take_marker),
-            count=self._counter("reports"),
+            counts=self.counts,
         )
         self.overview = Overview(
             ledger,
@@ -153,6 +157,9 @@ class Commander:
             era=lambda: self.recorder.era,
             counts=self.counts,
         )
+        self.gauges = Gauges(
+            self.overview, self.memory, self.vitals, broker, duty, clock, era=lambda: self.recorder.era
+        )
         restorer = Restorer(ledger, self.recorder, self.memory, self.eras, clock, more=(self.garrison.restore,))
         self.feed.on_gap(self.eras.look)
         self._services: tuple[Callable[[], Awaitable[None]], ...] = (
@@ -164,7 +171,7 @@ class Commander:
             timer.run,
             reporter.run,
             reaper.run,
-            Undelivered(self.recorder, broker, tombstones, self.eras, rejects).run,
+            Undelivered(self.recorder, broker, tombstones, self.eras, rejects, self.counts).run,
             restorer.run,
             self._searcher().run,
             self.scheduler.run,
@@ -187,7 +194,7 @@ class Commander:
             heartbeat_seconds=self.settings.heartbeat_seconds,
             lease_seconds=self.settings.lease_seconds,
             era=lambda: self.recorder.era,
-            count=self._counter("orders"),
+            counts=self.counts,
         )
 
     @property
@@ -232,12 +239,6 @@ class Commander:
             await self.broker.declare(topology.FIXED_QUEUES)
         except BrokerAwayError:
             self._log.warning("the broker is away; its queues are declared at its return")
-
-    def _counter(self, family: str) -> Callable[[str], None]:
-        def count(what: str) -> None:
-            self.counts[f"{family}: {what}"] += 1
-
-        return count
 
 
 def _each(*listeners: Callable[[str], None]) -> Callable[[str], None]:

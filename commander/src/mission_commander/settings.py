@@ -79,6 +79,12 @@ class CommanderSettings(BaseSettings):
     token_grace_seconds: Annotated[float, Field(ge=0, le=60)] = 5.0
     """How long after its end a token is still taken: for requests that were on their way."""
 
+    metrics_access: Literal["open", "token"] = "open"
+    """Who may read `GET /metrics`: open needs no token, token needs one, as `GET /status` does.
+
+    The page holds numbers of the whole installation: no ids, no payloads, no names of pools or users.
+    """
+
     require_broker_at_start: bool = False
     """true: do not listen before the broker can be reached."""
 

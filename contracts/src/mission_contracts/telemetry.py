@@ -1,4 +1,4 @@
-"""Names of metrics and log fields. Nothing else may invent one: dashboards and alerts depend on them."""
+"""Names of log fields. Nothing else may invent one: searches and alerts depend on them (metrics: `metrics`)."""
 
 from typing import Final
 
@@ -11,13 +11,3 @@ POOL: Final = "pool"
 NAMESPACE: Final = "namespace"
 REQUEST_ID: Final = "request_id"
 TRACE_ID: Final = "trace_id"
-
-# Metrics (Prometheus).
-MISSIONS_ACCEPTED: Final = "missions_accepted_total"
-MISSIONS_FINISHED: Final = "missions_finished_total"
-MISSIONS_LIVE: Final = "missions_live"
-CLAIMS: Final = "missions_claims_total"
-REPORTS: Final = "missions_reports_total"
-LEASES_LOST: Final = "missions_leases_lost_total"
-STATUS_WRITES: Final = "missions_status_writes_total"
-STATUS_REFUSED: Final = "missions_status_refused_total"

@@ -9,7 +9,7 @@ from support.commander_stage import RETENTION_SECONDS, SOLDIER, Stage, a_lost_or
 from mission_commander.domain import life
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.services.claims import Claims
-from mission_contracts import messages
+from mission_contracts import messages, metrics
 from mission_contracts.mission import Epoch, Instance, MissionId, Reason
 from mission_contracts.soldiering import Claim, ClaimAnswer, DropReason, Verdict
 from mission_contracts.testing import ERA, a_mission, an_order
@@ -26,7 +26,7 @@ def claims(stage: Stage) -> Claims:
         stage.eras,
         known_types=lambda _: ["noop"],
         is_paused=stage.garrison.is_paused,
-        count=stage.count,
+        counts=stage.counts,
     )
 
 
@@ -80,7 +80,7 @@ async def test_answers_come_in_the_order_of_the_claims(stage: Stage, claims: Cla
         await stage.cancel(first)
         answers = await claims.answer_all(SOLDIER, [claim_of(first), claim_of(second)])
     assert [answer.verdict for answer in answers] == [Verdict.DROP, Verdict.RUN]
-    assert stage.counts == {"cancelled": 1, "RUN": 1}
+    assert stage.counts.of(metrics.CLAIMS) == {("cancelled",): 1, ("RUN",): 1}
 
 
 async def test_without_a_handler_the_reason_names_what_the_pool_handles(stage: Stage, claims: Claims) -> None:

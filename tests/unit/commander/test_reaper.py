@@ -26,6 +26,7 @@ class Scene:
             stage.clock,
             lease_seconds=LEASE_SECONDS,
             on_deaf=stage.eras.start_anew,
+            counts=stage.counts,
         )
 
     async def pass_time(self, seconds: float) -> None:

@@ -1,6 +1,6 @@
 """Applying reports: each counts once, none is lost, and one that cannot be used hurts no other."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,9 +10,10 @@ from support.commander_stage import SOLDIER, Stage, eventually, running, turns
 from mission_commander.domain import life
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.services import rejecting, reporting
+from mission_commander.services.counts import Labels
 from mission_commander.services.rejecting import Rejects
 from mission_commander.services.reporting import Reporter
-from mission_contracts import messages, topology
+from mission_contracts import messages, metrics, topology
 from mission_contracts.messages import Report, ReportKind
 from mission_contracts.mission import Epoch, Instance, MissionState
 from mission_contracts.testing import ERA, a_mission, a_report
@@ -35,13 +36,21 @@ async def reporting_to(stage: Stage, markers: list[str] | None = None) -> AsyncI
         stage.secrets,
         stage.tombstones,
         stage.eras,
-        Rejects(stage.broker),
+        Rejects(stage.broker, stage.counts),
         on_marker=heard.append,
-        count=stage.count,
+        counts=stage.counts,
     )
     await stage.broker.declare(topology.FIXED_QUEUES)
     async with running(stage.recorder.run, reporter.run):
         yield
+
+
+def applied(stage: Stage) -> Mapping[Labels, int]:
+    return stage.counts.of(metrics.REPORTS)
+
+
+def dropped(stage: Stage) -> Mapping[Labels, int]:
+    return stage.counts.of(metrics.REPORTS_DROPPED)
 
 
 def word_on(stage: Stage, mission: Mission, kind: ReportKind = ReportKind.COMPLETED, **fields: Any) -> Report:
@@ -71,7 +80,8 @@ async def test_a_report_is_applied_and_then_acknowledged(stage: Stage) -> None:
         stage.ledger.gate.set()
         await eventually(lambda: not unsettled(stage), "it is acknowledged")
     assert stage.record(mission).state is MissionState.COMPLETED
-    assert stage.counts == {"completed": 1}
+    assert applied(stage) == {("completed",): 1}
+    assert dropped(stage) == {}
 
 
 async def test_many_reports_of_one_message_share_a_commit(stage: Stage) -> None:
@@ -79,7 +89,7 @@ async def test_many_reports_of_one_message_share_a_commit(stage: Stage) -> None:
         missions = [await stage.claim(await stage.accept(f"m-{number}")) for number in range(5)]
         commits = len(stage.ledger.commits)
         await stage.publish_report(*(word_on(stage, mission) for mission in missions))
-        await eventually(lambda: stage.counts["completed"] == 5, "all are applied")
+        await eventually(lambda: applied(stage) == {("completed",): 5}, "all are applied")
         assert len(stage.ledger.commits) == commits + 1
 
 
@@ -89,7 +99,8 @@ async def test_a_repeated_report_changes_nothing(stage: Stage) -> None:
         for _ in range(3):
             await stage.publish_report(word_on(stage, mission))
         await eventually(lambda: not unsettled(stage), "all are acknowledged")
-    assert stage.counts == {"completed": 1, "refused: final": 2}
+    assert applied(stage) == {("completed",): 1}
+    assert dropped(stage) == {("final",): 2}
 
 
 @pytest.mark.parametrize(
@@ -108,7 +119,8 @@ async def test_what_is_not_genuine_changes_nothing(stage: Stage, forgery: dict[s
         await stage.publish_report(Report(**fields))
         await eventually(lambda: not unsettled(stage), "it is acknowledged")
     assert stage.record(mission) == mission
-    assert stage.counts == {"refused: not genuine": 1}
+    assert applied(stage) == {}
+    assert dropped(stage) == {("wrong_secret",): 1}
 
 
 async def test_another_instances_word_is_not_genuine(stage: Stage) -> None:
@@ -161,7 +173,8 @@ async def test_without_ledger_reports_stay_in_their_queue_and_are_applied_once_i
         stage.ledger.mend()
         await eventually(lambda: not unsettled(stage), "it is acknowledged")
     assert stage.record(mission).state is MissionState.COMPLETED
-    assert stage.counts == {"completed": 1}
+    assert applied(stage) == {("completed",): 1}
+    assert dropped(stage) == {}
 
 
 async def test_a_report_that_dies_with_its_connection_is_delivered_and_applied_again(stage: Stage) -> None:
@@ -173,9 +186,10 @@ async def test_a_report_that_dies_with_its_connection_is_delivered_and_applied_a
         stage.broker.cut()
         stage.broker.mend()
         stage.ledger.gate.set()
-        await eventually(lambda: sum(stage.counts.values()) == 2, "it was heard twice")
+        await eventually(lambda: sum(applied(stage).values()) + sum(dropped(stage).values()) == 2, "it was heard twice")
         await eventually(lambda: not unsettled(stage), "it is acknowledged")
-    assert stage.counts == {"completed": 1, "refused: final": 1}
+    assert applied(stage) == {("completed",): 1}
+    assert dropped(stage) == {("final",): 1}
 
 
 async def test_a_marker_is_heard_after_every_report_before_it(stage: Stage) -> None:
@@ -200,7 +214,7 @@ async def test_a_report_of_a_mission_that_the_ledger_lacks_rebuilds_it(stage: St
             envelope, ReportKind.COMPLETED, epoch=FIRST_EPOCH, secrets=stage.secrets, attempt=2, ran_seconds=4.0
         )
         await stage.publish_report(report)
-        await eventually(lambda: stage.counts["completed"], "it is applied")
+        await eventually(lambda: applied(stage), "it is applied")
     rebuilt = stage.store.data.records[envelope.mission_id]
     assert (rebuilt.state, rebuilt.attempt, rebuilt.envelope) == (MissionState.COMPLETED, 2, envelope)
     assert rebuilt.attempts[-1].instance == SOLDIER
@@ -210,7 +224,7 @@ async def test_progress_of_a_mission_that_the_ledger_lacks_shows_it_as_running(s
     async with reporting_to(stage):
         report = a_report(a_mission("lost"), ReportKind.PROGRESS, secrets=stage.secrets, progress=40.0)
         await stage.publish_report(report)
-        await eventually(lambda: stage.counts["progress"], "it is applied")
+        await eventually(lambda: applied(stage), "it is applied")
     rebuilt = stage.store.data.records[a_mission("lost").mission_id]
     assert (rebuilt.phase, rebuilt.holder, rebuilt.progress) == (Phase.CLAIMED, SOLDIER, 40.0)
 

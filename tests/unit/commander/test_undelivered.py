@@ -22,7 +22,8 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def burying(stage: Stage) -> AsyncIterator[None]:
-    service = Undelivered(stage.recorder, stage.broker, stage.tombstones, stage.eras, Rejects(stage.broker))
+    rejects = Rejects(stage.broker, stage.counts)
+    service = Undelivered(stage.recorder, stage.broker, stage.tombstones, stage.eras, rejects, stage.counts)
     await stage.broker.declare(topology.FIXED_QUEUES)
     async with running(stage.recorder.run, service.run):
         yield

@@ -20,7 +20,7 @@ from mission_commander.domain.vanishing import LONGEST_PAUSE_SECONDS, OVERTAKEN_
 from mission_commander.ports import EraChangedError, OutboxEntry
 from mission_commander.services.outbox import Outbox
 from mission_commander.services.vanished import Vanished
-from mission_contracts import messages, topology
+from mission_contracts import messages, metrics, topology
 from mission_contracts.mission import Epoch, Era, Priority
 
 QUEUE = topology.orders_of("default", "default")
@@ -44,13 +44,13 @@ class Scene:
             heartbeat_seconds=HEARTBEAT_SECONDS,
             lease_seconds=LEASE_SECONDS,
             era=lambda: self.era,
-            count=stage.count,
+            counts=stage.counts,
         )
         self.beats = 0
 
     def republished(self) -> int:
         """How many orders were published again so far."""
-        return self.stage.counts["republished"]
+        return self.stage.counts.number(metrics.REPUBLISHED)
 
     async def published(self) -> None:
         await eventually(lambda: not self.stage.store.data.outbox and not self.outbox.depth, "the outbox is empty")

@@ -8,6 +8,7 @@ import pytest
 from support.commander_api import Api, Soldier, serving
 from support.commander_stage import eventually
 
+from mission_contracts import metrics
 from mission_contracts.messages import ReportKind
 from mission_contracts.mission import Failure
 from mission_contracts.soldiering import DropReason, Verdict
@@ -159,13 +160,13 @@ async def test_many_at_once_all_end_exactly_once(api: Api, soldier: Soldier) -> 
 
     workers = [asyncio.create_task(work()) for _ in range(8)]
     counts = api.commander.counts
-    await eventually(lambda: counts["reports: completed"] == 200, "all are completed")
+    await eventually(lambda: counts.number(metrics.REPORTS, "completed") == 200, "all are completed")
     for worker in workers:
         worker.cancel()
     await asyncio.gather(*workers, return_exceptions=True)
     shown = (await client.post("/missions/lookup", json={"ids": ids})).json()["missions"]
     assert {one["state"] for one in shown} == {"COMPLETED"}
-    assert counts["claims: RUN"] == 200
+    assert counts.number(metrics.CLAIMS, "RUN") == 200
 
 
 @pytest.mark.parametrize("accident", ["ledger away", "broker away", "ledger wiped"])

@@ -10,7 +10,7 @@ from support.commander_stage import eventually, turns
 from mission_broker.memory import MemoryBroker
 from mission_broker.port import Message
 from mission_commander.adapters.memory_ledger import MemoryStore
-from mission_contracts import topology
+from mission_contracts import metrics, topology
 
 
 async def listed(api: Api, who: str = "anna", **query: Any) -> dict[str, Any]:
@@ -232,7 +232,7 @@ async def test_status_tells_how_much_there_is_of_everything(api: Api) -> None:
     await api.submit()
     await eventually(lambda: api.ledger.store.data.outbox, "a hand-out is in the outbox")
     await api.broker.publish([Message(exchange=topology.STATUS.bound_to, key=topology.STATUS.key, body=b"?")])
-    await eventually(lambda: api.commander.counts["reports: rejected"], "a message was rejected")
+    await eventually(lambda: api.commander.counts.of(metrics.REJECTED), "a message was rejected")
     status = await status_of(api)
     assert (status["live"], status["states"], status["waiting"]) == (2, {"QUEUED": 2, "IN_PROGRESS": 0}, 1)
     assert (status["outbox"]["depth"], status["outbox"]["stopped"]) == (1, True)

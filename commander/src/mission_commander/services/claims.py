@@ -9,10 +9,11 @@ from mission_commander.domain.memory import PoolKey, pool_of
 from mission_commander.domain.record import Mission
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services import rebuilding
+from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.tombstones import Tombstones
-from mission_contracts import messages
+from mission_contracts import messages, metrics
 from mission_contracts import mission as m
 from mission_contracts.envelope import Envelope
 from mission_contracts.errors import UnreadableMessageError
@@ -46,7 +47,7 @@ class Claims:
         *,
         known_types: Callable[[Envelope], Sequence[str]],
         is_paused: Callable[[PoolKey], bool],
-        count: Callable[[str], None],
+        counts: Counts,
     ) -> None:
         self._recorder = recorder
         self._tombstones = tombstones
@@ -54,7 +55,7 @@ class Claims:
         self._eras = eras
         self._known_types = known_types
         self._is_paused = is_paused
-        self._count = count
+        self._counts = counts
 
     async def answer_all(self, instance: m.Instance, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
         """Answer each claim, in order. Never raises for the ledger's sake: it then says WAIT."""
@@ -64,8 +65,7 @@ class Claims:
             answers = await self._decided(instance, claims)
         except LedgerAwayError:
             answers = [_WAIT] * len(claims)
-        for answer in answers:
-            self._count(answer.drop.value if answer.drop else answer.verdict.value)
+        self._counts.add_each(metrics.CLAIMS, ((_word(answer),) for answer in answers))
         return answers
 
     async def _decided(self, instance: m.Instance, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
@@ -166,6 +166,10 @@ class Claims:
             )
 
         return Command(claim.mission_id, decide, weight=len(claim.order or b""))
+
+
+def _word(answer: ClaimAnswer) -> str:
+    return answer.drop.value if answer.drop else answer.verdict.value
 
 
 def _order_of(claim: Claim) -> messages.Order | None:

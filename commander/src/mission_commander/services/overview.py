@@ -1,19 +1,30 @@
 """What `GET /status` tells: how much there is of everything, and what state this Commander is in."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from mission_broker.port import Broker, BrokerAwayError
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Phase
 from mission_commander.ports import Ledger, LedgerAwayError, OutboxEntry, Totals
+from mission_commander.services.counts import Counts
 from mission_commander.services.duty import Duty
 from mission_commander.services.outbox import Outbox
 from mission_commander.services.vitals import Vitals
+from mission_contracts import metrics, topology
 from mission_contracts import mission as m
-from mission_contracts import topology
 from mission_contracts.clock import Clock
 from mission_contracts.mission import MissionState
 from mission_contracts.rest import OutboxView, StatusView
+
+_WORDS: Final[Mapping[str, metrics.Metric]] = {
+    "claims": metrics.CLAIMS,
+    "reports": metrics.REPORTS,
+    "reports dropped": metrics.REPORTS_DROPPED,
+    "orders republished": metrics.REPUBLISHED,
+    "messages rejected": metrics.REJECTED,
+}
+"""What `counts` tells, in a person's words; `GET /metrics` has everything."""
 
 
 class Overview:
@@ -30,7 +41,7 @@ class Overview:
         clock: Clock,
         *,
         era: Callable[[], m.Era],
-        counts: Mapping[str, int],
+        counts: Counts,
     ) -> None:
         self._ledger = ledger
         self._broker = broker
@@ -60,7 +71,7 @@ class Overview:
             ledger=health.parts["ledger"],
             broker=health.parts["broker"],
             durability=health.durability,
-            counts=dict(sorted(self._counts.items())),
+            counts=dict(sorted(_worded(self._counts))),
         )
 
     async def totals(self) -> Totals | None:
@@ -92,3 +103,9 @@ class Overview:
     def _handed_out_at(self, entry: OutboxEntry) -> float | None:
         mission = self._memory.get(entry.mission_id)
         return mission.handed_out_at if mission is not None and mission.epoch == entry.epoch else None
+
+
+def _worded(counts: Counts) -> Iterator[tuple[str, int]]:
+    for word, metric in _WORDS.items():
+        for labels, number in counts.of(metric).items():
+            yield ": ".join((word, *labels)), number

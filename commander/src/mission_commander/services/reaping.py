@@ -20,9 +20,10 @@ from mission_commander.domain.life import Moment
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
 from mission_commander.ports import LedgerAwayError
+from mission_commander.services.counts import Counts
 from mission_commander.services.garrison import Garrison, Seen
 from mission_commander.services.recorder import Command, Decision, Recorder
-from mission_contracts import messages, telemetry, topology
+from mission_contracts import messages, metrics, telemetry, topology
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
 
@@ -55,10 +56,12 @@ class Reaper:
         *,
         lease_seconds: float,
         on_deaf: Callable[[], None],
+        counts: Counts,
     ) -> None:
         """`on_deaf` is called when this Commander could not hear for a while."""
         self._recorder = recorder
         self._on_deaf = on_deaf
+        self._counts = counts
         self._memory = memory
         self._garrison = garrison
         self._broker = broker
@@ -154,7 +157,8 @@ class Reaper:
                 continue  # it beats again
             held = list(self._memory.held_by(asked.instance))
             self._log.warning("a lease ended", **{telemetry.INSTANCE: asked.instance}, missions=len(held))
-            await self._recorder.decide_each([_expire(mission) for mission in held])
+            ended = await self._recorder.decide_each([_expire(mission) for mission in held])
+            self._counts.add(metrics.LEASES_EXPIRED, times=ended.count(True))
             await self._garrison.dismiss(asked.instance)
 
     def _beat_of(self, instance: m.Instance) -> int:
@@ -168,7 +172,8 @@ class Reaper:
         for mission in abandoned:
             self._log.warning("a claim's grant was never heard; released", **{telemetry.MISSION_ID: mission.id})
             self._absences.pop((mission.id, mission.epoch), None)
-        await self._recorder.decide_each([_release(mission) for mission in abandoned])
+        released = await self._recorder.decide_each([_release(mission) for mission in abandoned])
+        self._counts.add(metrics.CLAIMS_ABANDONED, times=released.count(True))
         if not abandoned and len(self._absences) > 10_000:
             self._absences.clear()  # a claim that is still absent is counted anew
 
@@ -196,15 +201,21 @@ class Reaper:
                 await self._garrison.dismiss(instance)
 
 
-def _expire(held: Mission) -> Command[None]:
-    def decide(mission: Mission | None, moment: Moment) -> Decision[None]:
-        return Decision(None, life.expire(mission, held.epoch, moment) if mission else None)
+def _expire(held: Mission) -> Command[bool]:
+    """Answers whether it ended a claim: the mission may have moved on by a report."""
+
+    def decide(mission: Mission | None, moment: Moment) -> Decision[bool]:
+        ended = life.expire(mission, held.epoch, moment) if mission else None
+        return Decision(ended is not None, ended)
 
     return Command(held.id, decide)
 
 
-def _release(held: Mission) -> Command[None]:
-    def decide(mission: Mission | None, moment: Moment) -> Decision[None]:
-        return Decision(None, life.release(mission, held.epoch, moment) if mission else None)
+def _release(held: Mission) -> Command[bool]:
+    """Answers whether it ended a claim."""
+
+    def decide(mission: Mission | None, moment: Moment) -> Decision[bool]:
+        released = life.release(mission, held.epoch, moment) if mission else None
+        return Decision(released is not None, released)
 
     return Command(held.id, decide)

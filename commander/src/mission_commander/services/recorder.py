@@ -23,10 +23,12 @@ from mission_commander.ports import (
     LedgerAwayError,
     RolledBackError,
 )
+from mission_commander.services.counts import Counts
 from mission_commander.services.deciding import Command, Decide, Decision, Newcomer, Plan, Waiting
 from mission_commander.services.differences import Differences
 from mission_commander.services.horizon import Horizon
 from mission_commander.services.turns import Around, Turns, UnheardError
+from mission_contracts import metrics
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
 
@@ -64,9 +66,11 @@ class Recorder:
         *,
         lane_rules: LaneRules = LaneRules(),  # noqa: B008  # frozen
         around: Around = lambda _: OPEN_FIELD,
+        counts: Counts | None = None,
     ) -> None:
         self._lane_rules = lane_rules
         self._around = around
+        self._counts = counts or Counts()
         self._ledger = ledger
         self._memory = memory
         self._clock = clock
@@ -294,12 +298,23 @@ class Recorder:
             return set()
         self._quiet.clear()
         try:
+            began = self._clock.monotonic()
             outcomes = await self._ledger.commit(era, changes, seen=self.horizon.seen, lanes=lanes)
+            self._counts.observe(metrics.COMMIT_SECONDS, self._clock.monotonic() - began)
+            self._counts.observe(metrics.COMMIT_SIZE, len(changes))
             lost = self._take_in(changes, outcomes, era)
             self._take_in_lanes(lanes, lost)
             return lost
         finally:
             self._quiet.set()
+
+    def _was_final(self, mission_id: m.MissionId) -> bool:
+        known = self._memory.get(mission_id)
+        return known is not None and known.is_final
+
+    def _count(self, accepted: int, finished: Sequence[Mission]) -> None:
+        self._counts.add(metrics.ACCEPTED, times=accepted)
+        self._counts.add_each(metrics.FINISHED, ((one.state.value, one.reason.value) for one in finished))
 
     # Lanes.
 
@@ -345,15 +360,21 @@ class Recorder:
     ) -> set[m.MissionId]:
         lost: set[m.MissionId] = set()
         handed_out: list[Mission] = []
+        finished: list[Mission] = []
+        accepted = 0
         for change, outcome in zip(changes, outcomes, strict=True):
             if isinstance(outcome, Conflict):
                 lost.add(change.mission.id)
                 self._differences.note(change.mission.id, outcome.current)
                 continue
+            accepted += not change.expected
+            if change.mission.is_final and not self._was_final(change.mission.id):
+                finished.append(change.mission)
             self._memory.apply(change.mission, change.payload)
             self.horizon.saw(outcome.event, era)
             if change.hands_out:
                 handed_out.append(change.mission)
+        self._count(accepted, finished)
         if handed_out:
             for listener in self._hand_out_listeners:
                 listener(handed_out)

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from typing import Final
 
 import msgspec
@@ -14,14 +15,16 @@ from mission_commander.domain.life import Moment, Refused
 from mission_commander.domain.record import Mission
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services import rebuilding
+from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.rejecting import Rejects
 from mission_commander.services.tombstones import Tombstones
-from mission_contracts import messages, telemetry, topology
+from mission_contracts import messages, metrics, telemetry, topology
 from mission_contracts import mission as m
 from mission_contracts.errors import UnreadableMessageError
 from mission_contracts.install_key import ClaimSecrets
+from mission_contracts.metrics import Dropped, Rejected
 from mission_contracts.soldiering import DropReason
 
 PREFETCH: Final = 200
@@ -30,8 +33,23 @@ MAX_BATCH: Final = 100
 RETRY_SECONDS: Final = 0.2
 
 
-_LACKING: Final = "lacking"
-"""The ledger has no record of the mission."""
+class _Lacking(Enum):
+    """The ledger has no record of the mission."""
+
+    LACKING = "lacking"
+
+
+_LACKING: Final = _Lacking.LACKING
+
+_Answer = messages.ReportKind | Dropped | _Lacking
+"""Applied; or why not."""
+
+_CAUSES: Final[Mapping[DropReason, Dropped]] = {
+    DropReason.FINAL: Dropped.FINAL,
+    DropReason.STALE: Dropped.OLD_EPOCH,
+    DropReason.SPENT: Dropped.NOT_HELD,
+}
+"""All reasons for which a report is refused by the mission itself."""
 
 _Said = tuple[m.Instance, messages.Report]
 
@@ -57,7 +75,7 @@ class Reporter:
         rejects: Rejects,
         *,
         on_marker: Callable[[str], None],
-        count: Callable[[str], None],
+        counts: Counts,
     ) -> None:
         self._recorder = recorder
         self._broker = broker
@@ -66,7 +84,7 @@ class Reporter:
         self._eras = eras
         self._rejects = rejects
         self._on_marker = on_marker
-        self._count = count
+        self._counts = counts
         self._waiting: list[Delivery] = []
         self._wanted = asyncio.Event()
         self._log = structlog.get_logger("reporter")
@@ -89,10 +107,12 @@ class Reporter:
         reads = [_read(delivery) for delivery in deliveries if delivery.is_alive]
         defects = await self._apply([read.message for read in reads if read.message is not None])
         for read in reads:
-            why = read.why or defects.get(id(read.message), "")
-            if why:
-                await self._rejects.keep(read.delivery, topology.STATUS, why)
-                self._count("rejected")
+            defect = defects.get(id(read.message))
+            if read.message is None:
+                self._counts.add(metrics.REPORTS_DROPPED, Dropped.MALFORMED.value)
+                await self._rejects.keep(read.delivery, topology.STATUS, read.why)
+            elif defect is not None:
+                await self._rejects.keep(read.delivery, topology.STATUS, defect, cause=Rejected.DEFECT)
             else:
                 read.delivery.ack()
         for read in reads:
@@ -106,30 +126,35 @@ class Reporter:
         """
         asked = [(one, report) for one in status for report in one.reports]
         answers = await self._judged([(one.instance, report) for one, report in asked])
-        for answer in answers:
-            self._count(answer if isinstance(answer, str) else "broken")
+        self._count(answers)
         return {
             id(one): f"a report in it cannot be applied: {answer!r}"
             for (one, _), answer in zip(asked, answers, strict=True)
-            if not isinstance(answer, str)
+            if isinstance(answer, BaseException)
         }
 
-    async def _judged(self, said: Sequence[_Said]) -> Sequence[str | BaseException]:
+    def _count(self, answers: Sequence[_Answer | BaseException]) -> None:
+        applied = ((answer.value,) for answer in answers if isinstance(answer, messages.ReportKind))
+        dropped = (_cause(answer) for answer in answers if not isinstance(answer, messages.ReportKind))
+        self._counts.add_each(metrics.REPORTS, applied)
+        self._counts.add_each(metrics.REPORTS_DROPPED, ((cause.value,) for cause in dropped))
+
+    async def _judged(self, said: Sequence[_Said]) -> Sequence[_Answer | BaseException]:
         while True:
             try:
                 return await self._decided(said)
             except LedgerAwayError:
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _decided(self, said: Sequence[_Said]) -> Sequence[str | BaseException]:
-        first: list[Command[str]] = [self._command(*one) for one in said]
+    async def _decided(self, said: Sequence[_Said]) -> Sequence[_Answer | BaseException]:
+        first: list[Command[_Answer]] = [self._command(*one) for one in said]
         decided = await self._recorder.decide_each(first)
         answers = list(decided)
         lacking = [place for place, answer in enumerate(answers) if answer is _LACKING]
         if lacking:
             accepted_at = {said[place][1].mission_id: said[place][1].envelope.accepted_at for place in lacking}
             purged = await self._tombstones.purged(accepted_at)
-            again: list[Command[str]] = [self._command(*said[place], purged=purged) for place in lacking]
+            again: list[Command[_Answer]] = [self._command(*said[place], purged=purged) for place in lacking]
             rebuilt = await self._recorder.decide_each(again)
             for place, answer in zip(lacking, rebuilt, strict=True):
                 answers[place] = answer
@@ -137,7 +162,7 @@ class Reporter:
 
     def _command(
         self, instance: m.Instance, report: messages.Report, *, purged: frozenset[m.MissionId] | None = None
-    ) -> Command[str]:
+    ) -> Command[_Answer]:
         """Judge a report. For a mission that the ledger lacks: first ask why, then, by `purged`, rebuild it or not."""
         is_genuine = self._secrets.fits(report.secret, report.mission_id, report.epoch, instance)
         if is_genuine:
@@ -145,30 +170,34 @@ class Reporter:
         known = self._recorder.known(report.mission_id)
         chance = random.random()  # noqa: S311  # spreads retries, guards nothing
 
-        def decide(mission: Mission | None, moment: Moment) -> Decision[str]:
+        def decide(mission: Mission | None, moment: Moment) -> Decision[_Answer]:
             if not is_genuine or report.envelope.mission_id != report.mission_id:
-                return self._refused(report, "not genuine")
+                return self._dropped(report, Dropped.WRONG_SECRET)
             if mission is None and purged is None:
                 return Decision(_LACKING)
             if mission is None and purged is not None and report.mission_id in purged:
-                return self._refused(report, DropReason.PURGED.value)
+                return self._dropped(report, Dropped.PURGED)
             applied = life.report(
                 mission or rebuilding.from_report(report, instance, moment), report, instance, moment, chance=chance
             )
             if isinstance(applied, Refused):
-                return self._refused(report, applied.why.value)
+                return self._dropped(report, _CAUSES[applied.why])
             is_ahead = mission is None or report.epoch > mission.epoch
-            return Decision(report.kind.value, applied, shows_loss=is_ahead and m.era_of(report.epoch) >= moment.era)
+            return Decision(report.kind, applied, shows_loss=is_ahead and m.era_of(report.epoch) >= moment.era)
 
         is_ahead = known is not None and known.epoch < report.epoch
         weight = len(bytes(report.result)) if report.result is not None else 0
         return Command(report.mission_id, decide, fresh=is_ahead, weight=weight)
 
-    def _refused(self, report: messages.Report, why: str) -> Decision[str]:
-        if why != DropReason.FINAL.value:
+    def _dropped(self, report: messages.Report, why: Dropped) -> Decision[_Answer]:
+        if why is not Dropped.FINAL:
             fields = {telemetry.MISSION_ID: report.mission_id, telemetry.EPOCH: report.epoch}
-            self._log.warning("a report changes nothing", why=why, kind=report.kind.value, **fields)
-        return Decision(f"refused: {why}")
+            self._log.warning("a report changes nothing", why=why.value, kind=report.kind.value, **fields)
+        return Decision(why)
+
+
+def _cause(answer: _Answer | BaseException) -> Dropped:
+    return answer if isinstance(answer, Dropped) else Dropped.DEFECT
 
 
 def _read(delivery: Delivery) -> _Read:

@@ -12,13 +12,15 @@ from mission_commander.domain.life import Moment
 from mission_commander.domain.record import Mission
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services import rebuilding
+from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.rejecting import Rejects
 from mission_commander.services.tombstones import Tombstones
-from mission_contracts import messages, telemetry, topology
+from mission_contracts import messages, metrics, telemetry, topology
 from mission_contracts import mission as m
 from mission_contracts.errors import UnreadableMessageError
+from mission_contracts.metrics import Rejected
 
 PREFETCH: Final = 100
 RETRY_SECONDS: Final = 0.2
@@ -28,13 +30,20 @@ class Undelivered:
     """Consumes `missions.dead`."""
 
     def __init__(
-        self, recorder: Recorder, broker: Broker, tombstones: Tombstones, eras: Eras, rejects: Rejects
+        self,
+        recorder: Recorder,
+        broker: Broker,
+        tombstones: Tombstones,
+        eras: Eras,
+        rejects: Rejects,
+        counts: Counts,
     ) -> None:
         self._recorder = recorder
         self._eras = eras
         self._broker = broker
         self._tombstones = tombstones
         self._rejects = rejects
+        self._counts = counts
         self._waiting: asyncio.Queue[Delivery] = asyncio.Queue()
         self._log = structlog.get_logger("undelivered")
 
@@ -55,6 +64,7 @@ class Undelivered:
             await self._rejects.keep(delivery, topology.DEAD, str(error))
             return
         self._eras.saw(order.era)
+        self._counts.add(metrics.UNDELIVERED)
         self._log.warning("an order came back undelivered", **{telemetry.MISSION_ID: order.envelope.mission_id})
         while delivery.is_alive:
             try:
@@ -90,7 +100,8 @@ class Undelivered:
         if defect is None:
             delivery.ack()
         else:
-            await self._rejects.keep(delivery, topology.DEAD, f"it cannot be handed out anew: {defect!r}")
+            why = f"it cannot be handed out anew: {defect!r}"
+            await self._rejects.keep(delivery, topology.DEAD, why, cause=Rejected.DEFECT)
 
     def _return(self, order: messages.Order) -> Command[bool]:
         """Answers whether the ledger knows the mission."""

@@ -17,10 +17,11 @@ from mission_commander.domain.memory import MissionMemory, PoolKey
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.domain.vanishing import Hand, Sight
 from mission_commander.ports import EraChangedError, Ledger, LedgerAwayError, OutboxEntry
+from mission_commander.services.counts import Counts
 from mission_commander.services.garrison import Garrison
 from mission_commander.services.outbox import Outbox
+from mission_contracts import metrics, telemetry, topology
 from mission_contracts import mission as m
-from mission_contracts import telemetry, topology
 from mission_contracts.clock import Clock
 from mission_contracts.mission import Priority
 
@@ -58,7 +59,7 @@ class Vanished:
         heartbeat_seconds: float,
         lease_seconds: float,
         era: Callable[[], m.Era],
-        count: Callable[[str], None],
+        counts: Counts,
     ) -> None:
         self._ledger = ledger
         self._broker = broker
@@ -69,7 +70,7 @@ class Vanished:
         self._between_seconds = BEATS_BETWEEN * heartbeat_seconds + SLACK_SECONDS
         self._lease_seconds = lease_seconds
         self._era = era
-        self._count = count
+        self._counts = counts
         self._sights: dict[QueueKey, Sight] = {}
         self._looked_at = clock.monotonic()
         self._again: dict[Hand, _Again] = {}
@@ -178,6 +179,6 @@ class Vanished:
     def _note(self, hand: Hand) -> None:
         times = self._again[hand].times + 1 if hand in self._again else 0
         self._again[hand] = _Again(times, self._clock.monotonic() + vanishing.pause_seconds(times))
-        self._count("republished")
+        self._counts.add(metrics.REPUBLISHED)
         fields = {telemetry.MISSION_ID: hand[0], telemetry.EPOCH: hand[1]}
         self._log.warning("an order vanished from its queue; published again under the same epoch", **fields)

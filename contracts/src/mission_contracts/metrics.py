@@ -1,0 +1,168 @@
+"""Every metric's name, labels and meaning. Nothing else may invent one: dashboards and alerts depend on them.
+
+`docs/reference/metrics.md` is generated from here; a test holds what `GET /metrics` serves against it.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+
+class Kind(StrEnum):
+    """As Prometheus calls them."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """One metric; its help is one sentence."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = ()
+    """A histogram's upper bounds; one without a bound follows them."""
+
+
+class Dropped(StrEnum):
+    """Why a report changed nothing."""
+
+    NOT_HELD = "not_held"  # its claim was released, or is somebody else's
+    OLD_EPOCH = "old_epoch"
+    WRONG_SECRET = "wrong_secret"  # noqa: S105  # a cause, and no secret
+    FINAL = "final"  # the mission had its final state already
+    PURGED = "purged"
+    MALFORMED = "malformed"  # a whole message that cannot be read counts once
+    DEFECT = "defect"  # a defect of ours: it is kept in missions.rejected
+
+
+class Rejected(StrEnum):
+    """Why a message is kept in `missions.rejected`."""
+
+    MALFORMED = "malformed"
+    DEFECT = "defect"
+
+
+# Missions.
+
+LIVE: Final = Metric("missions_live", Kind.GAUGE, "Missions that are not final.", ("state", "reason"))
+DUE: Final = Metric("missions_due", Kind.GAUGE, "Missions whose moment has come and that were not looked at yet.")
+OLDEST_ORDER: Final = Metric(
+    "missions_oldest_order_seconds",
+    Kind.GAUGE,
+    "How long the mission that waits longest for a soldier has been handed out; 0 when none waits.",
+)
+DEAD_LETTERS: Final = Metric("missions_dead_letters", Kind.GAUGE, "Missions that gave up and were not redriven.")
+ACCEPTED: Final = Metric(
+    "missions_accepted_total",
+    Kind.COUNTER,
+    "Missions that this Commander recorded first, also those that it rebuilt after the ledger lost them.",
+)
+FINISHED: Final = Metric(
+    "missions_finished_total", Kind.COUNTER, "Missions whose final state this Commander recorded.", ("state", "reason")
+)
+
+# Orders.
+
+OUTBOX_DEPTH: Final = Metric("missions_outbox_depth", Kind.GAUGE, "Hand-outs that the broker has not confirmed.")
+OUTBOX_OLDEST: Final = Metric(
+    "missions_outbox_oldest_seconds", Kind.GAUGE, "How long the oldest of them waits; 0 when the outbox is empty."
+)
+REPUBLISHED: Final = Metric(
+    "missions_orders_republished_total", Kind.COUNTER, "Orders that vanished from their queue and were published again."
+)
+UNDELIVERED: Final = Metric(
+    "missions_orders_undelivered_total", Kind.COUNTER, "Orders that came back undelivered through missions.dead."
+)
+REJECTED: Final = Metric(
+    "missions_messages_rejected_total",
+    Kind.COUNTER,
+    "Messages that the Commander moved to missions.rejected: malformed ones, and (defect) those it failed on.",
+    ("queue", "cause"),
+)
+REJECTED_DEPTH: Final = Metric(
+    "missions_rejected_depth", Kind.GAUGE, "Messages in missions.rejected, those that soldiers moved there included."
+)
+
+# Soldiers.
+
+CLAIMS: Final = Metric(
+    "missions_claims_total",
+    Kind.COUNTER,
+    "Claims answered; the answer is RUN, WAIT or TELL (send the whole order), or why the order was dropped.",
+    ("answer",),
+)
+REPORTS: Final = Metric("missions_reports_applied_total", Kind.COUNTER, "Reports applied.", ("kind",))
+REPORTS_DROPPED: Final = Metric(
+    "missions_reports_dropped_total",
+    Kind.COUNTER,
+    "Reports that changed nothing: not_held, old_epoch, wrong_secret, final (it came after the end), purged, "
+    "malformed (a message that cannot be read counts once), defect.",
+    ("cause",),
+)
+LEASES_EXPIRED: Final = Metric("missions_leases_expired_total", Kind.COUNTER, "Claims whose lease ran out.")
+CLAIMS_ABANDONED: Final = Metric(
+    "missions_claims_abandoned_total", Kind.COUNTER, "Claims released because their soldier never heard of the grant."
+)
+
+# The Commander.
+
+LEDGER_UP: Final = Metric("missioncontrol_ledger_up", Kind.GAUGE, "1 while the ledger (Redis) answers.")
+BROKER_UP: Final = Metric("missioncontrol_broker_up", Kind.GAUGE, "1 while the broker (RabbitMQ) can be reached.")
+DURABILITY_WEAK: Final = Metric(
+    "missioncontrol_durability_weak", Kind.GAUGE, "1 while a crash of the ledger may lose accepted missions."
+)
+ON_DUTY: Final = Metric(
+    "missioncontrol_on_duty", Kind.GAUGE, "1 on the one Commander that applies reports and ends leases."
+)
+ERA: Final = Metric("missioncontrol_era", Kind.GAUGE, "The ledger's era; it rises when the ledger has lost data.")
+COMMIT_SIZE: Final = Metric(
+    "missioncontrol_commit_size",
+    Kind.HISTOGRAM,
+    "Missions changed by one commit to the ledger.",
+    bounds=(1, 2, 5, 10, 20, 50, 100, 200, 500),
+)
+COMMIT_SECONDS: Final = Metric(
+    "missioncontrol_commit_seconds",
+    Kind.HISTOGRAM,
+    "How long one commit to the ledger took.",
+    bounds=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
+)
+HTTP_REQUESTS: Final = Metric(
+    "missioncontrol_http_requests_total",
+    Kind.COUNTER,
+    "HTTP requests answered, by route and status.",
+    ("method", "route", "status"),
+)
+
+ALL: Final = (
+    LIVE,
+    DUE,
+    OLDEST_ORDER,
+    DEAD_LETTERS,
+    ACCEPTED,
+    FINISHED,
+    OUTBOX_DEPTH,
+    OUTBOX_OLDEST,
+    REPUBLISHED,
+    UNDELIVERED,
+    REJECTED,
+    REJECTED_DEPTH,
+    CLAIMS,
+    REPORTS,
+    REPORTS_DROPPED,
+    LEASES_EXPIRED,
+    CLAIMS_ABANDONED,
+    LEDGER_UP,
+    BROKER_UP,
+    DURABILITY_WEAK,
+    ON_DUTY,
+    ERA,
+    COMMIT_SIZE,
+    COMMIT_SECONDS,
+    HTTP_REQUESTS,
+)
