@@ -103,8 +103,9 @@ class Installation:
         rabbitmq_url: str,
         settings: Mapping[str, str],
         environment: Mapping[str, str],
+        probe: str = "readyz",
     ) -> Launch:
-        """Tell a soldier; `environment` is for its handlers."""
+        """Tell a soldier; `environment` is for its handlers, `probe` what says that it has started."""
         port = free_port()
         known = {
             "commander_url": commander_url,
@@ -115,7 +116,7 @@ class Installation:
             **settings,
         }
         told = {**_variables("SOLDIER", known), **environment}
-        return self._launch(name, (str(SCRIPTS / "mission-soldier"),), f"http://{LOOPBACK}:{port}/readyz", told)
+        return self._launch(name, (str(SCRIPTS / "mission-soldier"),), f"http://{LOOPBACK}:{port}/{probe}", told)
 
     def operator(
         self,

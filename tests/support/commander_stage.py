@@ -23,10 +23,12 @@ from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.restoring import Restorer
 from mission_commander.services.submission import Submitter
 from mission_commander.services.tombstones import Tombstones
-from mission_contracts import messages, spec, topology
+from mission_contracts import messages, metrics, spec, topology
 from mission_contracts import mission as m
 from mission_contracts.envelope import Envelope
+from mission_contracts.errors import Defect
 from mission_contracts.install_key import ClaimSecrets, InstallKey, MissionIds
+from mission_contracts.metrics import Rejected
 from mission_contracts.soldiering import Registration, TypeInfo
 from mission_contracts.testing import ERA, FakeClock, a_mission, an_order
 
@@ -160,6 +162,9 @@ class Stage:
     def another(self) -> "Stage":
         return Stage(clock=self.clock, store=self.store, server=self.broker.server)
 
+    def count_rejected(self, queue: topology.Queue, defect: Defect) -> None:
+        self.counts.add(metrics.REJECTED, queue.name, Rejected.of(defect).value)
+
     def around(self, envelope: Envelope) -> Surroundings:
         pool = (envelope.namespace, envelope.pool)
         return Surroundings(
@@ -208,9 +213,12 @@ class Stage:
 
     # The broker's side.
 
+    @staticmethod
+    def a_status(*reports: messages.Report, instance: str = SOLDIER) -> messages.StatusMessage:
+        return messages.StatusMessage(v=messages.VERSION, era=ERA, instance=m.Instance(instance), reports=reports)
+
     async def publish_report(self, *reports: messages.Report, instance: str = SOLDIER) -> None:
-        status = messages.StatusMessage(v=messages.VERSION, era=ERA, instance=m.Instance(instance), reports=reports)
-        await self.publish_status(messages.encode(status))
+        await self.publish_status(messages.encode(self.a_status(*reports, instance=instance)))
 
     async def publish_status(self, body: bytes) -> None:
         await self.broker.declare(topology.FIXED_QUEUES)

@@ -135,9 +135,9 @@ class World:
             list(threads.map(Process.start, processes))
 
     @contextlib.contextmanager
-    def another_soldier(self, **settings: str) -> Iterator[Process]:
+    def another_soldier(self, *, probe: str = "readyz", **settings: str) -> Iterator[Process]:
         """Have one more soldier, other than the others, while the block lasts."""
-        soldier = self.a_soldier(**settings)
+        soldier = self.a_soldier(probe=probe, **settings)
         self.soldiers.append(soldier)
         try:
             soldier.start()
@@ -224,11 +224,12 @@ class World:
         )
         return Process(launch)
 
-    def a_soldier(self, **settings: str) -> Process:
+    def a_soldier(self, *, probe: str = "readyz", **settings: str) -> Process:
         """One soldier; settings as their environment variables' names without the prefix."""
         launch = self._installation.soldier(
             f"soldier-{next(self._numbers)}",
             commander_url=self.url,
+            probe=probe,
             rabbitmq_url=self._servers.rabbitmq_url,
             settings={"handlers": "support.noting_handlers", "concurrency": str(SLOTS), **settings},
             environment={"PYTHONPATH": f"{TESTS}{os.pathsep}{ROOT}", NOTES_VARIABLE: str(self._notes)},

@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from mission_broker.port import Broker, BrokerAwayError
+from mission_broker.rejecting import Rejects
 from mission_commander.domain.lane import LaneRules
 from mission_commander.domain.life import Surroundings
 from mission_commander.domain.memory import MissionMemory
@@ -29,7 +30,6 @@ from mission_commander.services.pooling import Pools
 from mission_commander.services.purging import Purger
 from mission_commander.services.reaping import Reaper
 from mission_commander.services.recorder import Recorder
-from mission_commander.services.rejecting import Rejects
 from mission_commander.services.reporting import Reporter
 from mission_commander.services.restoring import Restorer
 from mission_commander.services.retrying import Retrier
@@ -43,11 +43,13 @@ from mission_commander.services.vitals import Vitals
 from mission_commander.services.waiting import Ends
 from mission_commander.services.wishes import Wishes
 from mission_commander.settings import CommanderSettings
+from mission_contracts import metrics, spec, topology
 from mission_contracts import mission as m
-from mission_contracts import spec, topology
 from mission_contracts.clock import Clock
 from mission_contracts.envelope import Envelope
+from mission_contracts.errors import Defect
 from mission_contracts.install_key import ClaimSecrets, InstallKey, MissionIds
+from mission_contracts.metrics import Rejected
 
 RETRY_SECONDS: Final = 0.2
 TRIES_PER_LOG_LINE: Final = 25
@@ -61,12 +63,12 @@ class Commander:
         secrets = ClaimSecrets(key)
         tombstones = Tombstones(ledger, clock, retention_seconds=settings.retention_seconds)
         self.counts = Counts()
-        rejects = Rejects(broker, self.counts)
         self.settings = settings
         self.clock = clock
         self.install_key = key
         self.ledger = ledger
         self.broker = broker
+        rejects = Rejects(broker, clock, count=self._count_rejected)
         self.memory = MissionMemory(cancel_deadline_seconds=settings.cancel_deadline_seconds)
         rules = LaneRules(
             gap_seconds=settings.gap_seconds, mark_seconds=max(settings.lane_mark_seconds, settings.retention_seconds)
@@ -171,6 +173,7 @@ class Commander:
             timer.run,
             reporter.run,
             reaper.run,
+            rejects.run,
             Undelivered(self.recorder, broker, tombstones, self.eras, rejects, self.counts).run,
             restorer.run,
             self._searcher().run,
@@ -196,6 +199,9 @@ class Commander:
             era=lambda: self.recorder.era,
             counts=self.counts,
         )
+
+    def _count_rejected(self, queue: topology.Queue, defect: Defect) -> None:
+        self.counts.add(metrics.REJECTED, queue.name, Rejected.of(defect).value)
 
     @property
     def is_loaded(self) -> bool:

@@ -4,7 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
-from mission_contracts.mission import MissionId, Priority
+from mission_contracts import bounds
+from mission_contracts.mission import Priority
 from mission_contracts.spec import DAY_SECONDS
 
 
@@ -18,37 +19,37 @@ class Door(StrEnum):
 class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
     """A retry policy in the form that travels; bounds are checked at the doors (`spec.RetryPolicy`)."""
 
-    max_attempts: int = 3
-    initial_delay_seconds: float = 1
-    multiplier: float = 2
-    max_delay_seconds: float = 300
+    max_attempts: bounds.Count = 3
+    initial_delay_seconds: bounds.DelaySeconds = 1
+    multiplier: bounds.Factor = 2
+    max_delay_seconds: bounds.DelaySeconds = 300
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What does not change while a mission lives. Times are Unix seconds by the Commander's clock."""
 
-    mission_id: MissionId
-    namespace: str
-    pool: str
-    type: str
-    accepted_at: float
+    mission_id: bounds.Id
+    namespace: bounds.Label
+    pool: bounds.Label
+    type: bounds.TypeName
+    accepted_at: bounds.Instant
     door: Door = Door.REST
-    name: str = ""
+    name: bounds.Name = ""
     """The Mission object's name; empty for the REST door."""
-    subject: str = ""
+    subject: bounds.Subject = ""
     """Who asked, as the token says; only they (and operators) see a REST mission."""
-    digest: str = ""
+    digest: bounds.Word = ""
     """Of the submission's body, to tell a repeated submission from another one with the same key."""
-    start_after: float | None = None
-    timeout_seconds: float = 3600
-    deadline_seconds: float = DAY_SECONDS
+    start_after: bounds.Instant | None = None
+    timeout_seconds: bounds.Seconds = 3600
+    deadline_seconds: bounds.Seconds = DAY_SECONDS
     retry: Retry = Retry()
     priority: Priority = Priority.NORMAL
-    ordering_key: str | None = None
-    sequence_number: int | None = None
-    callback_url: str | None = None
-    trace_id: str = ""
-    retry_of: MissionId | None = None
+    ordering_key: bounds.Name | None = None
+    sequence_number: bounds.LaneNumber | None = None
+    callback_url: bounds.Address | None = None
+    trace_id: bounds.Word = ""
+    retry_of: bounds.Id | None = None
 
     @property
     def deadline_at(self) -> float:

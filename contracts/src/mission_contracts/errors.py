@@ -1,5 +1,6 @@
 """Errors that cross a boundary: problem+json (RFC 9457), with one sentence that helps and a stable code."""
 
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -28,8 +29,22 @@ class ContractError(Exception):
     """Something that crossed a boundary does not keep to the contract."""
 
 
+class Defect(StrEnum):
+    """What is wrong with a message: few words, which logs and counts may hold."""
+
+    TOO_LARGE = "too large"
+    NOT_JSON = "not JSON"
+    WRONG_VERSION = "of another version"
+    WRONG_SHAPE = "of another shape"
+    UNUSABLE = "unusable"  # well-formed, and nobody could make anything of it
+
+
 class UnreadableMessageError(ContractError):
     """A message cannot be decoded; it belongs in `missions.rejected`, with this error's text as the reason."""
+
+    def __init__(self, defect: Defect, sentence: str) -> None:
+        super().__init__(sentence)
+        self.defect = defect
 
 
 class InvalidTokenError(ContractError):

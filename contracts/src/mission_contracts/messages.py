@@ -1,13 +1,15 @@
 """What travels through the broker: JSON with a schema version. Golden files freeze the bytes of each version."""
 
+import re
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
+from mission_contracts import bounds
 from mission_contracts.envelope import Envelope
-from mission_contracts.errors import UnreadableMessageError
-from mission_contracts.mission import Epoch, Era, Failure, Instance, MissionId
+from mission_contracts.errors import Defect, UnreadableMessageError
+from mission_contracts.mission import Era, Failure, Instance
 from mission_contracts.optional_json import OptionalJson
 
 VERSION: Final = 1
@@ -17,9 +19,9 @@ MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One hand-out of a mission to the soldiers of its pool."""
 
-    v: int
-    era: Era
-    epoch: Epoch
+    v: bounds.Count
+    era: bounds.EraNumber
+    epoch: bounds.EpochNumber
     envelope: Envelope
     payload: msgspec.Raw
     """The handler's input as JSON; its bytes are passed on, never re-encoded."""
@@ -38,9 +40,9 @@ class AttemptError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Why an attempt failed."""
 
     failure: Failure
-    message: str = ""
+    message: bounds.Sentence = ""
     """One sentence for a person, at most 1,024 characters."""
-    traceback: str = ""
+    traceback: bounds.Traceback = ""
     """At most 8 KiB, newest frames kept; shown in the mission's history, never in a CR."""
     retry_after_seconds: float | None = None
     """For RetryLater: when to try again."""
@@ -50,18 +52,18 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A soldier's word on one (mission, epoch) that it claimed; the secret alone authorises it."""
 
     kind: ReportKind
-    mission_id: MissionId
-    epoch: Epoch
-    secret: str
-    attempt: int
+    mission_id: bounds.Id
+    epoch: bounds.EpochNumber
+    secret: bounds.Word
+    attempt: bounds.Count
     envelope: Envelope
-    ran_seconds: float = 0
+    ran_seconds: bounds.Seconds = 0
     """How long the handler ran, by the soldier's monotonic clock."""
     result: OptionalJson = None
     """JSON, at most 16 KiB; larger results are the handler's to store, with a reference here."""
-    progress: float | None = None
+    progress: bounds.Percent | None = None
     """Percent, 0 to 100."""
-    note: str = ""
+    note: bounds.Note = ""
     """What the handler last said of its progress, at most 256 characters."""
     error: AttemptError | None = None
 
@@ -69,25 +71,43 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class StatusMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One message on `missions.status`: many reports of one instance, or a Commander's marker."""
 
-    v: int
-    era: Era = Era(0)
-    instance: Instance = Instance("")
-    reports: tuple[Report, ...] = ()
-    marker: str = ""
+    v: bounds.Count
+    era: bounds.EraNumber = Era(0)
+    instance: bounds.InstanceName = Instance("")
+    reports: Annotated[tuple[Report, ...], msgspec.Meta(max_length=bounds.MAX_REPORTS)] = ()
+    marker: bounds.Word = ""
     """A reaper's own token: when it comes back, every report published before it has been applied."""
 
 
 class ControlMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A hint to every soldier; the next heartbeat's answer says the same for sure."""
 
-    v: int
-    cancel: tuple[MissionId, ...] = ()
+    v: bounds.Count
+    cancel: Annotated[tuple[bounds.Id, ...], msgspec.Meta(max_length=bounds.MAX_HINTS)] = ()
+
+
+class _Versioned(msgspec.Struct, frozen=True):
+    v: bounds.Count
+
+
+class _Apart(msgspec.Struct, frozen=True):
+    """A StatusMessage whose reports are not read yet."""
+
+    v: bounds.Count
+    era: bounds.EraNumber = Era(0)
+    instance: bounds.InstanceName = Instance("")
+    reports: Annotated[tuple[msgspec.Raw, ...], msgspec.Meta(max_length=bounds.MAX_REPORTS)] = ()
+    marker: bounds.Word = ""
 
 
 _T = TypeVar("_T", Order, StatusMessage, ControlMessage)
 
 _encoder: Final = msgspec.json.Encoder()
 _decoders: Final = {kind: msgspec.json.Decoder(kind) for kind in (Order, StatusMessage, ControlMessage)}
+_versioned: Final = msgspec.json.Decoder(_Versioned)
+_apart: Final = msgspec.json.Decoder(_Apart)
+_report: Final = msgspec.json.Decoder(Report)
+_QUOTED: Final = re.compile(r"Invalid enum value .*?(?= - at |$)", re.DOTALL)
 
 
 def encode(message: Order | StatusMessage | ControlMessage) -> bytes:
@@ -100,12 +120,76 @@ def decode(body: bytes, kind: type[_T]) -> _T:
 
     Raises UnreadableMessageError when it is too large, not JSON, of another shape or of an unknown version.
     """
-    if len(body) > MAX_MESSAGE_BYTES:
-        raise UnreadableMessageError(f"message of {len(body)} bytes exceeds the bound of {MAX_MESSAGE_BYTES}")
+    _check_size(body)
     try:
+        _check_text(body)
         message = _decoders[kind].decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UnreadableMessageError(f"not a {kind.__name__}: {error}") from error
-    if message.v != VERSION:  # type: ignore[attr-defined]
-        raise UnreadableMessageError(f"{kind.__name__} of version {message.v}, this side reads {VERSION}")  # type: ignore[attr-defined]
+        raise _unreadable(body, kind.__name__, error) from error
+    _check_version(message.v, kind.__name__)  # type: ignore[attr-defined]
     return message  # type: ignore[return-value]
+
+
+def decode_status(body: bytes) -> tuple[StatusMessage, str]:
+    """Read a StatusMessage; a report in it that cannot be read costs its neighbours nothing.
+
+    Gives what can be read, and a sentence on what cannot, empty where all can. Raises UnreadableMessageError when
+    the message itself is of no use.
+    """
+    try:
+        return decode(body, StatusMessage), ""
+    except UnreadableMessageError as error:
+        if error.defect is not Defect.WRONG_SHAPE:
+            raise
+        try:
+            apart = _apart.decode(body)
+        except msgspec.DecodeError:
+            raise error from None
+    reports, defects = [], []
+    for place, raw in enumerate(apart.reports):
+        try:
+            reports.append(_report.decode(raw))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            defects.append(f"report {place}: {_told(error)}")
+    message = StatusMessage(
+        v=apart.v, era=apart.era, instance=apart.instance, reports=tuple(reports), marker=apart.marker
+    )
+    return message, f"{len(defects)} of {len(apart.reports)} reports cannot be read, first {defects[0]}"
+
+
+def _check_size(body: bytes) -> None:
+    if len(body) > MAX_MESSAGE_BYTES:
+        sentence = f"message of {len(body)} bytes exceeds the bound of {MAX_MESSAGE_BYTES}"
+        raise UnreadableMessageError(Defect.TOO_LARGE, sentence)
+
+
+def _check_text(body: bytes) -> None:
+    # What is passed on as it is (payloads, results) is not looked into by the decoder.
+    if not body.isascii():
+        body.decode()
+
+
+def _check_version(version: int, name: str) -> None:
+    if version != VERSION:
+        sentence = f"{name} of version {version}, this side reads {VERSION}"
+        raise UnreadableMessageError(Defect.WRONG_VERSION, sentence)
+
+
+def _unreadable(body: bytes, name: str, error: Exception) -> UnreadableMessageError:
+    if not isinstance(error, msgspec.ValidationError):
+        return UnreadableMessageError(Defect.NOT_JSON, f"not a {name}: {_told(error)}")
+    try:
+        # Another version may well have another shape: then it is the version that matters.
+        _check_version(_versioned.decode(body).v, name)
+    except UnreadableMessageError as of_version:
+        return of_version
+    except msgspec.DecodeError:
+        pass
+    return UnreadableMessageError(Defect.WRONG_SHAPE, f"not a {name}: {_told(error)}")
+
+
+def _told(error: Exception) -> str:
+    """The error without what the message says: that may be a secret, or endless."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 at byte {error.start}"
+    return _QUOTED.sub("a word that is not known", str(error))

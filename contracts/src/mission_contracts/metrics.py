@@ -8,6 +8,8 @@ from typing import Final
 
 import msgspec
 
+from mission_contracts.errors import Defect
+
 
 class Kind(StrEnum):
     """As Prometheus calls them."""
@@ -45,6 +47,10 @@ class Rejected(StrEnum):
 
     MALFORMED = "malformed"
     DEFECT = "defect"
+
+    @classmethod
+    def of(cls, defect: Defect) -> "Rejected":
+        return cls.DEFECT if defect is Defect.UNUSABLE else cls.MALFORMED
 
 
 # Missions.

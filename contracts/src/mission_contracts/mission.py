@@ -22,6 +22,12 @@ Era = NewType("Era", int)
 
 NUMBERS_PER_ERA: Final = 1_000_000
 
+GREATEST_ERA: Final = Era(9_000_000_000)
+"""Beyond it numbers are no longer exact in every reader of JSON; who speaks of such an era is mistaken."""
+
+GREATEST_NUMBER: Final = GREATEST_ERA * NUMBERS_PER_ERA + NUMBERS_PER_ERA - 1
+"""Of epochs and sequences."""
+
 
 def era_of(number: int) -> Era:
     """Give the era that a number was handed out in."""

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from mission_broker.port import Broker, BrokerAwayError, Delivery
+from mission_broker.rejecting import Rejects
 from mission_contracts import messages, topology
 from mission_contracts.errors import UnreadableMessageError
 from mission_contracts.messages import ControlMessage
@@ -15,16 +16,19 @@ PREFETCH = 100
 
 @asynccontextmanager
 async def heard(
-    broker: Broker, instance: Instance, on_cancel: Callable[[Iterable[MissionId]], None]
+    broker: Broker, instance: Instance, on_cancel: Callable[[Iterable[MissionId]], None], rejects: Rejects
 ) -> AsyncIterator[None]:
     """Pass on cancellations while the context is open. A lost hint costs nothing but time."""
     queue = Queue(name=f"{topology.CONTROL.name}.{instance}", bound_to=topology.CONTROL, key="", transient=True)
 
     def arrived(deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
-            with suppress(UnreadableMessageError):  # the heartbeat says the same for sure
+            try:
                 on_cancel(messages.decode(delivery.body, ControlMessage).cancel)
-            delivery.ack()
+            except UnreadableMessageError as error:  # the heartbeat says the same for sure
+                rejects.keep(delivery, queue, error.defect, str(error))
+            else:
+                delivery.ack()
 
     with suppress(BrokerAwayError):  # it is declared when the broker is back
         await broker.declare([queue])

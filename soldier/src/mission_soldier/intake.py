@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 
 from mission_broker.port import Broker, Consumer, Delivery
+from mission_broker.rejecting import Rejects
 from mission_contracts import messages
 from mission_contracts.errors import UnreadableMessageError
 from mission_contracts.messages import Order
 from mission_contracts.topology import Queue
 from mission_soldier.book import Key
 from mission_soldier.prefetch import Plan
-from mission_soldier.rejects import Rejects
 from mission_soldier.waiting import Received, Waiting
 
 
@@ -50,7 +51,7 @@ class Intake:
         """Subscribe to both queues."""
         self._waiting.open()
         for queue, prefetch in zip(self._queues, self._plan, strict=True):
-            subscription = self._broker.consume(queue, self._arrived, prefetch=prefetch)
+            subscription = self._broker.consume(queue, partial(self._arrived, queue), prefetch=prefetch)
             self._consumers.append(await self._stack.enter_async_context(subscription))
 
     async def pause(self) -> None:
@@ -72,21 +73,21 @@ class Intake:
                 consumer.set_prefetch(new)
         self._plan = plan
 
-    def _arrived(self, deliveries: Sequence[Delivery]) -> None:
+    def _arrived(self, queue: Queue, deliveries: Sequence[Delivery]) -> None:
         batch: dict[Key, Received] = {}
         for delivery in deliveries:
-            received = self._read(delivery)
+            received = self._read(queue, delivery)
             if received is not None and not self._is_repeated(received, batch):
                 batch[received.key] = received
         if batch:
             self._waiting.add(list(batch.values()))
             self._on_arrival()
 
-    def _read(self, delivery: Delivery) -> Received | None:
+    def _read(self, queue: Queue, delivery: Delivery) -> Received | None:
         try:
             return Received(messages.decode(delivery.body, Order), delivery)
         except UnreadableMessageError as error:
-            self._rejects.add(delivery, str(error))
+            self._rejects.keep(delivery, queue, error.defect, str(error))
             return None
 
     def _is_repeated(self, received: Received, batch: dict[Key, Received]) -> bool:

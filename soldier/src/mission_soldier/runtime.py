@@ -2,18 +2,22 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib import metadata
 from typing import Any, Final
 
 import structlog
 
 from mission_broker.port import Broker, BrokerAwayError
+from mission_broker.rejecting import Rejects
 from mission_contracts import topology
 from mission_contracts.clock import Clock, SystemClock
+from mission_contracts.errors import Defect
 from mission_contracts.mission import Instance
 from mission_contracts.soldiering import HeartbeatAnswer, Registered, Registration
+from mission_contracts.topology import Queue
 from mission_soldier import control, prefetch, probes
 from mission_soldier.book import Book, key_of
 from mission_soldier.builtin import built_in
@@ -24,7 +28,6 @@ from mission_soldier.execution import Attempts
 from mission_soldier.heartbeat import HeartbeatThread, Pulse
 from mission_soldier.intake import Intake
 from mission_soldier.registration import Registrar
-from mission_soldier.rejects import Rejects
 from mission_soldier.reports import Reports
 from mission_soldier.settings import Settings
 from mission_soldier.soldier import Soldier
@@ -77,7 +80,8 @@ class Runtime:
         self._pulse = Pulse()
         self._book = Book(slots=settings.concurrency)
         self._registrar = Registrar(commander, _registration(handlers, settings, instance), self._registered)
-        self._rejects = Rejects(broker)
+        self.rejected: Counter[tuple[str, Defect]] = Counter()
+        self._rejects = Rejects(broker, clock, count=self._count_rejected)
         self._reports = Reports(broker=broker, instance=instance, book=self._book)
         self._waiting = Waiting(self._book)
         self._children = Children(settings.log_format)
@@ -117,13 +121,19 @@ class Runtime:
                 return
             background = await stack.enter_async_context(self._background())
             await self._begin()
-            await stack.enter_async_context(control.heard(self._broker, self._instance, self._attempts.cancel_missions))
+            await stack.enter_async_context(self._control())
             log.info("taking orders", instance=self._instance, pool=self._settings.pool)
             await _first_of(stop, background)
             await self._leave()
             for task in background:
                 if task.done():
                     task.result()  # a part that ended is a defect: the process says so by its exit code
+
+    def _control(self) -> AbstractAsyncContextManager[None]:
+        return control.heard(self._broker, self._instance, self._attempts.cancel_missions, self._rejects)
+
+    def _count_rejected(self, queue: Queue, defect: Defect) -> None:
+        self.rejected[queue.name, defect] += 1
 
     @asynccontextmanager
     async def _background(self) -> AsyncIterator[Sequence[asyncio.Task[None]]]:

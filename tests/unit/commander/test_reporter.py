@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from support.commander_stage import SOLDIER, Stage, eventually, running, turns
+from support.malformed import MALFORMED, SECRET
 
+from mission_broker import rejecting
+from mission_broker.rejecting import Rejects
 from mission_commander.domain import life
 from mission_commander.domain.record import Mission, Phase
-from mission_commander.services import rejecting, reporting
+from mission_commander.services import reporting
 from mission_commander.services.counts import Labels
-from mission_commander.services.rejecting import Rejects
 from mission_commander.services.reporting import Reporter
 from mission_contracts import messages, metrics, topology
 from mission_contracts.messages import Report, ReportKind
@@ -30,18 +32,19 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def reporting_to(stage: Stage, markers: list[str] | None = None) -> AsyncIterator[None]:
     heard: list[str] = [] if markers is None else markers
+    rejects = Rejects(stage.broker, stage.clock, count=stage.count_rejected)
     reporter = Reporter(
         stage.recorder,
         stage.broker,
         stage.secrets,
         stage.tombstones,
         stage.eras,
-        Rejects(stage.broker, stage.counts),
+        rejects,
         on_marker=heard.append,
         counts=stage.counts,
     )
     await stage.broker.declare(topology.FIXED_QUEUES)
-    async with running(stage.recorder.run, reporter.run):
+    async with running(stage.recorder.run, reporter.run, rejects.run):
         yield
 
 
@@ -131,25 +134,36 @@ async def test_another_instances_word_is_not_genuine(stage: Stage) -> None:
     assert stage.record(mission) == mission
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        pytest.param(b"\xff\xfe", id="not text"),
-        pytest.param(b"{}", id="without version"),
-        pytest.param(b'{"v":99}', id="of a version of the future"),
-        pytest.param(b"[" * 100_000, id="nested without end"),
-    ],
-)
-async def test_what_cannot_be_read_is_kept_with_the_reason(stage: Stage, body: bytes) -> None:
+@pytest.mark.parametrize("name", MALFORMED)
+async def test_what_cannot_be_read_is_kept_with_the_reason(stage: Stage, name: str) -> None:
     async with reporting_to(stage):
         mission = await stage.claim(await stage.accept("m-1"))
+        body = MALFORMED[name].of(messages.encode(stage.a_status(word_on(stage, mission))))
         await stage.publish_status(body)
         await stage.publish_report(word_on(stage, mission))
         await eventually(lambda: stage.record(mission).is_final, "the next one is applied")
         await eventually(lambda: not unsettled(stage), "both are acknowledged")
     [(kept, reason)] = rejected(stage)
-    assert kept == body
-    assert "StatusMessage" in reason
+    assert kept == body[: rejecting.MOST_KEPT_BYTES]
+    assert "message" in reason.lower()
+    assert SECRET not in reason
+    assert stage.counts.of(metrics.REJECTED) == {(topology.STATUS.name, "malformed"): 1}
+    assert applied(stage) == {("completed",): 1}
+
+
+async def test_a_report_that_cannot_be_read_costs_its_neighbours_nothing(stage: Stage) -> None:
+    async with reporting_to(stage):
+        missions = [await stage.claim(await stage.accept(f"m-{number}")) for number in range(3)]
+        good = messages.encode(stage.a_status(*(word_on(stage, mission) for mission in missions)))
+        broken = good.replace(b'"mission_id":"m-1"', b'"mission_id":""', 1)
+        await stage.publish_status(broken)
+        await eventually(lambda: not unsettled(stage), "it is settled")
+        assert [stage.record(mission).is_final for mission in missions] == [True, False, True]
+        await stage.publish_status(good)
+        await eventually(lambda: stage.record(missions[1]).is_final, "said rightly it counts")
+    [(kept, reason)] = rejected(stage)
+    assert kept == broken
+    assert reason.startswith("1 of 3 reports cannot be read, first report 1: ")
 
 
 async def test_while_the_broker_takes_nothing_what_cannot_be_read_stays_where_it_is(stage: Stage) -> None:

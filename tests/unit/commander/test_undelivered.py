@@ -5,13 +5,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 from support.commander_stage import Stage, a_lost_order, eventually, running, turns
+from support.malformed import MALFORMED
 
 from mission_broker.port import Message
+from mission_broker.rejecting import Rejects
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.services import undelivered
-from mission_commander.services.rejecting import Rejects
 from mission_commander.services.undelivered import Undelivered
-from mission_contracts import messages, topology
+from mission_contracts import messages, metrics, topology
 from mission_contracts.testing import an_order
 
 
@@ -22,10 +23,10 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def burying(stage: Stage) -> AsyncIterator[None]:
-    rejects = Rejects(stage.broker, stage.counts)
+    rejects = Rejects(stage.broker, stage.clock, count=stage.count_rejected)
     service = Undelivered(stage.recorder, stage.broker, stage.tombstones, stage.eras, rejects, stage.counts)
     await stage.broker.declare(topology.FIXED_QUEUES)
-    async with running(stage.recorder.run, service.run):
+    async with running(stage.recorder.run, service.run, rejects.run):
         yield
 
 
@@ -105,3 +106,15 @@ async def test_an_unreadable_order_is_kept_with_the_reason(stage: Stage) -> None
         await bury(stage, b"{}")
         await eventually(lambda: stage.ready(topology.REJECTED) == 1, "it is kept")
         await eventually(lambda: settled(stage), "the dead order is acknowledged")
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+async def test_what_cannot_be_read_is_kept_and_the_next_is_handed_out_anew(stage: Stage, name: str) -> None:
+    async with burying(stage):
+        mission = await stage.accept("m-1")
+        await bury(stage, MALFORMED[name].of(order_of(mission)))
+        await bury(stage, order_of(mission))
+        await eventually(lambda: stage.record(mission).epoch > mission.epoch, "the next one is handed out anew")
+        await eventually(lambda: settled(stage), "both are acknowledged")
+    assert stage.ready(topology.REJECTED) == 1
+    assert stage.counts.of(metrics.REJECTED) == {(topology.DEAD.name, "malformed"): 1}

@@ -6,13 +6,17 @@ from typing import Any
 import pytest
 from support.broker_probe import Inbox, consuming, eventually
 from support.fake_commander import FakeCommander, an_order
-from support.soldier_stage import HIGH, NORMAL, a_stage
+from support.malformed import MALFORMED
+from support.soldier_stage import HIGH, INSTANCE, NORMAL, a_stage
 
+from mission_broker.port import Message
+from mission_broker.rejecting import MOST_KEPT_BYTES
 from mission_contracts import messages, topology
 from mission_contracts.envelope import Envelope
 from mission_contracts.messages import ReportKind
-from mission_contracts.mission import MissionId, Priority
+from mission_contracts.mission import Failure, MissionId, Priority
 from mission_contracts.soldiering import Claim, ClaimAnswer, DropReason, Verdict
+from mission_contracts.topology import Queue
 from mission_soldier import Context, Soldier
 
 DROPPED = ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.STALE)
@@ -100,15 +104,41 @@ async def test_a_forgotten_soldier_registers_again_and_goes_on() -> None:
         assert len(stage.commander.registrations) == 2
 
 
-async def test_an_order_that_cannot_be_read_is_rejected_with_its_reason() -> None:
+@pytest.mark.parametrize("queue", [NORMAL, HIGH], ids=lambda queue: queue.name)
+@pytest.mark.parametrize("name", MALFORMED)
+async def test_an_order_that_cannot_be_read_is_kept_with_its_reason_and_the_next_one_runs(
+    name: str, queue: Queue
+) -> None:
+    good = messages.encode(an_order("noop"))
     async with a_stage() as stage:
-        await stage.publish(b"no json")
+        await stage.publish(MALFORMED[name].of(good), good, queue=queue)
         async with consuming(stage.broker, topology.REJECTED, Inbox()) as (inbox, _):
             rejected = await inbox.one()
-            assert rejected.body == b"no json"
-            assert rejected.headers["reason"].startswith("not a Order")
+            assert rejected.body == MALFORMED[name].of(good)[:MOST_KEPT_BYTES]
+            assert (rejected.headers["queue"], rejected.headers["defect"]) == (queue.name, MALFORMED[name].defect)
             rejected.ack()
-        assert await stage.left_in() == 0
+        assert (await stage.report_on()).kind is ReportKind.COMPLETED
+        assert await stage.left_in(queue) == 0
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+async def test_a_hint_that_cannot_be_read_is_kept_with_its_reason_and_the_next_one_is_heard(name: str) -> None:
+    gate = Gate()
+    async with a_stage(gate.soldier) as stage:
+        await stage.hand_out(an_order("gated"))
+        await eventually(lambda: gate.runs, "it runs")
+        hint = messages.ControlMessage(v=messages.VERSION, cancel=(MissionId("mission-1"),))
+        await stage.broker.publish(
+            [Message(exchange=topology.CONTROL, key="", body=MALFORMED[name].of(messages.encode(hint)))]
+        )
+        async with consuming(stage.broker, topology.REJECTED, Inbox()) as (inbox, _):
+            rejected = await inbox.one()
+            assert rejected.headers["queue"] == f"{topology.CONTROL.name}.{INSTANCE}"
+            rejected.ack()
+        await stage.hint(hint)
+        report = await stage.report_on()
+        assert report.error is not None
+        assert report.error.failure is Failure.CANCELLED
 
 
 async def test_an_unreadable_order_waits_for_the_broker_to_confirm_its_rejection() -> None:

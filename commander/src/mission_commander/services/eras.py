@@ -5,7 +5,6 @@ Commanders may notice a loss at once: one of them begins the era, the others joi
 """
 
 import asyncio
-from typing import Final
 
 import structlog
 
@@ -14,9 +13,6 @@ from mission_commander.services.patience import happens
 from mission_commander.services.recorder import Recorder
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
-
-GREATEST_ERA: Final = m.Era(9_000_000_000)
-"""Beyond it numbers are no longer exact in every reader of JSON; who speaks of such an era is mistaken."""
 
 
 async def open_era(ledger: Ledger, clock: Clock) -> m.Era:
@@ -46,7 +42,7 @@ class Eras:
     def saw(self, era: m.Era) -> None:
         """Note an era that somebody works in. One above ours means that another Commander began it, or that our
         ledger is older than what it handed out."""
-        if self._greatest < era <= GREATEST_ERA:
+        if self._greatest < era <= m.GREATEST_ERA:
             self._greatest = era
             if era > self._recorder.era:
                 self._wanted.set()

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from mission_broker.port import Broker, Delivery
+from mission_broker.rejecting import Rejects
 from mission_commander.domain import life
 from mission_commander.domain.life import Moment, Refused
 from mission_commander.domain.record import Mission
@@ -18,13 +19,12 @@ from mission_commander.services import rebuilding
 from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
 from mission_commander.services.recorder import Command, Decision, Recorder
-from mission_commander.services.rejecting import Rejects
 from mission_commander.services.tombstones import Tombstones
 from mission_contracts import messages, metrics, telemetry, topology
 from mission_contracts import mission as m
-from mission_contracts.errors import UnreadableMessageError
+from mission_contracts.errors import Defect, UnreadableMessageError
 from mission_contracts.install_key import ClaimSecrets
-from mission_contracts.metrics import Dropped, Rejected
+from mission_contracts.metrics import Dropped
 from mission_contracts.soldiering import DropReason
 
 PREFETCH: Final = 200
@@ -55,11 +55,12 @@ _Said = tuple[m.Instance, messages.Report]
 
 
 class _Read(msgspec.Struct, frozen=True):
-    """A delivery and what it says; None when it cannot be read."""
+    """A delivery, what it says (None when it cannot be read), and why not all of it can be read."""
 
     delivery: Delivery
     message: messages.StatusMessage | None
     why: str = ""
+    defect: Defect = Defect.WRONG_SHAPE
 
 
 class Reporter:
@@ -108,11 +109,11 @@ class Reporter:
         defects = await self._apply([read.message for read in reads if read.message is not None])
         for read in reads:
             defect = defects.get(id(read.message))
-            if read.message is None:
+            if read.why:
                 self._counts.add(metrics.REPORTS_DROPPED, Dropped.MALFORMED.value)
-                await self._rejects.keep(read.delivery, topology.STATUS, read.why)
+                self._rejects.keep(read.delivery, topology.STATUS, read.defect, read.why)
             elif defect is not None:
-                await self._rejects.keep(read.delivery, topology.STATUS, defect, cause=Rejected.DEFECT)
+                self._rejects.keep(read.delivery, topology.STATUS, Defect.UNUSABLE, defect)
             else:
                 read.delivery.ack()
         for read in reads:
@@ -202,6 +203,7 @@ def _cause(answer: _Answer | BaseException) -> Dropped:
 
 def _read(delivery: Delivery) -> _Read:
     try:
-        return _Read(delivery, messages.decode(delivery.body, messages.StatusMessage))
+        message, why = messages.decode_status(delivery.body)
     except UnreadableMessageError as error:
-        return _Read(delivery, None, str(error))
+        return _Read(delivery, None, str(error), error.defect)
+    return _Read(delivery, message, why)

@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from mission_broker.port import Broker, Delivery
+from mission_broker.rejecting import Rejects
 from mission_commander.domain import life
 from mission_commander.domain.life import Moment
 from mission_commander.domain.record import Mission
@@ -15,12 +16,10 @@ from mission_commander.services import rebuilding
 from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
 from mission_commander.services.recorder import Command, Decision, Recorder
-from mission_commander.services.rejecting import Rejects
 from mission_commander.services.tombstones import Tombstones
 from mission_contracts import messages, metrics, telemetry, topology
 from mission_contracts import mission as m
-from mission_contracts.errors import UnreadableMessageError
-from mission_contracts.metrics import Rejected
+from mission_contracts.errors import Defect, UnreadableMessageError
 
 PREFETCH: Final = 100
 RETRY_SECONDS: Final = 0.2
@@ -61,7 +60,7 @@ class Undelivered:
         try:
             order = messages.decode(delivery.body, messages.Order)
         except UnreadableMessageError as error:
-            await self._rejects.keep(delivery, topology.DEAD, str(error))
+            self._rejects.keep(delivery, topology.DEAD, error.defect, str(error))
             return
         self._eras.saw(order.era)
         self._counts.add(metrics.UNDELIVERED)
@@ -72,7 +71,7 @@ class Undelivered:
             except LedgerAwayError:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                await self._let_go(delivery, defect)
+                self._let_go(delivery, defect)
                 return
 
     async def _hand_out_anew(self, order: messages.Order) -> BaseException | None:
@@ -96,12 +95,11 @@ class Undelivered:
             return
         raise LedgerAwayError("the ledger has lost this mission, and its holder may still tell of it")
 
-    async def _let_go(self, delivery: Delivery, defect: BaseException | None) -> None:
+    def _let_go(self, delivery: Delivery, defect: BaseException | None) -> None:
         if defect is None:
             delivery.ack()
         else:
-            why = f"it cannot be handed out anew: {defect!r}"
-            await self._rejects.keep(delivery, topology.DEAD, why, cause=Rejected.DEFECT)
+            self._rejects.keep(delivery, topology.DEAD, Defect.UNUSABLE, f"it cannot be handed out anew: {defect!r}")
 
     def _return(self, order: messages.Order) -> Command[bool]:
         """Answers whether the ledger knows the mission."""
