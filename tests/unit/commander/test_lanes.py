@@ -366,6 +366,27 @@ async def test_a_commander_that_heard_nothing_decides_on_what_the_ledger_has(
     assert lanes.shown(first, second, third) == [FINAL, FINAL, OUT]
 
 
+async def test_a_commander_that_heard_nothing_gives_the_same_mission_for_the_same_number(
+    lanes: LaneStage, other: LaneStage
+) -> None:
+    made = [await lanes.submit(sequence_number=number) for number in (2, 10, 3, 7)]
+    again = [await other.submit(sequence_number=number) for number in (2, 10, 3, 7)]
+    assert [mission.id for mission in again] == [mission.id for mission in made]
+
+
+@pytest.mark.parametrize("whose", range(16))
+async def test_who_resumes_behind_a_gap_is_told_of_it_whoever_heard_of_what(
+    lanes: LaneStage, other: LaneStage, whose: int
+) -> None:
+    first, second, third, fourth = (other if whose >> turn & 1 else lanes for turn in range(4))
+    behind = await first.submit(sequence_number=2)
+    last = await second.submit(sequence_number=3)
+    await third.wishes.suspend(last.id)
+    await lanes.wishes.cancel(behind.id)
+    await fourth.wishes.resume(last.id)
+    assert lanes.shown(last) == ["LaneGap"]
+
+
 async def test_two_commanders_that_end_and_cancel_at_once_give_the_turn_once(
     lanes: LaneStage, other: LaneStage
 ) -> None:

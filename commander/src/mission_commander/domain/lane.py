@@ -178,6 +178,7 @@ class Draft:
         self._entries: dict[Place, MissionId | None] = {}
         self._fresh: list[Place] = []
         self._front = 0
+        self._is_relied_on = False
         known = base.record if base is not None else None
         self._is_numbered = known.is_numbered if known else None
         self._last = known.last if known else Place(0)
@@ -267,6 +268,10 @@ class Draft:
             if mission_id == SPENT and place.number <= last_missing:
                 self._put(place, None)
 
+    def rely(self) -> None:
+        """A mission that waits was told what this lane shows: the ledger must have the same, or nothing is written."""
+        self._is_relied_on = True
+
     # Looking.
 
     def at(self, place: Place) -> MissionId | None:
@@ -305,7 +310,7 @@ class Draft:
         return self._base.record.version if self._base is not None else 0
 
     def change(self, now: float, rules: LaneRules) -> LaneChange | None:
-        """What to commit; None where nothing changed."""
+        """What to commit; None where nothing changed, and nobody was told anything that has to be true still."""
         before = self._base.record if self._base is not None else None
         record = LaneRecord(
             version=max(self.base_version + 1, int(now * 1000)),
@@ -316,7 +321,7 @@ class Draft:
             gap=self.gap,
             expires_at=self._expires_at(now, rules),
         )
-        if not self._entries and (before is None or _is_same(before, record)):
+        if not self._entries and (before is None or (not self._is_relied_on and _is_same(before, record))):
             return None
         if self._base is None or self._expected in (None, self.base_version):
             return LaneChange(key=self.key, expected=self.base_version, record=record, entries=self._entries)

@@ -3,11 +3,12 @@ written once."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from mission_commander.domain.lane import LaneChange, LaneKey, Objection, lane_of
+from mission_commander.domain.lane import LaneChange, LaneKey, Objection, Taken, lane_of
 from mission_commander.domain.life import Moment
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission, Phase
@@ -80,7 +81,9 @@ class Plan:
         differences: Differences,
         moment: Moment,
         turns: Turns,
+        presumed_absent: AbstractSet[m.MissionId],
     ) -> None:
+        self._presumed_absent = presumed_absent
         self._before = differences.corrected(found)
         self._after = differences.bases(found, moment)
         self._memory = memory
@@ -95,6 +98,8 @@ class Plan:
         before = self._after[mission_id]
         try:
             decision = self._objected(one.command, before) or one.command.decide(before, self._moment)
+        except UnheardError:
+            raise
         except Exception as error:  # noqa: BLE001  # it belongs to whoever asked, not to its neighbours
             one.refuse(error)
             return
@@ -111,7 +116,17 @@ class Plan:
         if before is not None or command.newcomer is None:
             return None
         objection = self._turns.objection(command.newcomer.envelope)
-        return command.newcomer.on_objection(objection, self._moment) if objection is not None else None
+        if objection is None or self._is_itself(command.mission_id, objection):
+            return None
+        return command.newcomer.on_objection(objection, self._moment)
+
+    def _is_itself(self, mission_id: m.MissionId, objection: Objection) -> bool:
+        """Tell whether it has that place itself, and its record is lost; raises UnheardError where nobody looked."""
+        if not isinstance(objection, Taken) or objection.by != mission_id:
+            return False
+        if mission_id in self._presumed_absent:
+            raise UnheardError(mission_id)
+        return True
 
     # What lanes see and move.
 

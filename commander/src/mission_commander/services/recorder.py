@@ -254,18 +254,20 @@ class Recorder:
     async def _plan(self, batch: Sequence[Waiting[Any]], era: m.Era) -> Plan:
         found = await self._find(batch)
         absent: set[LaneKey] = set()
+        presumed_absent = {one.command.mission_id for one in batch if _is_presumed_absent(one.command, found)}
         while True:
             moment = Moment(self._clock.now(), era)
             turns = Turns(
                 self._memory.lanes, moment, self._lane_rules, self._around, behind=self._lanes_behind, absent=absent
             )
-            plan = Plan(found, self._memory, self._differences, moment, turns)
+            plan = Plan(found, self._memory, self._differences, moment, turns, presumed_absent)
             try:
                 for one in batch:
                     plan.add(one)
             except UnheardError as unheard:
                 [stored] = await self._ledger.fetch([unheard.mission_id])
                 found[unheard.mission_id] = stored.mission if stored else None
+                presumed_absent.discard(unheard.mission_id)
                 continue
             if not turns.doubtful:
                 return plan
@@ -389,6 +391,11 @@ def _how_many(waiting: Sequence[Waiting[Any]]) -> int:
         if room < 0:
             return max(1, count)
     return min(len(waiting), MAX_COMMIT)
+
+
+def _is_presumed_absent(command: Command[Any], found: Mapping[m.MissionId, Mission | None]) -> bool:
+    """Tell whether nobody looked for a mission that memory lacks."""
+    return command.presumed_absent and not command.fresh and found[command.mission_id] is None
 
 
 def _ended() -> LedgerAwayError:

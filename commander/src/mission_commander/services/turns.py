@@ -77,6 +77,8 @@ class Turns:
         placed = self._placed(draft, after, joins=joins)
         if placed.is_final and placed.place is not None and draft.at(placed.place) == placed.id:
             draft.leave(placed.place)
+        if placed.phase is Phase.WAITING and not placed.leads:
+            draft.rely()
         records.put(placed)
         _Settling(draft, records, self._moment, self._rules, self._around).settle()
 

@@ -53,10 +53,12 @@ Move = Callable[[Mission, Moment], Mission | None]
 
 
 def _command(mission_id: MissionId, move: Move) -> Command[Mission | None]:
+    """Fresh: to memory that has not heard of the last wish, its opposite would seem to be nothing to do."""
+
     def decide(mission: Mission | None, moment: Moment) -> Decision[Mission | None]:
         if mission is None:
             return Decision(None)
         moved = move(mission, moment)
         return Decision(moved or mission, moved)
 
-    return Command(mission_id, decide)
+    return Command(mission_id, decide, fresh=True)
