@@ -94,6 +94,11 @@ test-long: setup ## Tests that take too long for every change, and the real ones
 test-e2e: setup ## Tests on a whole cluster, which they make and end
 	@$(PYTHON) -m tools.test_run e2e
 
+.PHONY: mutants
+mutants: setup ## Mutation testing of the state machine; MUTANTS=--show prints what survived
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/mutants.txt
+	@$(PYTHON) -m tools.mutants $(MUTANTS)
+
 .PHONY: demo
 demo: setup ## Watch missions go through a real API server (KEEP=1 leaves it up)
 	@KEEP="$(KEEP)" $(PYTHON) -m tools.demo

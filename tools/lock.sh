@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Locks, with hashes, what development needs (dev.txt), what each image needs (operator.txt, …) and what builds a
-# member (build.txt): `lock.sh MEMBER…`. The images' files follow dev.txt, so that what is tested is what is shipped.
+# member (build.txt), and mutation testing (mutants.txt): `lock.sh MEMBER…`. The others follow dev.txt, so that what is
+# tested is what is shipped.
 # Neither addresses nor hosts of an index get into a file: every machine uses the index it is set up for.
 set -euo pipefail
 
@@ -27,6 +28,7 @@ lock() { # NAME SOURCE…
 
 lock dev requirements/dev.in "${@/%//pyproject.toml}"
 lock build --constraint requirements/dev.txt requirements/build.in
+lock mutants --constraint requirements/dev.txt requirements/mutants.in
 lock operator --constraint requirements/dev.txt {contracts,operator}/pyproject.toml
 lock commander --constraint requirements/dev.txt {contracts,broker,commander}/pyproject.toml
 lock soldier --constraint requirements/dev.txt {contracts,broker,soldier}/pyproject.toml

@@ -34,6 +34,7 @@ class Terms:
     initial_delay: float
     multiplier: float
     max_delay: float
+    in_lane: bool = False
 
 
 @dataclass(kw_only=True)
@@ -55,19 +56,29 @@ class MissionModel:
     spent: set[int] = field(default_factory=set)
     last_failed: bool = False
     """Whether its newest ended attempt failed, so that a time it waits for is a retry's."""
+    has_turn: bool = False
+    """Of its lane: once given, it is kept to the end."""
 
     # Hand-out.
 
     def find_a_place(self, now: float, *, pool_is_known: bool, why_due: Reason) -> None:
-        """A person's wish comes first, then the time, then the pool; else it goes out."""
+        """A person's wish comes first, then the time, then the pool, then its lane; else it goes out."""
+        if self.reason is Reason.LANE_GAP:
+            self.due_at = None  # the lane's time, not its own
         if self.suspended:
             self._here(Reason.SUSPENDED, self.due_at)
         elif self.due_at is not None and self.due_at > now:
             self._here(why_due, self.due_at)
         elif not pool_is_known:
             self._here(Reason.NO_POOL, None)
+        elif self.must_queue:
+            self._here(Reason.LANE_BUSY, None)
         else:
             self.hand_out(Reason.WAITING_FOR_SOLDIER)
+
+    @property
+    def must_queue(self) -> bool:
+        return self.terms.in_lane and not self.has_turn
 
     def hand_out(self, reason: Reason) -> None:
         """Only here, and only once per hand-out, the epoch rises; it never repeats, not even in another era."""
@@ -123,6 +134,15 @@ class MissionModel:
         if epoch > self.epoch or self.where is Where.OUT:
             return True
         return self.where is Where.RUNNING and instance == self.holder
+
+    def prove_claim(self, epoch: int, instance: str) -> None:
+        """The ledger was rolled back: a heartbeat proves the claim, and says nothing of attempts."""
+        is_lost = epoch > self.epoch or (epoch == self.epoch and self.where is Where.OUT)
+        if self.where is Where.OVER or not is_lost:
+            return
+        counted = self.attempt - 1 if self.where is Where.RUNNING else self.attempt
+        self.learn_of_claim(epoch, instance, counted + 1)
+        self.attempt = counted + 1
 
     def learn_of_claim(self, epoch: int, instance: str, attempt: int) -> None:
         """The ledger was rolled back: the report proves the claim."""
@@ -189,6 +209,8 @@ class MissionModel:
             self._over(Reason.CANCELLED)
         elif self.suspended:
             self._here(Reason.SUSPENDED, None)
+        elif self.must_queue:
+            self._here(Reason.LANE_BUSY, None)
         else:
             self.hand_out(reason)
 
@@ -208,7 +230,7 @@ class MissionModel:
         elif self.where is Where.HERE and (self.due_at is None or self.due_at <= now):
             stays = self.reason is Reason.NO_HANDLER and not handler_is_known
             stays |= self.reason is Reason.NO_POOL and not pool_is_known
-            stays |= self.reason is Reason.SUSPENDED
+            stays |= self.reason in (Reason.SUSPENDED, Reason.LANE_GAP)
             if not stays:
                 self.find_a_place(now, pool_is_known=pool_is_known, why_due=self.reason)
 
@@ -228,7 +250,8 @@ class MissionModel:
             return
         self.suspended = True
         if self.where is not Where.RUNNING:
-            self._here(Reason.SUSPENDED, None if self.reason is Reason.NO_HANDLER else self.due_at)
+            has_time_of_its_own = self.reason not in (Reason.NO_HANDLER, Reason.LANE_GAP)
+            self._here(Reason.SUSPENDED, self.due_at if has_time_of_its_own else None)
 
     def resume(self, now: float, *, pool_is_known: bool) -> None:
         """A start time or a retry that lies ahead still counts."""
@@ -238,6 +261,23 @@ class MissionModel:
         if self.where is not Where.RUNNING:
             why_due = Reason.RETRY_BACKOFF if self.last_failed else Reason.SCHEDULED
             self.find_a_place(now, pool_is_known=pool_is_known, why_due=why_due)
+
+    # Its lane.
+
+    def take_turn(self, now: float, *, pool_is_known: bool) -> None:
+        """Who waits goes its way; whoever runs already only learns that it leads."""
+        self.has_turn = True
+        if self.where is Where.HERE:
+            self.find_a_place(now, pool_is_known=pool_is_known, why_due=Reason.SCHEDULED)
+
+    def wait_for_gap(self, until: float) -> None:
+        self._here(Reason.LANE_GAP, until)
+
+    def wait_for_others(self) -> None:
+        self._here(Reason.LANE_BUSY, None)
+
+    def come_too_late(self) -> None:
+        self._over(Reason.LANE_PASSED)
 
     # What an object shows.
 

@@ -110,3 +110,11 @@ def test_what_comes_until_a_moment_is_found_without_being_taken_out() -> None:
     assert sorted(index.until(5.0)) == ["m-0", "m-1", "m-2", "m-5"]
     assert index.pop(0.0) == ["m-0"]
     assert sorted(index.until(5.0)) == ["m-1", "m-2", "m-5"]
+
+
+def test_everything_comes_by_the_end_of_time_and_of_nothing_nothing() -> None:
+    index = DueIndex()
+    assert index.until(10.0) == []
+    index.arm(MissionId("m-1"), 1.0)
+    index.arm(MissionId("m-2"), 2.0)
+    assert sorted(index.until(10.0)) == ["m-1", "m-2"]

@@ -21,9 +21,10 @@ from mission_commander.domain.life import Dropped, Granted, Moment, Refused, Sur
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.domain.view import view
 from mission_commander.services import rebuilding
+from mission_commander.services.differences import reconciled
 from mission_contracts.envelope import Door, Envelope, Retry
 from mission_contracts.messages import AttemptError, Order, Report, ReportKind
-from mission_contracts.mission import Epoch, Era, Failure, Instance, MissionState, Reason
+from mission_contracts.mission import Epoch, Era, Failure, Instance, MissionId, MissionState, Reason
 from mission_contracts.rest import Floor
 from mission_contracts.soldiering import Hold
 from mission_contracts.testing import ERA, a_mission, a_report, an_order
@@ -48,10 +49,12 @@ STATES = {
     Reason.GAVE_UP: MissionState.FAILED,
     Reason.ATTEMPTS_EXHAUSTED: MissionState.FAILED,
     Reason.DEADLINE_EXCEEDED: MissionState.FAILED,
+    Reason.LANE_PASSED: MissionState.FAILED,
     Reason.CANCELLED: MissionState.CANCELLED,
     Reason.DELETED: MissionState.CANCELLED,
 }
-WAITS_FOR_A_TIME = {Reason.SCHEDULED, Reason.RETRY_BACKOFF, Reason.NO_HANDLER}
+WAITS_FOR_A_TIME = {Reason.SCHEDULED, Reason.RETRY_BACKOFF, Reason.NO_HANDLER, Reason.LANE_GAP}
+WAITS_IN_LANE = {Reason.LANE_BUSY, Reason.LANE_GAP}
 T = TypeVar("T")
 
 
@@ -66,8 +69,8 @@ class Grant:
 
 
 @dataclass(frozen=True)
-class Loss:
-    """What the ledger and the model knew at a moment, to go back to."""
+class Known:
+    """What the ledger, or a Commander, knew at a moment, and the model of it."""
 
     record: Mission | None
     model: MissionModel | None
@@ -82,11 +85,16 @@ def terms_of(envelope: Envelope) -> Terms:
         initial_delay=retry.initial_delay_seconds,
         multiplier=retry.multiplier,
         max_delay=retry.max_delay_seconds,
+        in_lane=envelope.ordering_key is not None,
     )
 
 
 def copy_of(model: MissionModel | None) -> MissionModel | None:
     return None if model is None else MissionModel(**{**vars(model), "spent": set(model.spent)})
+
+
+def standing_of(record: Mission) -> tuple[bool, int, int]:
+    return record.is_final, record.epoch, record.sequence
 
 
 class OneMission(RuleBasedStateMachine):
@@ -107,7 +115,10 @@ class OneMission(RuleBasedStateMachine):
         self.unheard: list[Grant] = []
         self.reports: list[tuple[Report, Instance]] = []
         self.shown: Floor | None = None
-        self.backup = Loss(None, None)
+        self.backup = Known(None, None)
+        self.memory = Known(None, None)
+        """What a Commander has heard of, and remembers when the ledger loses it."""
+        self.is_paused = False
         self.top_epoch = self.top_sequence = 0
         self.blamed: int | None = 0
         """Attempts that failed by the mission's own fault; None once a loss made that unknowable."""
@@ -136,6 +147,7 @@ class OneMission(RuleBasedStateMachine):
         start_after=st.sampled_from([None, None, None, 0.5, 40.0]),
         deadline=st.sampled_from([100.0, 20_000.0, 1_000_000.0]),
         door=st.sampled_from(Door),
+        in_lane=RARELY,
         retry=st.builds(Retry, st.integers(1, 4), st.sampled_from([1.0, 9.0]), st.just(2.0), st.just(10.0)),
         calm_steps=st.sampled_from([0, 10, 20, 30]),
     )
@@ -146,12 +158,14 @@ class OneMission(RuleBasedStateMachine):
         start_after: float | None,
         deadline: float,
         door: Door,
+        in_lane: bool,
         retry: Retry,
         calm_steps: int,
     ) -> None:
         self.calm_steps = calm_steps
         at = None if start_after is None else START + start_after
-        self.envelope = a_mission(start_after=at, deadline_seconds=deadline, door=door, retry=retry)
+        key = "a lane" if in_lane else None
+        self.envelope = a_mission(start_after=at, deadline_seconds=deadline, door=door, retry=retry, ordering_key=key)
         self.submit(around, suspended=suspended)
 
     @precondition(lambda self: not self.is_alive)
@@ -162,6 +176,16 @@ class OneMission(RuleBasedStateMachine):
         self.begin()
         self.calm_steps = calm_steps
         self.submit(around)
+
+    @precondition(lambda self: self.record and self.record.is_final)
+    @rule(times=st.integers(1, 3))
+    def it_is_redriven(self, times: int) -> None:
+        """Noted once, however often it is asked for; its end stays what it was. What runs then is another mission."""
+        retry = MissionId("m-2")
+        for time in range(times):
+            noted = life.retried(self.mission, retry, self.moment)
+            assert (noted is not None) is (time == 0 and self.mission.retried_as is None)
+            self.become(noted)
 
     def submit(self, around: Surroundings, *, suspended: bool = False) -> None:
         envelope = self.envelope = msgspec.structs.replace(self.envelope, accepted_at=self.now)
@@ -224,9 +248,45 @@ class OneMission(RuleBasedStateMachine):
             or life.wake(self.mission, self.moment, around)
         )
 
+    # Its pool and its lane.
+
+    @precondition(lambda self: self.is_alive)
+    @rule()
+    def its_pool_is_paused_or_goes_on(self) -> None:
+        self.is_paused = not self.is_paused
+
+    @precondition(lambda self: self.is_alive and self.expected.must_queue)
+    @rule(around=AROUND)
+    def its_turn_comes(self, around: Surroundings) -> None:
+        self.expected.take_turn(self.now, pool_is_known=around.pool_is_known)
+        if self.mission.phase is Phase.WAITING:
+            self.become(life.take_turn(self.mission, self.moment, around))
+        else:  # a ledger was lost, and the lane learns of who runs
+            self.become(life.stand_at(self.mission, self.moment, None, leads=True))
+
+    @precondition(lambda self: self.waits_in_lane)
+    @rule(seconds=SECONDS, is_gap=st.booleans())
+    def its_lane_tells_for_what_it_waits(self, seconds: float, is_gap: bool) -> None:
+        if is_gap:
+            self.expected.wait_for_gap(self.now + seconds)
+            self.become(life.wait_for_gap(self.mission, self.moment, self.now + seconds, "number 3 is missing"))
+        else:
+            self.expected.wait_for_others()
+            self.become(life.stand_in_lane(self.mission, self.moment))
+
+    @precondition(lambda self: self.waits_in_lane and not self.calm_steps)
+    @rule()
+    def its_lane_has_passed_it(self) -> None:
+        self.expected.come_too_late()
+        self.become(life.come_too_late(self.mission, self.moment, "its lane is past number 2"))
+
+    @property
+    def waits_in_lane(self) -> bool:
+        return self.is_alive and self.mission.phase is Phase.WAITING and self.mission.reason in WAITS_IN_LANE
+
     # The outbox and the broker.
 
-    @precondition(lambda self: self.outbox)
+    @precondition(lambda self: self.may_publish)
     @rule(which=ANY, is_confirmed=MOSTLY)
     def the_outbox_publishes(self, which: int, is_confirmed: bool) -> None:
         """A confirm that is lost leaves the order where it was, and in the broker too."""
@@ -234,6 +294,11 @@ class OneMission(RuleBasedStateMachine):
         self.orders.append(order)
         if is_confirmed:
             self.outbox.remove(order)
+
+    @property
+    def may_publish(self) -> bool:
+        """Not while nobody here has the payload that an order carries."""
+        return bool(self.outbox) and not (self.record and self.record.payload_lost)
 
     @precondition(lambda self: self.orders)
     @rule()
@@ -253,7 +318,7 @@ class OneMission(RuleBasedStateMachine):
 
     # Claims.
 
-    @precondition(lambda self: self.outbox)
+    @precondition(lambda self: self.may_publish)
     @rule(instance=INSTANCES, has_handler=MOSTLY, comes_again=RARELY, is_heard=MOSTLY)
     def it_is_published_and_claimed(
         self, instance: Instance, has_handler: bool, comes_again: bool, is_heard: bool
@@ -281,10 +346,16 @@ class OneMission(RuleBasedStateMachine):
         self.claim(grant.epoch, grant.instance, has_handler=True, is_heard=is_heard)
 
     def know_of_order(self, order: Order) -> None:
-        """Where the ledger lost it, the order knows its mission."""
+        """Where the ledger lost it, the order knows its mission; and it brings the payload."""
         if self.record is None:
             self.model = MissionModel(terms=terms_of(order.envelope), era=self.era, epoch=order.epoch, where=Where.OUT)
             self.become_known(rebuilding.from_order(order, self.moment))
+        self.find_payload()
+
+    def find_payload(self) -> None:
+        if self.is_alive and self.mission.payload_lost:
+            self.become(life.find_payload(self.mission, self.moment))
+            assert not self.mission.payload_lost
 
     def become_known(self, mission: Mission) -> None:
         assert mission.sequence > self.top_sequence
@@ -292,8 +363,14 @@ class OneMission(RuleBasedStateMachine):
 
     def claim(self, epoch: Epoch, instance: Instance, *, has_handler: bool, is_heard: bool) -> None:
         was_spent = epoch in self.expected.spent
-        said = self.expected.claim(epoch, instance, self.now, has_handler=has_handler)
+        asked = copy_of(self.expected) or self.expected
+        said = asked.claim(epoch, instance, self.now, has_handler=has_handler)
         answer = life.claim(self.mission, epoch, instance, self.moment, has_handler=has_handler)
+        if self.is_paused and said == "run":
+            assert isinstance(answer, Granted), answer
+            self.orders.append(an_order(self.mission.envelope, epoch=epoch))
+            return  # told to wait: nothing was written
+        self.model = asked
         self.become(answer.mission)
         if said == "drop":
             assert isinstance(answer, Dropped), answer
@@ -396,6 +473,14 @@ class OneMission(RuleBasedStateMachine):
         hold = Hold(mission_id=grant.envelope.mission_id, epoch=grant.epoch, secret="")
         self.record = rebuilding.from_hold(hold, grant.envelope, grant.instance, self.moment)
 
+    @precondition(lambda self: self.record and self.heard)
+    @rule(which=ANY)
+    def a_heartbeat_proves_a_claim(self, which: int) -> None:
+        """Of any claim that there ever was: it means something where the ledger was rolled back and lost it."""
+        grant = self.pick(self.heard, which)
+        self.expected.prove_claim(grant.epoch, grant.instance)
+        self.become(life.prove_claim(self.mission, grant.epoch, grant.instance, self.moment))
+
     # Claims that end without a word.
 
     @precondition(lambda self: self.record and self.heard)
@@ -489,6 +574,7 @@ class OneMission(RuleBasedStateMachine):
         if self.record is None or floor is None:
             self.submit(around)
             return
+        self.find_payload()
         runs = floor.state is MissionState.IN_PROGRESS
         self.expected.rise_above(runs=runs, epoch=floor.epoch, attempt=floor.attempt)
         self.become(life.lift(self.mission, floor, self.moment))
@@ -498,12 +584,33 @@ class OneMission(RuleBasedStateMachine):
     @precondition(lambda self: self.record is not self.backup.record)
     @rule()
     def the_ledger_is_saved(self) -> None:
-        self.backup = Loss(self.record, copy_of(self.model))
+        self.backup = Known(self.record, copy_of(self.model))
+
+    @precondition(lambda self: self.record is not self.memory.record)
+    @rule()
+    def a_commander_hears_of_it_or_starts_and_loads(self) -> None:
+        self.memory = Known(self.record, copy_of(self.model))
+
+    @precondition(lambda self: not self.calm_steps and self.memory.record and self.record)
+    @rule(is_wiped=st.booleans(), has_payload=MOSTLY)
+    def the_ledger_loses_it_and_a_commander_restores_what_it_remembers(self, is_wiped: bool, has_payload: bool) -> None:
+        """By maximum, and final wins; what nobody had heard of yet is lost, and whoever holds it proves it."""
+        ledger, memory = Known(None, None) if is_wiped else self.backup, self.memory
+        assert memory.record is not None
+        self.begin_era()
+        wins = ledger if ledger.record and standing_of(ledger.record) >= standing_of(memory.record) else memory
+        restored = reconciled(memory.record, ledger.record, self.moment, payload=b"{}" if has_payload else None)
+        assert restored is not None
+        for known in (ledger.record, memory.record):
+            assert known is None or restored.sequence >= known.sequence, "whoever saw it must not see it go back"
+        assert restored.payload_lost <= ((ledger.record is None and not has_payload) or memory.record.payload_lost)
+        self.lose(restored, copy_of(wins.model))
 
     @precondition(lambda self: not self.calm_steps and self.backup.record and self.backup.record is not self.record)
     @rule(is_noticed=MOSTLY)
     def the_ledger_is_rolled_back_while_no_commander_lives(self, is_noticed: bool) -> None:
         """A new era begins where somebody notices; numbers may repeat only where nobody can."""
+        self.memory = self.backup
         self.lose(self.backup.record, copy_of(self.backup.model))
         if is_noticed:
             self.begin_era()
@@ -513,7 +620,7 @@ class OneMission(RuleBasedStateMachine):
     @precondition(lambda self: self.record and not self.calm_steps and (self.heard or self.orders or self.shown))
     @rule()
     def the_ledger_is_wiped_while_no_commander_lives(self) -> None:
-        self.backup = Loss(None, None)
+        self.backup = self.memory = Known(None, None)
         self.lose(None, None)
         self.begin_era()
 
@@ -525,7 +632,7 @@ class OneMission(RuleBasedStateMachine):
 
     def begin_era(self) -> None:
         self.era = Era(self.era + 1)
-        for model in (self.model, self.backup.model):
+        for model in (self.model, self.backup.model, self.memory.model):
             if model is not None:
                 model.era = self.era
 
@@ -549,6 +656,7 @@ class OneMission(RuleBasedStateMachine):
         assert mission.due_at == expected.due_at
         assert mission.deaths == expected.deaths
         assert mission.is_final or mission.solo is expected.suspect
+        assert mission.leads is expected.has_turn
         assert (mission.suspended, mission.cancel_requested_at) == (expected.suspended, expected.cancel_asked_at)
 
     @invariant()
@@ -561,7 +669,7 @@ class OneMission(RuleBasedStateMachine):
         assert mission.state is shown
         assert (mission.finished_at is not None) is mission.state.is_final is (mission.phase is Phase.FINAL)
         assert bool(mission.holder) is is_running
-        assert mission.dead_letter is (mission.state is MissionState.FAILED)
+        assert mission.dead_letter is (mission.state is MissionState.FAILED and mission.retried_as is None)
         assert view(mission).sequence == mission.sequence
 
     @invariant()
@@ -593,12 +701,15 @@ class OneMission(RuleBasedStateMachine):
 
     def end_well(self) -> None:
         goes_by_time_alone = self.top_sequence % 2
+        self.is_paused = False
         for _ in range(100):
             if self.record is None and not self.come_back():
                 return
             if self.mission.is_final:
                 return
-            if goes_by_time_alone or not self.work():
+            if self.waits_in_lane:
+                self.its_turn_comes(Surroundings())
+            elif goes_by_time_alone or not self.work():
                 self.now = max(self.now, look_at(self.mission, CANCEL_DEADLINE) or 0)
                 self.the_timer_looks(Surroundings())
             self.the_record_is_what_the_design_says()

@@ -31,21 +31,29 @@ def as_handed_out(mission: Mission, epoch: Epoch) -> Mission:
     )
 
 
+def as_claimed(mission: Mission, epoch: Epoch, instance: Instance, *, since: float, attempt: int) -> Mission:
+    """The record with the claim that its holder proves. Who was asked to stop still is."""
+    asked = mission.cancel_requested_at is not None
+    return msgspec.structs.replace(
+        mission,
+        phase=Phase.CLAIMED,
+        state=MissionState.IN_PROGRESS,
+        reason=Reason.CANCEL_REQUESTED if asked else Reason.RUNNING,
+        message=mission.message if asked else "",
+        epoch=epoch,
+        attempt=attempt,
+        holder=instance,
+        claimed_at=since,
+        started_at=since,
+        progress=None,
+        due_at=None,
+    )
+
+
 def prove_claim(mission: Mission, epoch: Epoch, instance: Instance, moment: Moment) -> Mission | None:
     """Take in a claim that its holder proves by its secret, and that the ledger has lost."""
     is_lost = epoch > mission.epoch or (epoch == mission.epoch and mission.phase is Phase.OUT)
     if mission.is_final or not is_lost:
         return None
-    out = as_handed_out(mission, epoch)
-    return moves.move(
-        out,
-        moment,
-        phase=Phase.CLAIMED,
-        state=MissionState.IN_PROGRESS,
-        reason=Reason.RUNNING,
-        message="",
-        attempt=out.attempt + 1,
-        holder=instance,
-        claimed_at=moment.now,
-        started_at=moment.now,
-    )
+    attempt = attempts.charged(mission) + 1
+    return moves.move(as_claimed(mission, epoch, instance, since=moment.now, attempt=attempt), moment)

@@ -6,10 +6,11 @@ import msgspec
 
 from mission_commander.domain.life import attempts, moves
 from mission_commander.domain.life.ends import give_back, past_deadline
+from mission_commander.domain.life.losses import as_claimed
 from mission_commander.domain.life.moves import Moment
 from mission_commander.domain.record import Mission, Phase
 from mission_contracts.messages import AttemptError, Report, ReportKind
-from mission_contracts.mission import Failure, Instance, MissionState, Reason
+from mission_contracts.mission import Failure, Instance, Reason
 from mission_contracts.soldiering import DropReason
 
 MAX_LATERS: Final = 1_000
@@ -58,18 +59,8 @@ def _as_held(mission: Mission, said: Report, instance: Instance, moment: Moment)
     """The record with the claim that the report proves, also where a rolled back ledger had lost it."""
     if mission.phase is Phase.CLAIMED and mission.epoch == said.epoch:
         return mission
-    return msgspec.structs.replace(
-        mission,
-        phase=Phase.CLAIMED,
-        state=MissionState.IN_PROGRESS,
-        reason=Reason.CANCEL_REQUESTED if mission.cancel_requested_at is not None else Reason.RUNNING,
-        due_at=None,
-        epoch=said.epoch,
-        attempt=max(mission.attempt, said.attempt),
-        holder=instance,
-        claimed_at=moment.now - said.ran_seconds,
-        started_at=moment.now - said.ran_seconds,
-    )
+    since = moment.now - said.ran_seconds
+    return as_claimed(mission, said.epoch, instance, since=since, attempt=max(mission.attempt, said.attempt))
 
 
 def _progressed(mission: Mission, said: Report, moment: Moment) -> Mission:

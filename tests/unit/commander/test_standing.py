@@ -1,0 +1,71 @@
+"""Which of two records stands, and that nobody who saw the other one sees it go back."""
+
+import msgspec
+import pytest
+from support.records import START, after, cancelled, claimed, completed, out, suspended, waiting
+
+from mission_commander.domain.life import Moment
+from mission_commander.domain.record import Mission
+from mission_commander.domain.standing import lifted, stands_against
+from mission_contracts.mission import NUMBERS_PER_ERA, Epoch, Era, Sequence
+from mission_contracts.testing import ERA
+
+
+def with_numbers(mission: Mission, *, epoch: int, sequence: int) -> Mission:
+    return msgspec.structs.replace(mission, epoch=Epoch(epoch), sequence=Sequence(sequence))
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        pytest.param(
+            with_numbers(completed(), epoch=1, sequence=1),
+            with_numbers(claimed(), epoch=9, sequence=9),
+            id="final wins",
+        ),
+        pytest.param(
+            with_numbers(out(), epoch=2, sequence=1),
+            with_numbers(claimed(), epoch=1, sequence=9),
+            id="a later hand-out",
+        ),
+        pytest.param(
+            with_numbers(suspended(), epoch=2, sequence=9),
+            with_numbers(out(), epoch=2, sequence=8),
+            id="of one hand-out, the later change",
+        ),
+        pytest.param(
+            with_numbers(completed(), epoch=2, sequence=5),
+            with_numbers(cancelled(), epoch=1, sequence=9),
+            id="of two ends, that of the later hand-out",
+        ),
+    ],
+)
+def test_which_of_two_stands(better: Mission, worse: Mission) -> None:
+    assert stands_against(better, worse)
+    assert not stands_against(worse, better)
+
+
+def test_of_equals_the_first_stands() -> None:
+    assert stands_against(out(), out())
+
+
+def test_the_record_that_stands_rises_above_the_other_one() -> None:
+    winner = with_numbers(completed(), epoch=2, sequence=5)
+    shown = lifted(winner, with_numbers(claimed(), epoch=1, sequence=8), Moment(START, Era(0)))
+    assert shown == msgspec.structs.replace(winner, sequence=Sequence(9))
+
+
+def test_of_the_same_sequence_only_one_is_lifted() -> None:
+    winner, loser = with_numbers(completed(), epoch=2, sequence=8), with_numbers(claimed(), epoch=2, sequence=8)
+    assert lifted(winner, loser, Moment(START, Era(0))).sequence == 9
+
+
+def test_a_lifted_record_is_of_the_new_era() -> None:
+    winner, loser = with_numbers(completed(), epoch=2, sequence=5), with_numbers(claimed(), epoch=1, sequence=8)
+    assert lifted(winner, loser, after(3)).sequence == ERA * NUMBERS_PER_ERA + 1
+
+
+@pytest.mark.parametrize("loser", [out(), waiting()], ids=["an earlier change", "the same record"])
+def test_what_is_above_already_stays_as_it_is(loser: Mission) -> None:
+    winner = waiting() if loser == waiting() else claimed()
+    assert lifted(winner, loser, after(3)) is winner
