@@ -23,6 +23,7 @@ read now (the ledger is away, say) is left out.
 | `max(missioncontrol_ledger_up) < 1` or `max(missioncontrol_broker_up) < 1` | half of the installation is away |
 | `max(missioncontrol_durability_weak) > 0` | an accepted mission may be lost in a crash of Redis |
 | `max(missioncontrol_on_duty) < 1` for a minute | nobody applies reports: every mission would seem to run for ever |
+| `max(missions_unaccounted) > 0` for minutes | something is wrong that cannot be repaired; the log names each id |
 | `max(missions_oldest_order_seconds)` | missions wait for soldiers: too few, or none handles their type |
 | `max(missions_outbox_oldest_seconds)` | orders do not reach the broker |
 | `max(missions_dead_letters) > 0` | missions gave up; `GET /dead-letters` says why |

@@ -13,6 +13,7 @@ from mission_commander.domain.lane import LaneRules
 from mission_commander.domain.life import Surroundings
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.ports import Ledger, LedgerAwayError
+from mission_commander.services.auditing import Auditor
 from mission_commander.services.claims import Claims
 from mission_commander.services.counting import QueueCounts
 from mission_commander.services.counts import Counts
@@ -159,8 +160,27 @@ class Commander:
             era=lambda: self.recorder.era,
             counts=self.counts,
         )
+        self.auditor = Auditor(
+            ledger,
+            self.memory,
+            self.recorder,
+            self.eras,
+            self.garrison,
+            self.outbox,
+            clock,
+            namespace=settings.namespace,
+            ready=counts.of,
+            is_on_duty=lambda: duty.is_on_duty,
+        )
         self.gauges = Gauges(
-            self.overview, self.memory, self.vitals, broker, duty, clock, era=lambda: self.recorder.era
+            self.overview,
+            self.memory,
+            self.vitals,
+            broker,
+            duty,
+            clock,
+            era=lambda: self.recorder.era,
+            unaccounted=lambda: self.auditor.unaccounted,
         )
         restorer = Restorer(ledger, self.recorder, self.memory, self.eras, clock, more=(self.garrison.restore,))
         self.feed.on_gap(self.eras.look)
@@ -179,6 +199,7 @@ class Commander:
             self._searcher().run,
             self.scheduler.run,
             duty.run,
+            self.auditor.run,
             Explainer(self.recorder, self.memory, self.garrison, clock).run,
             Purger(ledger, clock, retention_seconds=settings.retention_seconds).run,
         )

@@ -86,6 +86,24 @@ class OutboxEntry(msgspec.Struct, frozen=True):
     epoch: m.Epoch
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """A mission as the ledger and its indexes have it."""
+
+    mission: Mission | None
+    is_listed: bool
+    """It is in the index of live missions."""
+    is_unconfirmed: bool
+    """Its newest hand-out is in the outbox."""
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """Whether a mission belongs into the index of live ones, by the record of this sequence (0: there is none)."""
+
+    mission_id: m.MissionId
+    sequence: m.Sequence
+    is_live: bool
+
+
 class Event(msgspec.Struct, frozen=True):
     """A committed change, as every Commander hears of it."""
 
@@ -210,6 +228,21 @@ class Ledger(Protocol):
 
     def live(self) -> AsyncIterator[Sequence[Stored]]:
         """All missions that are not final, in batches of at most 500."""
+        ...
+
+    async def live_ids(self, after: m.MissionId | None, limit: int) -> Sequence[m.MissionId]:
+        """The index of live missions as it is, in the order of ids, strictly after `after`."""
+        ...
+
+    async def kept(self, ids: Sequence[m.MissionId]) -> Sequence[Kept]:
+        """Tell what records and indexes say of missions, in order; each is read by itself, not all in one step."""
+        ...
+
+    async def relist(self, era: m.Era, listings: Sequence[Listing]) -> None:
+        """Mend the index of live missions; one whose record has another sequence by now is left as it is.
+
+        Raises EraChangedError, and writes nothing, when the era differs.
+        """
         ...
 
     async def list_ids(

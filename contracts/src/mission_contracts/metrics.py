@@ -62,6 +62,11 @@ OLDEST_ORDER: Final = Metric(
     Kind.GAUGE,
     "How long the mission that waits longest for a soldier has been handed out; 0 when none waits.",
 )
+UNACCOUNTED: Final = Metric(
+    "missions_unaccounted",
+    Kind.GAUGE,
+    "Missions on which ledger, outbox, broker and memory disagreed at two looks; repaired, it returns to 0.",
+)
 DEAD_LETTERS: Final = Metric("missions_dead_letters", Kind.GAUGE, "Missions that gave up and were not redriven.")
 ACCEPTED: Final = Metric(
     "missions_accepted_total",
@@ -149,6 +154,7 @@ ALL: Final = (
     LIVE,
     DUE,
     OLDEST_ORDER,
+    UNACCOUNTED,
     DEAD_LETTERS,
     ACCEPTED,
     FINISHED,

@@ -29,7 +29,9 @@ from mission_commander.ports import (
     Durability,
     Event,
     EventId,
+    Kept,
     LedgerAwayError,
+    Listing,
     OutboxEntry,
     PoolRecord,
     Stored,
@@ -85,6 +87,15 @@ class MemoryData:
         self.listings[mission.envelope.namespace].drop(mission_id)
         self.purgeable.drop(mission_id)
         self.dead.drop(mission_id)
+
+    def relist(self, listing: Listing) -> None:
+        held = self.records.get(listing.mission_id)
+        if (held.sequence if held is not None else 0) != listing.sequence:
+            return
+        if listing.is_live:
+            self.live.setdefault(listing.mission_id)
+        else:
+            self.live.pop(listing.mission_id, None)
 
     def _index(self, mission: Mission) -> None:
         indexes = indexes_of(mission)
@@ -245,6 +256,20 @@ class MemoryLedger:
             if found:
                 yield found
 
+    async def live_ids(self, after: m.MissionId | None, limit: int) -> Sequence[m.MissionId]:
+        return sorted(one for one in self._reach().live if after is None or one > after)[:limit]
+
+    async def kept(self, ids: Sequence[m.MissionId]) -> Sequence[Kept]:
+        data = self._reach()
+        return [_kept(data, one) for one in ids]
+
+    async def relist(self, era: m.Era, listings: Sequence[Listing]) -> None:
+        data = self._reach_to_write()
+        if data.era != era:
+            raise other_era(data.era, era)
+        for listing in listings:
+            data.relist(listing)
+
     async def list_ids(
         self, namespace: str, *, before: tuple[float, m.MissionId] | None, limit: int
     ) -> Sequence[m.MissionId]:
@@ -392,3 +417,9 @@ def _apply(
         return Conflict(data.records.get(change.mission.id))
     data.write(change)
     return Committed(data.stream.add(change.mission, now, lane))
+
+
+def _kept(data: MemoryData, mission_id: m.MissionId) -> Kept:
+    mission = data.records.get(mission_id)
+    is_unconfirmed = mission is not None and OutboxEntry(mission_id, mission.epoch) in data.outbox
+    return Kept(mission, mission_id in data.live, is_unconfirmed)

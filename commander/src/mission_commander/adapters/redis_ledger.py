@@ -22,7 +22,9 @@ from mission_commander.ports import (
     Durability,
     Event,
     EventId,
+    Kept,
     LedgerAwayError,
+    Listing,
     OutboxEntry,
     PoolRecord,
     Stored,
@@ -114,6 +116,7 @@ class RedisLedger:
         self._read_lanes = Script("read_lanes", commands)
         self._purge_lanes = Script("purge_lanes", commands, key("lanes"))
         self._put_back = Script("put_back", commands, key("era"), key("outbox"))
+        self._relist = Script("relist", commands, key("era"), key("live"))
         self._beat = Script("beat", commands, key("soldiers"), key("beats"))
 
     async def durability(self) -> Durability:
@@ -188,6 +191,28 @@ class RedisLedger:
             if found:
                 yield found
             after = f"({ids[-1]}"
+
+    async def live_ids(self, after: m.MissionId | None, limit: int) -> Sequence[m.MissionId]:
+        return _texts(await self._live_ids("-" if after is None else f"({after}", limit))
+
+    async def kept(self, ids: Sequence[m.MissionId]) -> Sequence[Kept]:
+        if not ids:
+            return []
+        missions = [codec.mission_or_none(record) for (record,) in await self._rows(ids, "r")]
+        listed = await self._ask("ZMSCORE", self._key("live"), *ids)
+        there = [mission for mission in missions if mission is not None]
+        waiting = await self.unconfirmed([OutboxEntry(one.id, one.epoch) for one in there])
+        unconfirmed = {one.id for one, waits in zip(there, waiting, strict=True) if waits}
+        return [
+            Kept(mission, place is not None, mission_id in unconfirmed)
+            for mission_id, mission, place in zip(ids, missions, listed, strict=True)
+        ]
+
+    async def relist(self, era: m.Era, listings: Sequence[Listing]) -> None:
+        fields = [field for one in listings for field in (one.mission_id, one.sequence, int(one.is_live))]
+        answer = await self._run(self._relist, era, self._key("m:"), *fields)
+        if isinstance(answer, bytes):
+            raise other_era(answer.decode(), era)
 
     async def list_ids(
         self, namespace: str, *, before: tuple[float, m.MissionId] | None, limit: int
@@ -346,8 +371,8 @@ class RedisLedger:
     async def _run(self, script: Script, *arguments: str | bytes | int, keys: Sequence[str] = ()) -> Any:
         return await script.run(arguments, keys=keys, timeout_seconds=self._settings.operation_seconds)
 
-    async def _live_ids(self, after: str) -> Any:
-        return await self._ask("ZRANGEBYLEX", self._key("live"), after, "+", "LIMIT", 0, LIVE_BATCH)
+    async def _live_ids(self, after: str, limit: int = LIVE_BATCH) -> Any:
+        return await self._ask("ZRANGEBYLEX", self._key("live"), after, "+", "LIMIT", 0, limit)
 
     def _newest_event(self) -> Command:
         return ("XREVRANGE", self._key("events"), "+", "-", "COUNT", 1)

@@ -147,6 +147,10 @@ class MissionMemory:
         """How many missions have to be looked at now."""
         return self._due.count(now)
 
+    def has_moment(self, mission_id: MissionId) -> bool:
+        """Tell whether a moment is set at which to look at it."""
+        return self._due.is_armed(mission_id)
+
     def look_again_unless_armed(self, mission_id: MissionId, at: float) -> None:
         """Look at a mission then, if it did not move and so has no moment of its own any more."""
         mission = self._missions.get(mission_id)

@@ -37,6 +37,7 @@ class Gauges:
         clock: Clock,
         *,
         era: Callable[[], m.Era],
+        unaccounted: Callable[[], int],
     ) -> None:
         self._overview = overview
         self._memory = memory
@@ -45,6 +46,7 @@ class Gauges:
         self._duty = duty
         self._clock = clock
         self._era = era
+        self._unaccounted = unaccounted
 
     async def read(self) -> Mapping[Metric, Values]:
         """Give every gauge that is known."""
@@ -83,6 +85,7 @@ class Gauges:
             metrics.DURABILITY_WEAK: self._vitals.health().durability == "weak",
             metrics.ON_DUTY: self._duty.is_on_duty,
             metrics.ERA: self._era(),
+            metrics.UNACCOUNTED: self._unaccounted(),
         }
 
     def _ages_of_orders(self) -> Iterator[float]:
