@@ -16,9 +16,9 @@ from mission_operator import login
 Look = Callable[[Mapping[str, Any], bool], None]
 """Takes an object's body, and whether it is gone. It must not block."""
 
-_SERVER_ENDS_WATCH_SECONDS: Final = 8
-_SILENCE_SECONDS: Final = 10.0
-"""The API server ends each watch after 8 s, with a bookmark before, and kopf resumes it from there. So a watch that
+_SERVER_ENDS_WATCH_SECONDS: Final = 3
+_SILENCE_SECONDS: Final = 4.0
+"""The API server ends each watch after 3 s, with a bookmark before, and kopf resumes it from there. So a watch that
 is silent for longer has died without a word, and is opened anew."""
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from mission_contracts.errors import Problem
 from mission_contracts.mission import Instance
+from mission_contracts.patience import Patience
 from mission_contracts.rest import TokenAnswer
 from mission_contracts.soldiering import (
     Claim,
@@ -24,7 +25,9 @@ from mission_contracts.soldiering import (
 )
 from mission_soldier.tokens import ClientSecret, Tokens
 
-CALL_TIMEOUT_SECONDS: Final = 5.0
+CALL_TIMEOUT_SECONDS: Final = 1.5
+MOST_CALL_TIMEOUT_SECONDS: Final = 6.0
+"""What a call may take at first, and once it took too long: a frozen Commander is given up soon, a slow one is not."""
 BEAT_TIMEOUT_SECONDS: Final = 1.0
 """A beat that takes longer is worth less than the next one."""
 TOKEN_TIMEOUT_SECONDS: Final = 2.0
@@ -67,7 +70,7 @@ _JSON: Final = {"Content-Type": "application/json"}
 class _Line(Protocol):
     """A way to post a body and get status and body back: over the network, or inside this process."""
 
-    async def post(self, path: str, body: bytes, token: str | None) -> tuple[int, bytes]: ...
+    async def post(self, path: str, body: bytes, token: str | None, timeout_seconds: float) -> tuple[int, bytes]: ...
     def post_in_thread(
         self, path: str, body: bytes, token: str | None, timeout_seconds: float
     ) -> tuple[int, bytes]: ...
@@ -79,6 +82,7 @@ class HttpCommander:
     def __init__(self, line: _Line, secret: ClientSecret | None) -> None:
         self._line = line
         self._tokens = Tokens(self._fetch_token, secret) if secret is not None else None
+        self._patience = Patience(first_seconds=CALL_TIMEOUT_SECONDS, most_seconds=MOST_CALL_TIMEOUT_SECONDS)
 
     async def register(self, registration: Registration) -> Registered:
         return await self._call("/soldiers", registration, _registered)
@@ -102,9 +106,20 @@ class HttpCommander:
 
     async def _call(self, path: str, message: msgspec.Struct, decoder: msgspec.json.Decoder[_T]) -> _T:
         token = await self._token()
-        status, answer = await self._line.post(path, _encoder.encode(message), token)
+        status, answer = await self._post(path, _encoder.encode(message), token)
         self._note_refusal(status, token)
         return _read(status, answer, decoder)
+
+    async def _post(self, path: str, body: bytes, token: str | None) -> tuple[int, bytes]:
+        seconds = self._patience.seconds
+        try:
+            answer = await self._line.post(path, body, token, seconds)
+        except CommanderAwayError as error:
+            if isinstance(error.__cause__, httpx.TimeoutException):
+                self._patience.ran_out(seconds)
+            raise
+        self._patience.answered()
+        return answer
 
     async def _token(self) -> str | None:
         if self._tokens is None:
@@ -125,7 +140,7 @@ async def connect(url: str, secret: ClientSecret | None = None) -> AsyncIterator
     """Give a Commander at an address; nothing is sent yet."""
     async with AsyncExitStack() as stack:
         # The heartbeat has connections of its own: a queue of claims must not delay it.
-        shared = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=CALL_TIMEOUT_SECONDS))
+        shared = await stack.enter_async_context(httpx.AsyncClient(base_url=url))
         own = stack.enter_context(httpx.Client(base_url=url, timeout=BEAT_TIMEOUT_SECONDS))
         yield HttpCommander(_NetworkLine(shared, own), secret)
 
@@ -135,9 +150,7 @@ async def connect_in_process(
     transport: httpx.AsyncBaseTransport, secret: ClientSecret | None = None
 ) -> AsyncIterator[HttpCommander]:
     """Give a Commander that runs in this event loop, through httpx.ASGITransport, as `missionctl dev` has it."""
-    async with httpx.AsyncClient(
-        base_url="http://commander", transport=transport, timeout=CALL_TIMEOUT_SECONDS
-    ) as client:
+    async with httpx.AsyncClient(base_url="http://commander", transport=transport) as client:
         yield HttpCommander(_InProcessLine(client, asyncio.get_running_loop()), secret)
 
 
@@ -146,8 +159,8 @@ class _NetworkLine:
         self._shared = shared
         self._own = own
 
-    async def post(self, path: str, body: bytes, token: str | None) -> tuple[int, bytes]:
-        return await _post(self._shared, path, body, token)
+    async def post(self, path: str, body: bytes, token: str | None, timeout_seconds: float) -> tuple[int, bytes]:
+        return await _post(self._shared, path, body, token, timeout_seconds)
 
     def post_in_thread(self, path: str, body: bytes, token: str | None, timeout_seconds: float) -> tuple[int, bytes]:
         try:
@@ -164,11 +177,11 @@ class _InProcessLine:
         self._client = client
         self._loop = loop
 
-    async def post(self, path: str, body: bytes, token: str | None) -> tuple[int, bytes]:
-        return await _post(self._client, path, body, token)
+    async def post(self, path: str, body: bytes, token: str | None, timeout_seconds: float) -> tuple[int, bytes]:
+        return await _post(self._client, path, body, token, timeout_seconds)
 
     def post_in_thread(self, path: str, body: bytes, token: str | None, timeout_seconds: float) -> tuple[int, bytes]:
-        call = self.post(path, body, token)
+        call = self.post(path, body, token, timeout_seconds)
         try:
             answer = asyncio.run_coroutine_threadsafe(call, self._loop)
         except RuntimeError as error:
@@ -181,9 +194,11 @@ class _InProcessLine:
             raise CommanderAwayError(f"no answer within {timeout_seconds:g} s") from error
 
 
-async def _post(client: httpx.AsyncClient, path: str, body: bytes, token: str | None) -> tuple[int, bytes]:
+async def _post(
+    client: httpx.AsyncClient, path: str, body: bytes, token: str | None, timeout_seconds: float
+) -> tuple[int, bytes]:
     try:
-        response = await client.post(path, content=body, headers=_headers(token))
+        response = await client.post(path, content=body, headers=_headers(token), timeout=timeout_seconds)
     except httpx.HTTPError as error:
         raise _away(error) from error
     return response.status_code, response.content

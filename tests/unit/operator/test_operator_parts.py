@@ -191,6 +191,27 @@ async def test_a_token_is_renewed_before_it_ends(clock: FakeClock) -> None:
     assert answers.tokens == ["Bearer t1", "Bearer t1", "Bearer t2"]
 
 
+async def test_a_commander_that_is_frozen_is_soon_given_up_and_a_slow_one_is_not(clock: FakeClock) -> None:
+    allowed: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/token":
+            return httpx.Response(200, json={"access_token": "t", "expires_in": 300})
+        allowed.append(request.extensions["timeout"]["read"])
+        if len(allowed) < 3:
+            raise httpx.ReadTimeout("frozen", request=request)
+        return httpx.Response(200, json={"pools": []})
+
+    client = _client(clock, answer)
+    for _ in range(2):
+        with pytest.raises(CommanderAwayError):
+            await client.pools()
+    await client.pools()
+    await client.pools()
+    assert allowed[0] < allowed[1] < allowed[2]
+    assert allowed[3] == allowed[0]
+
+
 async def test_a_doubted_token_is_replaced(clock: FakeClock) -> None:
     answers = Answers(status=401)
     client = _client(clock, answers)

@@ -48,6 +48,26 @@ def beat(commander: HttpCommander) -> Any:
     return asyncio.to_thread(commander.beat, INSTANCE, BEAT)
 
 
+async def test_a_commander_that_is_silent_is_given_more_time_until_it_answers() -> None:
+    allowed: list[float] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        allowed.append(request.extensions["timeout"]["read"])
+        if len(allowed) < 3:
+            raise httpx.ReadTimeout("frozen", request=request)
+        return httpx.Response(200, json={"answers": [{"verdict": "WAIT", "wait_ms": 1}]})
+
+    async with connect_in_process(httpx.MockTransport(answer)) as commander:
+        for _ in range(2):
+            with pytest.raises(CommanderAwayError):
+                await claim(commander)
+        await claim(commander)
+        await claim(commander)
+    first, second, third, after_an_answer = allowed
+    assert first < second < third
+    assert after_an_answer == first
+
+
 async def test_claims_are_posted_and_answered_in_order() -> None:
     seen: list[httpx.Request] = []
 

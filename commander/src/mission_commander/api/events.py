@@ -15,8 +15,8 @@ from mission_commander.services.feed import Announced
 from mission_contracts.envelope import Door
 from mission_contracts.tokens import Claims
 
-QUIET_SECONDS: Final = 5.0
-"""A comment is sent after so long without an event, so that a watcher can tell quiet from dead."""
+QUIET_SECONDS: Final = 1.0
+"""A comment is sent after so long without an event, so that a watcher can soon tell quiet from dead."""
 
 _EVENT_ID: Final = re.compile(r"[0-9]{1,16}-[0-9]{1,16}")
 _RESET: Final = b"event: reset\ndata: {}\n\n"

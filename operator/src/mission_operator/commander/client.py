@@ -12,6 +12,7 @@ from mission_contracts.clock import Clock
 from mission_contracts.envelope import Door
 from mission_contracts.errors import PROBLEM_CONTENT_TYPE, Problem
 from mission_contracts.mission import MissionId
+from mission_contracts.patience import Patience
 from mission_contracts.rest import (
     AcknowledgedRequest,
     BatchAnswer,
@@ -30,7 +31,10 @@ from mission_contracts.rest import (
 
 _T = TypeVar("_T")
 
-_TIMEOUT: Final = httpx.Timeout(15, connect=2)
+_CONNECT_SECONDS: Final = 2.0
+_FIRST_SECONDS: Final = 2.5
+_MOST_SECONDS: Final = 15.0
+"""How long an answer may take: little at first, in case that this replica is frozen and another is not."""
 _AGAIN: Final = frozenset({401, 403, 404, 405, 408, 425, 429})
 """Not the mission's fault: our login, or the Commander behind its proxy, is not as it should be."""
 
@@ -61,6 +65,7 @@ class CommanderClient:
     def __init__(self, http: httpx.AsyncClient, token: "TokenSource") -> None:
         self._http = http
         self._token = token
+        self._patience = Patience(first_seconds=_FIRST_SECONDS, most_seconds=_MOST_SECONDS)
 
     async def submit(self, bodies: Sequence[bytes]) -> Sequence[BatchItem]:
         """Submit encoded missions together; one answer each, in order."""
@@ -131,10 +136,14 @@ class CommanderClient:
 
     async def _ask(self, method: str, path: str, *, may_be_unknown: bool = False, **request: Any) -> httpx.Response:
         headers = {"Content-Type": "application/json", **await self._token.headers()}
+        seconds = self._patience.seconds
         try:
-            answer = await self._http.request(method, path, headers=headers, timeout=_TIMEOUT, **request)
+            answer = await self._http.request(method, path, headers=headers, timeout=_within(seconds), **request)
         except (httpx.HTTPError, OSError) as error:
+            if isinstance(error, httpx.TimeoutException):
+                self._patience.ran_out(seconds)
             raise CommanderAwayError(f"the Commander did not answer {method} {path}: {error!r}") from error
+        self._patience.answered()
         if answer.is_success or (may_be_unknown and _is_unknown(answer)):
             return answer
         self._token.doubt(answer.status_code)
@@ -166,7 +175,10 @@ class TokenSource:
     async def _renew(self) -> None:
         try:
             answer = await self._http.post(
-                "/token", content=self._request, headers={"Content-Type": "application/json"}, timeout=_TIMEOUT
+                "/token",
+                content=self._request,
+                headers={"Content-Type": "application/json"},
+                timeout=_within(_FIRST_SECONDS),
             )
         except (httpx.HTTPError, OSError) as error:
             raise CommanderAwayError(f"the Commander did not answer POST /token: {error!r}") from error
@@ -178,6 +190,10 @@ class TokenSource:
         self._token = granted.access_token
         # A token of 30 s is renewed after 25 s; the Commander grants 5 s of grace on top.
         self._renew_at = self._clock.monotonic() + max(granted.expires_in - 5, granted.expires_in / 2)
+
+
+def _within(seconds: float) -> httpx.Timeout:
+    return httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
 
 
 def _read(answer: httpx.Response, model: type[_T]) -> _T:

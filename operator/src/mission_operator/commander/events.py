@@ -15,8 +15,8 @@ from mission_operator.commander.reachability import Reachability
 
 _log: Final = structlog.get_logger()
 
-SILENCE_SECONDS: Final = 12.0
-"""The Commander says something every 5 s, if only a comment."""
+SILENCE_SECONDS: Final = 3.5
+"""The Commander says something every second, if only a comment. One that is frozen says nothing; another may serve."""
 
 
 class Streaming(Protocol):
