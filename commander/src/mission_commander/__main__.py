@@ -18,6 +18,8 @@ from mission_commander.app import create_app
 from mission_commander.settings import CommanderSettings
 
 STOP_SECONDS = 5
+HEARTBEAT_SECONDS = 2
+"""Of AMQP: RabbitMQ gives the reports of a Commander that is silent for two to three of these to the next one."""
 
 
 def main() -> None:
@@ -49,9 +51,7 @@ async def serve(settings: CommanderSettings) -> None:
         ledger = await stack.enter_async_context(
             redis_ledger.connect(redis_ledger.RedisSettings(urls=(settings.redis_url,), prefix=settings.redis_prefix))
         )
-        broker = await stack.enter_async_context(
-            rabbitmq.connect(rabbitmq.RabbitMQSettings(urls=tuple(settings.rabbitmq_urls), name="commander"))
-        )
+        broker = await stack.enter_async_context(rabbitmq.connect(_broker(settings)))
         if settings.require_broker_at_start:
             await _wait_for(broker)
         server: uvicorn.Server
@@ -69,6 +69,13 @@ async def serve(settings: CommanderSettings) -> None:
         )
         structlog.get_logger("commander").info("listening", host=settings.listen_host, port=settings.listen_port)
         await server.serve()
+
+
+def _broker(settings: CommanderSettings) -> rabbitmq.RabbitMQSettings:
+    # Sooner than soldiers: no user's code runs here, and all reports wait for the one active consumer.
+    return rabbitmq.RabbitMQSettings(
+        urls=tuple(settings.rabbitmq_urls), name="commander", heartbeat_seconds=HEARTBEAT_SECONDS
+    )
 
 
 async def _wait_for(broker: rabbitmq.RabbitMQBroker) -> None:

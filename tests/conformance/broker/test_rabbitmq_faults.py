@@ -176,7 +176,7 @@ async def test_a_changed_prefetch_holds_after_a_cut(broker: rabbitmq.RabbitMQBro
 # The connection is half open
 
 
-async def test_a_half_open_connection_is_dropped_after_a_heartbeat_and_a_quarter(
+async def test_a_half_open_connection_is_dropped_after_some_seconds_of_silence(
     amqp_url: str, proxy: TcpProxy, steady: rabbitmq.RabbitMQBroker
 ) -> None:
     async with connected_broker(through(proxy, amqp_url), name="half open", heartbeat_seconds=2) as broker:

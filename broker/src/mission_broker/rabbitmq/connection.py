@@ -86,7 +86,7 @@ async def open_connection(url: str, purpose: str, settings: RabbitMQSettings) ->
         client_properties={"connection_name": f"{settings.name} {purpose}"},
     )
     async with asyncio.timeout(settings.connect_timeout_seconds):
-        tap = await factory.open(connection, dead_after_seconds=settings.heartbeat_seconds)
+        tap = await factory.open(connection, dead_after_seconds=settings.silence_seconds)
         await _shake_hands(connection, tap, settings.connect_timeout_seconds)
     return Connection(connection, tap, settings)
 

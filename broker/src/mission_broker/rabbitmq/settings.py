@@ -12,11 +12,18 @@ class RabbitMQSettings(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """What the broker's own tools show, such as `commander-0`; the two connections add their purpose."""
 
-    heartbeat_seconds: int = 10
+    heartbeat_seconds: int = 4
     """How often either side speaks when there is nothing to say (at half of it).
 
-    A connection on which nothing at all came for 1.25 of it is dropped. Shorter finds a half-open connection
-    sooner; a broker that is paused for longer than this loses its clients, and their messages are delivered again.
+    The broker drops a client that it did not hear for two to three of these, and gives its messages to others: so soon
+    is somebody else the single active consumer when one is frozen or its cable pulled. Two to three of these is also
+    how long a process may be stopped, or its event loop blocked, without its messages being delivered again.
+    """
+
+    least_silence_seconds: float = 5
+    """A connection on which nothing at all came for this long, and for 1.25 heartbeats, is dropped from this side.
+
+    Shorter finds a half-open connection sooner; a broker that is paused for longer than this loses its clients.
     """
 
     connect_timeout_seconds: float = 5
@@ -39,4 +46,4 @@ class RabbitMQSettings(msgspec.Struct, frozen=True, kw_only=True):
     def silence_seconds(self) -> float:
         # The broker speaks up after a whole heartbeat in the worst case: it looks at every half, and stays quiet
         # when something was sent since its last look.
-        return 1.25 * self.heartbeat_seconds
+        return max(self.least_silence_seconds, 1.25 * self.heartbeat_seconds)
