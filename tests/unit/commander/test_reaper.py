@@ -8,6 +8,7 @@ from support.commander_stage import LEASE_SECONDS, SOLDIER, Stage, a_beat, a_sol
 from mission_broker.memory_server import Stored
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import LedgerAwayError
+from mission_commander.services import reaping
 from mission_commander.services.reaping import FORGET_SECONDS, LOOK_SECONDS, Reaper
 from mission_contracts import messages, topology
 from mission_contracts.mission import Instance, Reason
@@ -81,6 +82,29 @@ async def test_a_silent_soldiers_lease_ends_once_the_marker_came_back(scene: Sce
     assert (now(scene, mission).phase, now(scene, mission).reason) == (Phase.OUT, Reason.LEASE_LOST)
     assert scene.stage.garrison.soldier(SOLDIER) is None
     assert not scene.stage.store.data.registrations
+
+
+@pytest.mark.parametrize(
+    ("passed", "expected"), [(0.0, LOOK_SECONDS), (LEASE_SECONDS - LOOK_SECONDS / 2, LOOK_SECONDS / 2)]
+)
+async def test_the_next_look_is_not_later_than_the_end_of_a_lease(scene: Scene, passed: float, expected: float) -> None:
+    async with running(scene.stage.recorder.run):
+        await scene.beat(1, await held(scene))
+    scene.stage.clock.turn(passed)
+    assert scene.reaper.until_next_look() == pytest.approx(expected)
+
+
+async def test_a_marker_that_comes_back_is_acted_upon_at_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reaping, "LOOK_SECONDS", 3_600.0)
+    async with running(scene.stage.recorder.run):
+        mission = await held(scene)
+        await scene.beat(1, mission)
+        await scene.pass_time(LEASE_SECONDS + 1)
+        async with running(scene.reaper.run):
+            await turns()
+            for marker in scene.markers():
+                scene.reaper.take_marker(marker)
+            await eventually(lambda: now(scene, mission).phase is Phase.OUT, "it does not wait for its next look")
 
 
 async def test_within_its_lease_nobody_is_asked_about(scene: Scene) -> None:

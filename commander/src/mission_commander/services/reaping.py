@@ -22,12 +22,15 @@ from mission_commander.domain.record import Mission
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services.counts import Counts
 from mission_commander.services.garrison import Garrison, Seen
+from mission_commander.services.patience import happens
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_contracts import messages, metrics, telemetry, topology
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
 
 LOOK_SECONDS: Final = 0.5
+"""Between looks, unless a lease ends or a marker comes back before."""
+SHORTEST_LOOK_SECONDS: Final = 0.02
 LONG_PAUSE_SECONDS: Final = 1.0
 """A pause of this Commander itself beyond a look's interval after which all leases start anew."""
 FORGET_SECONDS: Final = 60.0
@@ -44,7 +47,7 @@ class _Asked(msgspec.Struct, frozen=True):
 
 
 class Reaper:
-    """Looks at every holder of claims twice a second."""
+    """Looks at every holder of claims twice a second, at the end of each lease, and when a marker comes back."""
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class Reaper:
         self._lease_seconds = lease_seconds
         self._asked: dict[str, _Asked] = {}
         self._returned: list[_Asked] = []
+        self._came_back = asyncio.Event()
         self._first_seen: dict[m.Instance, float] = {}
         self._absences: defaultdict[tuple[m.MissionId, m.Epoch], set[int]] = defaultdict(set)
         self._last_look = clock.monotonic()
@@ -82,13 +86,15 @@ class Reaper:
                 await self.look()
             except LedgerAwayError:
                 self._start_anew()
-            await asyncio.sleep(LOOK_SECONDS)
+            await happens(self._came_back, within_seconds=self.until_next_look())
+            self._came_back.clear()
 
     def take_marker(self, marker: str) -> None:
         """A marker came back: every report that was published before it is applied."""
         asked = self._asked.pop(marker, None)
         if asked is not None:
             self._returned.append(asked)
+            self._came_back.set()
 
     async def look(self) -> None:
         """Take one look at everybody."""
@@ -98,6 +104,12 @@ class Reaper:
         await self._release_abandoned()
         await self._ask_about_silent()
         await self._forget_gone()
+
+    def until_next_look(self) -> float:
+        """Half a second, or until the next lease ends."""
+        now = self._clock.monotonic()
+        ends = (self._moved_at(instance) + self._lease_seconds - now for instance in self._memory.holders())
+        return min((max(left, SHORTEST_LOOK_SECONDS) for left in ends if 0 < left < LOOK_SECONDS), default=LOOK_SECONDS)
 
     def _mind_own_pause(self) -> None:
         now = self._clock.monotonic()
