@@ -196,3 +196,16 @@ def test_it_knows_the_newest_hand_out_of_a_queue_that_was_claimed() -> None:
     memory.apply(completed(claimed(late)))
     assert memory.newest_claimed(POOL, Priority.NORMAL) == 5
     assert memory.newest_claimed(POOL, Priority.HIGH) == 0
+
+
+def test_a_payload_that_comes_after_its_mission_was_heard_of_is_kept() -> None:
+    memory = MissionMemory()
+    memory.apply(out())  # the event, which has no payload, overtakes the answer to the commit
+    assert not memory.apply(out(), b"{}")
+    assert memory.payload(out().id) == b"{}"
+
+
+def test_a_payload_of_what_is_final_is_not_kept() -> None:
+    memory = memory_of(completed(claimed(out())))
+    memory.apply(out(), b"{}")
+    assert memory.payload(out().id) is None

@@ -52,10 +52,10 @@ class MissionMemory:
     def apply(self, mission: Mission, payload: bytes | None = None) -> bool:
         """Take a committed record in; False when a newer one is here already."""
         known = self._missions.get(mission.id)
+        if payload and not mission.is_final:
+            self._keep_payload(mission.id, payload, known)
         if known is not None and known.sequence >= mission.sequence:
             return False
-        if payload:
-            self._payloads[mission.id] = payload
         if known is not None and not _stays(known, mission):
             self._leave_indexes(known)
         self._missions[mission.id] = mission
@@ -180,6 +180,12 @@ class MissionMemory:
         _drop(self._by_place, _place(mission), mission.id)
         if mission.phase is Phase.CLAIMED:
             _drop(self._by_holder, mission.holder, mission.id)
+
+    def _keep_payload(self, mission_id: MissionId, payload: bytes, known: Mission | None) -> None:
+        # Also beside a record that is here already: the event of a commit, which has no payload, may overtake its
+        # answer, and after a wipe of the ledger no other copy might be left.
+        if known is None or not known.is_final:
+            self._payloads[mission_id] = payload
 
     def _keep_final(self, mission_id: MissionId) -> None:
         self._payloads.pop(mission_id, None)
