@@ -3,7 +3,9 @@
 import argparse
 import asyncio
 import contextlib
+import inspect
 import json
+import os
 import random
 import secrets
 import shutil
@@ -20,9 +22,9 @@ from benchmarks import machine
 from benchmarks.machine import Machine
 from rich.console import Console
 from tools.installation import ROOT
-from tools.stack import StackError
+from tools.stack import StackError, pairs
 
-from chaos import report
+from chaos import measures, page, report
 from chaos.campaign import play_all
 from chaos.errors import ChaosError
 from chaos.faults import FAULTS
@@ -42,8 +44,11 @@ def main(arguments: Sequence[str]) -> int:
         _list()
         return 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.environ[pairs.VARIABLE] = options.pair
     teller = Teller()
     try:
+        if options.report:
+            return _conclude(report.read(options.report), options)
         with _state(options.state) as state:
             return _run(options, state, teller)
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -57,7 +62,13 @@ def main(arguments: Sequence[str]) -> int:
 def _run(options: argparse.Namespace, state: Path, teller: Teller) -> int:
     here = Machine.here()
     faults = [FAULTS[name] for name in options.faults or FAULTS]
-    planned = plans(faults, missions=options.missions, repeat=options.repeat, seed=options.seed)
+    planned = plans(
+        faults,
+        missions=options.missions,
+        repeat=options.repeat,
+        seed=options.seed,
+        lease_seconds=options.lease,
+    )
     teller.say("starting RabbitMQ, Redis and an API server")
     with servers(state) as these:
         outcomes, surprises = uvloop.run(_play(these, planned, state, options, teller))
@@ -74,9 +85,15 @@ def _run(options: argparse.Namespace, state: Path, teller: Teller) -> int:
     )
     if options.json:
         options.json.write_bytes(report.as_json(found))
+    return _conclude(found, options)
+
+
+def _conclude(found: Report, options: argparse.Namespace) -> int:
     report.show(found, Console(highlight=False, width=None if sys.stdout.isatty() else 150))
     if not found.is_clean:
-        raise _BrokenError(f"promises were broken, or could not be put to the test (seed {options.seed})")
+        raise _BrokenError(f"promises were broken, or could not be put to the test (seed {found.seed})")
+    if options.page:
+        page.write(options.page, found)
     return 0
 
 
@@ -144,7 +161,12 @@ def _fault_names(text: str) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m chaos",
+        description=__doc__,
+        epilog=inspect.getdoc(measures),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--list", action="store_true", help="say which faults there are, and what each does")
     parser.add_argument("--faults", type=_fault_names, metavar="A,B,…", help="only these [all]")
     parser.add_argument("--missions", type=int, default=20_000, help="in all, shared among the faults [%(default)s]")
@@ -157,6 +179,16 @@ def _parser() -> argparse.ArgumentParser:
         help="draws missions, victims and moments [a new one, which is told]",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there too")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="run nothing: take the report that --json wrote there"
+    )
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write the table into this page too, if all is well")
+    parser.add_argument(
+        "--pair",
+        choices=[pair.value for pair in pairs.Pair],
+        default=pairs.chosen().value,
+        help="which RabbitMQ and Redis: this machine's, or RabbitMQ 4.0 and Redis 8 of Debian trixie [%(default)s]",
+    )
     parser.add_argument("--state", type=Path, help="where data and logs are kept meanwhile [a new folder in .state]")
     return parser
 

@@ -1,7 +1,8 @@
 """All rounds of a run, one after the other on one ground, and a last look at whether every end has stayed as it was."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -38,7 +39,8 @@ class Campaign:
         self._rest = rest
         self._objects = objects
         self._state = state
-        self._ends: dict[str, Status] = {}
+        self._ends: dict[str, End] = {}
+        self._object_ends: dict[str, Status] = {}
 
     async def play(self, plan: Plan, *, lease_seconds: float, tell: Tell) -> Outcome:
         """Play one round on a ground where all is well; its history is kept where it shows a violation."""
@@ -46,10 +48,12 @@ class Campaign:
             await self._ground.mend()
         fault = FAULTS[plan.fault](plan.seed, lease_seconds=lease_seconds)
         if fault.forgets:
-            self._ends.clear()
+            self._forget_what_a_loss_may_take()
+        began_at = time.time()
         played = Round(self._ground, fault, plan, self._recorder, self._rest, self._objects, tell)
         outcome, history = await played.run()
-        self._ends |= {one: status for one, status in history.in_ledger.items() if status.state.is_final}
+        self._ends |= {one: End(told, began_at) for one, told in history.in_ledger.items() if told.state.is_final}
+        self._object_ends |= {one: told for one, told in history.in_objects.items() if told.state.is_final}
         if not outcome.verdict.is_clean:
             self._keep(plan, outcome, history)
         return outcome
@@ -58,15 +62,18 @@ class Campaign:
         """What went wrong beside the rounds: ends that changed after theirs, answers 500, processes that crashed."""
         return [*await self._changed_ends(), *self._rest.surprises[:SHOWN], *self._crashes()]
 
+    def _forget_what_a_loss_may_take(self) -> None:
+        """The ledger is about to lose everything. A Commander's memory brings back what it saw become final; what was
+        final before the older Commander began may be gone, and then only its object knows the end."""
+        since = self._ground.remembered_since
+        self._ends = {one: end for one, end in self._ends.items() if end.round_began_at > since}
+
     async def _changed_ends(self) -> list[str]:
         async with asyncio.timeout(LAST_LOOK_SECONDS):
-            now = await self._rest.look_up(list(self._ends))
-        wrong = [
-            f"mission {one} was {_told(before)} when its round ended, and {_told(now.get(one))} at the end of the run"
-            for one, before in self._ends.items()
-            if (after := now.get(one)) is None or (after.state, after.epoch) != (before.state, before.epoch)
-        ]
-        return wrong[:SHOWN]
+            by_rest = await self._rest.look_up(list(self._ends))
+            by_objects = await self._objects.look_up(self._object_ends)
+        ends = {one: end.status for one, end in self._ends.items()}
+        return [*changed("mission", ends, by_rest), *changed("object", self._object_ends, by_objects)]
 
     def _crashes(self) -> list[str]:
         found = []
@@ -86,6 +93,23 @@ class Campaign:
         }
         file = folder / f"{plan.fault}-{plan.number}.json"
         file.write_bytes(msgspec.json.format(msgspec.json.encode(content)))
+
+
+class End(msgspec.Struct, frozen=True):
+    """How a mission was told when its round ended, and when that round began."""
+
+    status: Status
+    round_began_at: float
+
+
+def changed(what: str, before: Mapping[str, Status], after: Mapping[str, Status]) -> list[str]:
+    """Say of each end that is told differently now what it was and what it is."""
+    wrong = [
+        f"{what} {one} was {_told(then)} when its round ended, and {_told(now)} at the end of the run"
+        for one, then in before.items()
+        if (now := after.get(one)) is None or (now.state, now.epoch) != (then.state, then.epoch)
+    ]
+    return wrong[:SHOWN]
 
 
 def _told(status: Status | None) -> str:

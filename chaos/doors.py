@@ -10,13 +10,14 @@ import msgspec
 from benchmarks.kube import ApiError, KubeClient, Object
 
 from chaos.errors import ChaosError
-from chaos.history import Accepted, Asked, Kind, Status
+from chaos.history import Accepted, Answered, Asked, Kind, Request, Status
 from mission_contracts.mission import MissionState
 from mission_contracts.resources import API_VERSION, MISSION
-from mission_contracts.rest import IDEMPOTENCY_KEY_HEADER, MAX_BATCH, BatchAnswer, LookupAnswer, MissionView
+from mission_contracts.rest import IDEMPOTENCY_KEY_HEADER, MAX_BATCH, BatchAnswer, BatchItem, LookupAnswer, MissionView
 
 RETRY_SECONDS: Final = 0.1
 ANSWER_SECONDS: Final = 6.0
+SUBMISSIONS: Final = frozenset({"/missions", "/missions/batch"})
 AGAIN: Final = frozenset({401, 429, 499, 500, 502, 503, 504})
 """Answers that promise nothing: the client asks again. 500 is one too many, and is counted."""
 RETRY: Final = {"initial_delay_seconds": 0.1, "max_delay_seconds": 0.5}
@@ -31,6 +32,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     status: int
     body: bytes
+    says_when: bool = False
 
 
 class RestDoor:
@@ -42,6 +44,12 @@ class RestDoor:
         self._token = ""
         self.surprises: list[str] = []
         """Answers 500: each is a defect."""
+        self._answers: list[Answered] = []
+
+    def take_answers(self) -> list[Answered]:
+        """What was answered since this was asked last."""
+        taken, self._answers = self._answers, []
+        return taken
 
     async def submit(self, asked: Asked) -> Accepted:
         """Ask for one mission until it is accepted."""
@@ -61,6 +69,7 @@ class RestDoor:
                 raise ChaosError(f"a good batch was refused with {answer.status}: {answer.body[:300]!r}")
             results = _batch.decode(answer.body).results
             refused = [one for one in results if one.mission is None]
+            self._note_parts(refused)
             if not refused:
                 now = time.time()
                 return [
@@ -109,25 +118,56 @@ class RestDoor:
     async def _ask(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer | None:
+        asked_at = time.time()
         try:
             if not self._token:
                 self._token = await self._log_in()
             sent = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json", **(headers or {})}
             async with self._session.request(method, path, data=body, headers=sent) as response:
-                answer = Answer(response.status, await response.read())
+                answer = Answer(response.status, await response.read(), "Retry-After" in response.headers)
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
+        self._note(method, path, answer, asked_at)
         if answer.status == 401:
             self._token = ""
         if answer.status == 500:
             self.surprises.append(f"{method} {path}: {answer.body[:300]!r}")
         return answer
 
+    def _note(self, method: str, path: str, answer: Answer, asked_at: float) -> None:
+        request = _request(method, path)
+        if request is None or answer.status == 401:
+            return
+        mission_id = path.rpartition("/")[2] if request is Request.READ else ""
+        self._answers.append(
+            Answered(
+                request=request,
+                status=answer.status,
+                asked_at=asked_at,
+                says_when=answer.says_when,
+                mission_id=mission_id,
+            )
+        )
+
+    def _note_parts(self, refused: Sequence[BatchItem]) -> None:
+        """Of a batch, each mission has its own answer."""
+        for one in refused[:1]:
+            says_when = one.problem is not None and one.problem.retry_after_seconds is not None
+            self._answers.append(
+                Answered(request=Request.SUBMIT, status=one.status, asked_at=time.time(), says_when=says_when)
+            )
+
     async def _log_in(self) -> str:
         async with self._session.post("/token", json=self._credentials) as response:
             if response.status != 200:
                 return ""
             return str((await response.json())["access_token"])
+
+
+def _request(method: str, path: str) -> Request | None:
+    if method == "GET" and path.startswith("/missions/"):
+        return Request.READ
+    return Request.SUBMIT if method == "POST" and path in SUBMISSIONS else None
 
 
 def session(url: str) -> aiohttp.ClientSession:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import signal
 import time
@@ -19,8 +20,9 @@ from tools.stack.process import Launch, Process
 from tools.stack.tcp_proxy import TcpProxy
 from yarl import URL
 
+from chaos import sink
 from chaos.errors import ChaosError
-from chaos.sink import NOTES_VARIABLE
+from chaos.sink import NOTES_VARIABLE, Deed
 
 COMMANDERS: Final = ("commander-1", "commander-2")
 SOLDIERS: Final = ("soldier-1", "soldier-2", "soldier-3")
@@ -67,6 +69,8 @@ class Part:
         self._serves = launch.is_ready
         self._life = asyncio.Lock()
         self.is_wanted = False
+        self.started_at = math.inf
+        """On the clock of the machine; never, while it was not started."""
 
     @property
     def name(self) -> str:
@@ -128,6 +132,7 @@ class Part:
 
     def _restart(self) -> None:
         self._process.stop()  # of one that ended by itself something is left to close
+        self.started_at = time.time()
         self._process.start()
 
 
@@ -166,6 +171,20 @@ class Ground:
     def regulars(self) -> Sequence[Part]:
         """The processes that run when nothing is broken."""
         return [part for name, part in self.parts.items() if name != SECOND_OPERATOR]
+
+    @property
+    def noted_bytes(self) -> int:
+        """How much the handlers have noted so far."""
+        return self.notes.stat().st_size if self.notes.exists() else 0
+
+    @property
+    def remembered_since(self) -> float:
+        """When the older of the Commanders began: what was final later is in the memory of one of them."""
+        return min(self.parts[name].started_at for name in COMMANDERS)
+
+    def running(self, soldier: str, *, noted_after: int) -> Mapping[str, Deed]:
+        """What a soldier runs at this moment, by mission id."""
+        return sink.running(sink.deeds_in(self.notes, after=noted_after), self.parts[soldier].pid)
 
     def link(self, near: str, far: str) -> TcpProxy:
         return self.links[near, far]
@@ -280,7 +299,8 @@ def _launches(
             kubeconfig=_kubeconfig(cluster, links[name, API_SERVER], state / f"{name}-kubeconfig.json"),
             commander_url=_url(links[name, COMMANDER]),
             default_pool={"minReplicas": len(SOLDIERS), "concurrency": SLOTS},
-            settings={"lease_name": f"mission-{name}"},
+            # A container that is started again in its pod keeps its identity, which is the name of its pod.
+            settings={"lease_name": f"mission-{name}", "identity": name},
         )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from chaos.sink import BEGAN, ENDED, STOPPED, note
+from chaos.sink import BEGAN, ENDED, FAILED, STOPPED, note
 from mission_soldier import Context, GiveUp, MissionCancelledError, Soldier
 from mission_soldier.builtin import Simulation, simulate
 
@@ -18,7 +18,7 @@ class Work(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seconds: Annotated[float, Field(ge=0, le=60)] = 0.0
+    seconds: Annotated[float, Field(ge=0, le=600)] = 0.0
 
 
 @soldier.handler("work")
@@ -36,6 +36,7 @@ async def flaky(ctx: Context, asked: Work) -> dict[str, int]:
     note(BEGAN, ctx)
     await _work(ctx, asked)
     if ctx.attempt == 1:
+        note(FAILED, ctx)
         raise RuntimeError("fails once, as asked")
     note(ENDED, ctx)
     return {"epoch": ctx.epoch}
@@ -46,6 +47,7 @@ async def hopeless(ctx: Context, asked: Work) -> None:
     """Give up."""
     note(BEGAN, ctx)
     await _work(ctx, asked)
+    note(FAILED, ctx)
     raise GiveUp("never again, as asked")
 
 

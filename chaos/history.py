@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
-from chaos.sink import Deed
+from chaos import sink
 from mission_contracts.mission import MissionState
 
 
@@ -32,6 +32,41 @@ class Source(StrEnum):
     """The ledger's own event stream."""
     OBJECT = "object"
     """A watch of Mission objects."""
+
+
+class Away(StrEnum):
+    """Who is not there while all others are well."""
+
+    REDIS = "redis"
+    RABBITMQ = "rabbitmq"
+    BLOCKED = "blocked"
+    """RabbitMQ is there, and takes nothing."""
+
+
+class Request(StrEnum):
+    """What a client wanted of a Commander."""
+
+    SUBMIT = "submit"
+    READ = "read"
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a Commander answered."""
+
+    request: Request
+    status: int
+    asked_at: float
+    says_when: bool = False
+    """Whether it named the time to come back (Retry-After)."""
+    mission_id: str = ""
+
+
+class Outage(msgspec.Struct, frozen=True, kw_only=True):
+    """When somebody was not there."""
+
+    who: Away
+    began_at: float
+    ended_at: float
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -84,9 +119,12 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     """Bad input that was accepted all the same, as its client wrote it."""
     forgotten: Sequence[str] = ()
     """Accepted missions that a Commander denied to know (404)."""
+    answers: Sequence[Answered] = ()
+    """What Commanders said to submissions, and to who asked for a mission."""
+    outage: Outage | None = None
     sightings: Sequence[Sighting] = ()
     """In the order of their arrival."""
-    deeds: Sequence[Deed] = ()
+    deeds: Sequence[sink.Deed] = ()
     """In their order."""
     in_ledger: Mapping[str, Status] = {}
     """The end, as REST tells it, by mission id; what it did not know is not in it."""

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from chaos import sink
-from chaos.history import Asked, Door, History, Kind, Sighting, Status
+from chaos.history import Asked, Away, Door, History, Kind, Request, Sighting, Status
 from mission_contracts.mission import TRANSITIONS, MissionState
 
 
@@ -27,6 +27,7 @@ class Wrong(StrEnum):
     REPEATS = "repeats"  # 2, 5: more executions than the fault can have cut off
     NAMELESS = "nameless"  # 8: final without a reason
     SWALLOWED = "swallowed"  # 9: bad input was accepted
+    UNSERVED = "unserved"  # 6: it was not served, or not told when to come back, while another part was away
 
 
 class Violation(msgspec.Struct, frozen=True):
@@ -73,14 +74,14 @@ EARNED: Final[Mapping[Kind, Earned]] = {
 }
 
 
-def judge(history: History, *, repeats_allowed: int) -> Verdict:
+def judge(recorded: History, *, repeats_allowed: int) -> Verdict:
     """Find everything that is wrong."""
-    case = _Case(history)
+    case = _Case(recorded)
     violations = [violation for rule in RULES for violation in rule(case)]
     violations += _too_many_repeats(case, repeats_allowed)
     return Verdict(
         accepted=len(case.ids),
-        final=sum(_is_final(history.in_ledger.get(one)) for one in case.ids),
+        final=sum(_is_final(recorded.in_ledger.get(one)) for one in case.ids),
         extra_executions=sum(case.repeats().values()),
         violations=tuple(violations),
     )
@@ -89,20 +90,20 @@ def judge(history: History, *, repeats_allowed: int) -> Verdict:
 class _Case:
     """The history, looked at from each side once."""
 
-    def __init__(self, history: History) -> None:
-        self.history = history
-        self.asked = {one.key: one for one in history.asked}
+    def __init__(self, recorded: History) -> None:
+        self.history = recorded
+        self.asked = {one.key: one for one in recorded.asked}
         self.ids_of: defaultdict[str, set[str]] = defaultdict(set)
-        for accepted in history.accepted:
+        for accepted in recorded.accepted:
             self.ids_of[accepted.key].add(accepted.mission_id)
         self.key_of = {mission_id: key for key, ids in self.ids_of.items() for mission_id in ids}
         self.ids = list(self.key_of)
         self.seen: defaultdict[str, list[Sighting]] = defaultdict(list)
-        for sighting in history.sightings:
+        for sighting in recorded.sightings:
             self.seen[sighting.mission_id].append(sighting)
         self.runs = Counter(
             (deed.mission_id, deed.epoch)
-            for deed in history.deeds
+            for deed in recorded.deeds
             if deed.deed == sink.BEGAN and deed.mission_id in self.key_of
         )
 
@@ -243,6 +244,47 @@ def _swallowed(case: _Case) -> Iterator[Violation]:
         yield Violation(Wrong.SWALLOWED, what, "can never run, and was accepted")
 
 
+PROMISED: Final[Mapping[tuple[Away, Request], frozenset[int]]] = {
+    (Away.REDIS, Request.READ): frozenset({200}),
+    (Away.REDIS, Request.SUBMIT): frozenset({200, 202, 503}),
+    (Away.RABBITMQ, Request.READ): frozenset({200}),
+    (Away.RABBITMQ, Request.SUBMIT): frozenset({200, 202}),
+    (Away.BLOCKED, Request.READ): frozenset({200}),
+    (Away.BLOCKED, Request.SUBMIT): frozenset({200, 202, 503}),
+}
+"""How Commanders may answer while somebody is away: 503 only where the design allows it, with the time to come back."""
+SETTLED_SECONDS: Final = 1.0
+"""After an acceptance every Commander's memory has the mission; after a strike everybody has noticed."""
+
+
+def _told_to_go_away(case: _Case) -> Iterator[Violation]:
+    for one in case.history.answers:
+        if one.status == 503 and not one.says_when:
+            yield Violation(Wrong.UNSERVED, one.mission_id or one.request, "was answered 503 without Retry-After")
+
+
+def _unserved(case: _Case) -> Iterator[Violation]:
+    outage = case.history.outage
+    if outage is None:
+        return
+    accepted_at = {one.mission_id: one.at for one in case.history.accepted}
+    for one in case.history.answers:
+        settled_at = SETTLED_SECONDS + max(outage.began_at, accepted_at.get(one.mission_id, 0.0))
+        if not settled_at <= one.asked_at < outage.ended_at or 400 <= one.status < 500:
+            continue  # what was refused for what it is, or denied, is judged elsewhere
+        if one.status not in PROMISED[outage.who, one.request]:
+            sentence = f"was answered {one.status} on {one.request} while {outage.who} was away"
+            yield Violation(Wrong.UNSERVED, one.mission_id or one.request, sentence)
+
+
+def _silent(case: _Case) -> Iterator[Violation]:
+    outage = case.history.outage
+    if outage is None or not case.history.accepted:
+        return
+    if not any(outage.began_at <= one.asked_at < outage.ended_at for one in case.history.answers):
+        yield Violation(Wrong.UNSERVED, outage.who, "was away, and nobody was answered anything meanwhile")
+
+
 def _too_many_repeats(case: _Case, allowed: int) -> Iterable[Violation]:
     repeats = case.repeats()
     total = sum(repeats.values())
@@ -266,6 +308,9 @@ RULES: Final[Sequence[Rule]] = (
     _blame,
     _nameless,
     _swallowed,
+    _told_to_go_away,
+    _unserved,
+    _silent,
 )
 
 

@@ -2,10 +2,15 @@
 
 **Seconds to recover** run from the fault's strike, where something is gone for good and has to be noticed and made up
 for (a soldier that dies, a connection that is cut), or from the fault's end, where nothing can go on before what was
-broken is back (RabbitMQ accepts connections again). They end when the first mission is final that the fault held up:
-one that its victims ran (a soldier), one that came in as an object (operator, API server), else any that was accepted
-and not final by then. **Seconds until all final** end with the last of those. Objects count as final when a watch shows
-it, others when the ledger says it.
+broken is back (RabbitMQ accepts connections again). They end when everything is final again that the fault caught: what
+its victims ran (a soldier), what came in as an object (operator, API server), else all that was accepted before it was
+over and not final when the clock began. The slowest mission is the figure. One that was accepted after the clock began
+counts from its acceptance, and one that has to run anew is not charged with its handler's own time. Everything else is
+in it: the queue that has piled up, retries, the load of this machine.
+
+**Seconds to the first end** have the same beginning, and end when the first of them is final: somebody works again.
+
+Objects count as final when a watch shows it, others when the ledger says it.
 
 **Throughput** is the number of short missions of a wave by the seconds from its first submission to its last end:
 one such wave runs before the fault, one of the same size when all that met the fault is final.
@@ -13,10 +18,27 @@ one such wave runs before the fault, one of the same size when all that met the 
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from chaos.judge import Verdict, Violation, Wrong
+
+
+class Caught(msgspec.Struct, frozen=True, kw_only=True):
+    """A mission that a fault caught."""
+
+    accepted_at: float
+    final_at: float
+    redone: float = 0.0
+    """Seconds that its handler needs by itself, where its work was lost."""
+
+
+class Recovery(NamedTuple):
+    """None where the fault caught nothing."""
+
+    first_seconds: float | None
+    all_seconds: float | None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,9 +47,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     fault: str
     number: int
     verdict: Verdict
+    first_seconds: float | None
+    """None where the fault caught nothing."""
     recovered_seconds: float | None
-    """None where the fault held up nothing."""
-    all_final_seconds: float | None
     before_per_second: float
     after_per_second: float
     took_seconds: float
@@ -46,8 +68,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     other: int
     """Statuses that moved backwards, wrong blame, repeats that nothing explains, and the like."""
     extra_executions: int
+    first_seconds: float | None
     recovered_seconds: float | None
-    all_final_seconds: float | None
     throughput_ratio: float | None
     before_per_second: float
 
@@ -74,8 +96,8 @@ def _row(fault: str, rounds: Sequence[Outcome]) -> Row:
         double=counts[Wrong.DOUBLE],
         other=sum(count for wrong, count in counts.items() if wrong not in named),
         extra_executions=sum(one.verdict.extra_executions for one in rounds),
+        first_seconds=_median(one.first_seconds for one in rounds),
         recovered_seconds=_median(one.recovered_seconds for one in rounds),
-        all_final_seconds=_median(one.all_final_seconds for one in rounds),
         throughput_ratio=_median(ratios),
         before_per_second=_median(one.before_per_second for one in rounds) or 0.0,
     )
@@ -102,10 +124,12 @@ def violations(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, Violation]]:
     return [(one, violation) for one in outcomes for violation in one.verdict.violations]
 
 
-def recovery(clock_at: float, final_at: Iterable[float | None]) -> tuple[float | None, float | None]:
-    """Seconds until the first and the last of the held up missions was final."""
-    seconds = [max(0.0, at - clock_at) for at in final_at if at is not None]
-    return (min(seconds), max(seconds)) if seconds else (None, None)
+def recovery(clock_at: float, caught: Iterable[Caught]) -> Recovery:
+    """Seconds until the first of what a fault caught was final, and until all of it was."""
+    waits = [(one.final_at - clock_at, one.final_at - max(clock_at, one.accepted_at) - one.redone) for one in caught]
+    if not waits:
+        return Recovery(None, None)
+    return Recovery(min(first for first, _ in waits), max(0.0, *(wait for _, wait in waits)))
 
 
 def _median(values: Iterable[float | None]) -> float | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -34,6 +34,12 @@ class Recorder:
         self.sightings.append(Sighting(source=source, mission_id=mission_id, status=status, at=at))
         if status.state.is_final:
             self._final_at.setdefault((source, mission_id), at)
+
+    def learn(self, told: Mapping[str, Status]) -> None:
+        """Take from REST what the ledger's stream did not show: a wipe takes along what no reader has read yet."""
+        for mission_id, status in told.items():
+            if status.state.is_final:
+                self._final_at.setdefault((Source.LEDGER, mission_id), time.time())
 
     def final_at(self, source: Source, mission_id: str) -> float | None:
         return self._final_at.get((source, mission_id))

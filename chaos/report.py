@@ -1,12 +1,14 @@
 """What a run found, for eyes (a table and one last line) and for programs (JSON)."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 from benchmarks.machine import Machine
 from rich.console import Console
 from rich.table import Table
 
+from chaos.errors import ChaosError
 from chaos.measures import Outcome, Row, closing_line, rows, violations
 
 SHOWN_VIOLATIONS = 20
@@ -36,6 +38,14 @@ def as_json(report: Report) -> bytes:
         "closing_line": closing_line(report.outcomes),
     }
     return msgspec.json.format(msgspec.json.encode(content)) + b"\n"
+
+
+def read(file: Path) -> Report:
+    """Read what `as_json` wrote. Raises ChaosError."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Report)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ChaosError(f"{file} holds no report of a run: {error}") from error
 
 
 def show(report: Report, console: Console) -> None:
@@ -68,8 +78,8 @@ def _table(found: Sequence[Row]) -> Table:
         "double",
         "other",
         "extra executions",
+        "s to first end",
         "s to recover",
-        "s until all final",
         "throughput after ÷ before",
     ):
         table.add_column(title, justify="right")
@@ -77,8 +87,8 @@ def _table(found: Sequence[Row]) -> Table:
         table.add_row(
             row.fault,
             *map(str, (row.accepted, row.final, row.lost, row.stuck, row.double, row.other, row.extra_executions)),
+            _seconds(row.first_seconds),
             _seconds(row.recovered_seconds),
-            _seconds(row.all_final_seconds),
             "" if row.throughput_ratio is None else f"{row.throughput_ratio:.2f}",
         )
     return table

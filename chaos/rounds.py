@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from chaos import sink
@@ -13,9 +13,9 @@ from chaos.doors import BAD_INPUT, ObjectDoor, RestDoor
 from chaos.errors import ChaosError
 from chaos.faults import Clock, Fault, Stuck
 from chaos.ground import Ground, until
-from chaos.history import Accepted, Asked, Door, History, Source, Status
+from chaos.history import Accepted, Asked, Door, History, Outage, Source, Status
 from chaos.judge import judge
-from chaos.measures import Outcome, recovery
+from chaos.measures import Caught, Outcome, Recovery, recovery
 from chaos.recorder import Recorder
 from chaos.schedule import Plan
 
@@ -28,6 +28,8 @@ PATIENCE_SECONDS: Final = 60.0
 STRIKE_SECONDS: Final = 60.0
 COLLECT_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 0.05
+ASK_SECONDS: Final = 0.5
+"""How often missions are asked for that nothing shows as final."""
 PROBE_SECONDS: Final = 0.1
 SETTLE_SECONDS: Final = 0.3
 """After the last end: time for whatever might still undo it."""
@@ -63,16 +65,18 @@ class Round:
         self._cancelled: list[str] = []
         self._swallowed: list[str] = []
         self._forgotten: set[str] = set()
-        self._deeds_before = ground.notes.stat().st_size if ground.notes.exists() else 0
+        self._outage: Outage | None = None
+        self._deeds_before = ground.noted_bytes
         self._pending: set[asyncio.Task[None]] = set()
 
     async def run(self) -> tuple[Outcome, History]:
         """Play it, and judge it."""
         began_at = time.monotonic()
         self._recorder.start_anew()
+        self._rest.take_answers()
         async with self._probing():
             before = await self._measured(self._plan.before, "before")
-            recovered, all_final = await self._met_by_fault()
+            recovered = await self._met_by_fault()
             after = await self._measured(self._plan.after, "after")
         self._tell("judging", *self._progress())
         await asyncio.sleep(SETTLE_SECONDS)
@@ -81,8 +85,8 @@ class Round:
             fault=self._plan.fault,
             number=self._plan.number,
             verdict=judge(history, repeats_allowed=self._fault.repeats),
-            recovered_seconds=recovered,
-            all_final_seconds=all_final,
+            first_seconds=recovered.first_seconds,
+            recovered_seconds=recovered.all_seconds,
             before_per_second=before,
             after_per_second=after,
             took_seconds=time.monotonic() - began_at,
@@ -99,17 +103,19 @@ class Round:
         ends = [at for one in wave if (at := self._final_at(one)) is not None]
         return len(wave) / max(0.001, max(ends) - began_at) if len(ends) == len(wave) else 0.0
 
-    async def _met_by_fault(self) -> tuple[float | None, float | None]:
+    async def _met_by_fault(self) -> Recovery:
         plan, fault = self._plan, self._fault
         await fault.prepare(self._ground)
         running = self._start(self._sent(plan.running, over_seconds=0))
         await until(lambda: len(self._begun()) >= plan.begun, f"{plan.begun} missions begin", PATIENCE_SECONDS)
         self._tell("striking", *self._progress())
-        held = self._held_by_victims()
         during = self._start(self._sent(plan.during, over_seconds=plan.lasts_seconds + 0.5))
-        struck_at = time.time()
+        struck_at, held = time.time(), self._held_by_victims()
         await self._bounded(fault.strike(self._ground), "strikes")
+        away_at = time.time()
         await asyncio.sleep(plan.lasts_seconds)
+        if fault.away is not None:
+            self._outage = Outage(who=fault.away, began_at=away_at, ended_at=time.time())
         await self._bounded(fault.end(self._ground), "ends")
         ended_at = time.time()
         late = self._start(self._sent(plan.late, over_seconds=0))
@@ -117,7 +123,7 @@ class Round:
         self._tell("recovering", *self._progress())
         await self._all_sent((running, during, late))
         await self._until_final(plan.caught, "recovering")
-        return recovery(clock_at, self._ends_after(clock_at, held))
+        return recovery(clock_at, self._caught(clock_at, ended_at, held))
 
     async def _bounded(self, deed: Awaitable[None], verb: str) -> None:
         try:
@@ -230,38 +236,29 @@ class Round:
         ids = {one.mission_id for key, one in self._accepted.items() if key in keys}
         return {deed.mission_id for deed in self._deeds() if deed.deed == sink.BEGAN and deed.mission_id in ids}
 
-    def _held_by_victims(self) -> set[str] | None:
-        """What the fault's victims run at this moment; None where it has none."""
-        if self._fault.stuck is not Stuck.HELD:
-            return None
-        processes = {self._ground.parts[name].pid for name in self._fault.victims}
-        begun: set[str] = set()
-        for deed in self._deeds():
-            if deed.process in processes:
-                (begun.add if deed.deed == sink.BEGAN else begun.discard)(deed.mission_id)
-        return begun
+    def _held_by_victims(self) -> frozenset[str]:
+        """What the fault's victims run at this moment."""
+        running = (self._ground.running(one, noted_after=self._deeds_before) for one in self._fault.victims)
+        return frozenset(itertools.chain.from_iterable(running))
 
-    def _ends_after(self, clock_at: float, held: set[str] | None) -> list[float | None]:
-        """When each mission became final that the fault held up."""
-        return [
-            at
-            for asked in self._plan.caught
-            if (accepted := self._accepted.get(asked.key)) is not None
-            and (at := self._final_at(asked)) is not None
-            and at >= clock_at
-            and self._is_held_up(asked, accepted, clock_at, held)
-        ]
+    def _caught(self, clock_at: float, over_at: float, held: frozenset[str]) -> Iterator[Caught]:
+        """What the fault caught: accepted before it was over, and final only after the clock began."""
+        for asked in self._plan.caught:
+            accepted, final_at = self._accepted.get(asked.key), self._final_at(asked)
+            if accepted is None or final_at is None or final_at < clock_at:
+                continue
+            if self._is_caught(asked, accepted, over_at, held):
+                redone = asked.seconds if accepted.mission_id in held else 0.0
+                yield Caught(accepted_at=accepted.at, final_at=final_at, redone=redone)
 
-    def _is_held_up(self, asked: Asked, accepted: Accepted, clock_at: float, held: set[str] | None) -> bool:
+    def _is_caught(self, asked: Asked, accepted: Accepted, over_at: float, held: frozenset[str]) -> bool:
         match self._fault.stuck:
             case Stuck.ALL:
-                return accepted.at <= clock_at
+                return accepted.at <= over_at
             case Stuck.HELD:
-                return held is not None and accepted.mission_id in held
+                return accepted.mission_id in held
             case Stuck.OBJECTS:
-                return asked.door is Door.OBJECT and accepted.at <= clock_at
-            case Stuck.NEW_OBJECTS:
-                return asked.door is Door.OBJECT and accepted.at > clock_at
+                return asked.door is Door.OBJECT
 
     def _final_at(self, asked: Asked) -> float | None:
         """When it was final where its client looks."""
@@ -274,9 +271,20 @@ class Round:
     async def _until_final(self, wave: Sequence[Asked], what: str) -> None:
         """Wait for a bounded time; what is not final then is stuck, and the judge will see it."""
         deadline = time.monotonic() + PATIENCE_SECONDS
+        asked_at = time.monotonic()
         while any(self._final_at(one) is None for one in wave) and time.monotonic() < deadline:
             self._tell(what, *self._progress())
             await asyncio.sleep(LOOK_SECONDS)
+            if time.monotonic() - asked_at > ASK_SECONDS:
+                await self._ask_about(wave)
+                asked_at = time.monotonic()
+
+    async def _ask_about(self, wave: Sequence[Asked]) -> None:
+        by_rest = [one for one in wave if one.door is Door.REST and self._final_at(one) is None]
+        ids = [self._accepted[one.key].mission_id for one in by_rest if one.key in self._accepted]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ASK_SECONDS):
+                self._recorder.learn(await self._rest.look_up(ids))
 
     def _progress(self) -> tuple[int, int]:
         missions = self._plan.missions
@@ -301,6 +309,8 @@ class Round:
             cancelled=self._cancelled,
             swallowed=self._swallowed,
             forgotten=sorted(self._forgotten),
+            answers=self._rest.take_answers(),
+            outage=self._outage,
             sightings=self._recorder.sightings,
             deeds=self._deeds(),
             in_ledger=in_ledger,

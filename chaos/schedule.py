@@ -19,8 +19,14 @@ CANCELLED: Final = 0.06
 FLAKY: Final = 0.06
 HOPELESS: Final = 0.05
 SHORT_SECONDS: Final = (0.0, 0.05)
+MEDIUM_SECONDS: Final = (0.0, 0.2)
 LONG_SECONDS: Final = (0.2, 0.8)
-"""Longer than a fault takes to strike, so that it finds something under way."""
+"""Longer than a fault takes to strike, so that it finds something under way; less where very many are."""
+MOST_WORK_SECONDS: Final = 40.0
+"""Of all that is under way together: some 2 s of all soldiers, so that a recovery is no mere working off."""
+LONGEST_LEASES: Final = 2.0
+LONG_ONES: Final = 12
+"""Of the missions that run for two leases, where a fault wants some: enough for each soldier to have one."""
 FEWEST: Final = 20
 """Missions that a round needs to prove anything."""
 
@@ -34,6 +40,8 @@ class Scheduled(Protocol):
     def lasts_seconds(self) -> tuple[float, float]: ...
     @property
     def brings_poison(self) -> bool: ...
+    @property
+    def brings_long(self) -> bool: ...
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +71,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return (*self.before, *self.caught, *self.after)
 
 
-def plans(faults: Sequence[Scheduled], *, missions: int, repeat: int, seed: int) -> list[Plan]:
+def plans(
+    faults: Sequence[Scheduled], *, missions: int, repeat: int, seed: int, lease_seconds: float = 6.0
+) -> list[Plan]:
     """Give every round in its order: each fault once, in an order drawn anew, and all that again."""
     order = random.Random(f"{seed}/order")
     found = []
@@ -71,11 +81,11 @@ def plans(faults: Sequence[Scheduled], *, missions: int, repeat: int, seed: int)
         turn = list(faults)
         order.shuffle(turn)
         sizes = dict(zip((one.name for one in faults), _sizes(missions, len(faults)), strict=True))
-        found += [plan(fault, number, sizes[fault.name], seed) for fault in turn]
+        found += [plan(fault, number, sizes[fault.name], seed, lease_seconds=lease_seconds) for fault in turn]
     return found
 
 
-def plan(fault: Scheduled, number: int, missions: int, seed: int) -> Plan:
+def plan(fault: Scheduled, number: int, missions: int, seed: int, *, lease_seconds: float = 6.0) -> Plan:
     """Draw one round."""
     own = f"{seed}/{fault.name}/{number}"
     chance = random.Random(own)
@@ -83,7 +93,13 @@ def plan(fault: Scheduled, number: int, missions: int, seed: int) -> Plan:
     counts = {wave: round(missions * share) for wave, share in SHARES.items()}
     quick = [_quick(next(names), chance) for _ in range(2 * counts["before"])]
     counts["late"] = missions - 2 * counts["before"] - counts["running"] - counts["during"]
-    waves = {wave: [_mixed(next(names), chance) for _ in range(counts[wave])] for wave in ("running", "during", "late")}
+    waves = {
+        "running": [_mixed(next(names), chance, _lengths(counts["running"])) for _ in range(counts["running"])],
+        "during": [_mixed(next(names), chance, MEDIUM_SECONDS) for _ in range(counts["during"])],
+        "late": [_mixed(next(names), chance, MEDIUM_SECONDS) for _ in range(counts["late"])],
+    }
+    if fault.brings_long:
+        waves["running"] = [*_long(waves["running"][:LONG_ONES], lease_seconds), *waves["running"][LONG_ONES:]]
     if fault.brings_poison:
         waves["during"][0] = msgspec.structs.replace(waves["during"][0], kind=Kind.POISON, cancels=False)
     return Plan(
@@ -117,12 +133,24 @@ def _quick(key: str, chance: random.Random) -> Asked:
     return Asked(key=key, door=_door(chance), kind=Kind.WORK, seconds=round(chance.uniform(*SHORT_SECONDS), 3))
 
 
-def _mixed(key: str, chance: random.Random) -> Asked:
+def _lengths(count: int) -> tuple[float, float]:
+    """How long so many may work, if all is to be done in bounded time."""
+    low, high = LONG_SECONDS
+    share = min(1.0, MOST_WORK_SECONDS / max(1, count) / ((low + high) / 2))
+    return low * share, high * share
+
+
+def _long(some: Sequence[Asked], lease_seconds: float) -> list[Asked]:
+    seconds = LONGEST_LEASES * lease_seconds
+    return [msgspec.structs.replace(one, kind=Kind.WORK, seconds=seconds, cancels=False) for one in some]
+
+
+def _mixed(key: str, chance: random.Random, lengths: tuple[float, float]) -> Asked:
     kinds = [Kind.FLAKY, Kind.HOPELESS, Kind.WORK]
     [kind] = chance.choices(kinds, [FLAKY, HOPELESS, 1 - FLAKY - HOPELESS])
     door = _door(chance)
     cancels = kind is Kind.WORK and door is Door.REST and chance.random() < CANCELLED
-    return Asked(key=key, door=door, kind=kind, seconds=round(chance.uniform(*LONG_SECONDS), 3), cancels=cancels)
+    return Asked(key=key, door=door, kind=kind, seconds=round(chance.uniform(*lengths), 3), cancels=cancels)
 
 
 def _door(chance: random.Random) -> Door:

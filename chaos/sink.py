@@ -5,7 +5,8 @@ effect once per idempotency key, and none of an epoch below one that it has seen
 """
 
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,10 @@ NOTES_VARIABLE: Final = "NOTES"
 BEGAN: Final = "began"
 ENDED: Final = "ended"
 """The handler's effect: the last thing that it does."""
+FAILED: Final = "failed"
+"""It ends by raising, as asked."""
 STOPPED: Final = "stopped"
+"""It was told to stop, and does."""
 
 
 class Deed(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -30,6 +34,7 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     epoch: int
     attempt: int
     process: int
+    at: float = 0.0
 
 
 _encoder: Final = msgspec.json.Encoder()
@@ -45,6 +50,7 @@ def note(deed: str, ctx: Context) -> None:
         epoch=ctx.epoch,
         attempt=ctx.attempt,
         process=os.getpid(),
+        at=time.time(),
     )
     file = os.open(os.environ[NOTES_VARIABLE], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
@@ -60,6 +66,19 @@ def deeds_in(file: Path, *, after: int = 0) -> list[Deed]:
     with file.open("rb") as lines:
         lines.seek(after)
         return [_decoder.decode(line) for line in lines if line.endswith(b"\n")]
+
+
+def running(deeds: Iterable[Deed], process: int) -> Mapping[str, Deed]:
+    """What this process has begun and not ended, by mission id."""
+    begun: dict[str, Deed] = {}
+    for deed in deeds:
+        if deed.process != process:
+            continue
+        if deed.deed == BEGAN:
+            begun[deed.mission_id] = deed
+        else:
+            begun.pop(deed.mission_id, None)
+    return begun
 
 
 def applied(deeds: Iterable[Deed]) -> list[Deed]:

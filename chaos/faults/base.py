@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import ClassVar, Final
 
 from chaos.ground import COMMANDERS, SLOTS, SOLDIERS, Ground
+from chaos.history import Away
 
 ALL_SLOTS: Final = SLOTS * len(SOLDIERS)
 
@@ -20,14 +21,13 @@ class Clock(StrEnum):
 
 
 class Stuck(StrEnum):
-    """Which missions the fault holds up; the first of them to become final ends the recovery."""
+    """Which missions the fault catches; when all of them are final it is recovered from."""
 
     ALL = "all"
     HELD = "held"
     """Those that its victims ran."""
     OBJECTS = "objects"
-    NEW_OBJECTS = "new objects"
-    """Those created after it struck."""
+    """Also those created before it was noticed."""
 
 
 class Fault(ABC):
@@ -42,6 +42,10 @@ class Fault(ABC):
     repeats: ClassVar[int] = 0
     """Executions that it may cut off, and that are therefore made again."""
     brings_poison: ClassVar[bool] = False
+    brings_long: ClassVar[bool] = False
+    """Whether some of its missions run for two leases."""
+    away: ClassVar[Away | None] = None
+    """Who is not there from its strike to its end, while all others are well."""
     forgets: ClassVar[bool] = False
     """Whether the ledger may afterwards lack missions that were final before any living Commander began."""
 

@@ -1,12 +1,28 @@
 """Connections that break at chosen moments, hang, or are slow."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar, Final
 
+from chaos import sink
 from chaos.errors import ChaosError
 from chaos.faults.base import Clock, Fault, Stuck
-from chaos.ground import API_SERVER, COMMANDER, COMMANDERS, OPERATOR, RABBITMQ, REDIS, SLOTS, SOLDIERS, Ground, within
+from chaos.ground import (
+    API_SERVER,
+    COMMANDER,
+    COMMANDERS,
+    OPERATOR,
+    RABBITMQ,
+    REDIS,
+    SLOTS,
+    SOLDIERS,
+    Ground,
+    until,
+    within,
+)
+from chaos.sink import Deed
 
 BASIC_ACK: Final = b"\x00\x3c\x00\x50"
 """Class and method as AMQP writes them: from the broker a confirm, from a consumer an acknowledgement."""
@@ -15,6 +31,7 @@ STRIKES: Final = 2
 """Connections of each process that a chosen moment breaks, one after the other."""
 STRIKE_SECONDS: Final = 20.0
 WATCH_QUIET_SECONDS: Final = 1.5
+LONGEST_SHORT_SECONDS: Final = 1.0
 
 
 class Cut(Fault):
@@ -114,13 +131,33 @@ class SoldierCutOff(Fault):
     clock = Clock.STRIKE
     stuck = Stuck.HELD
     repeats = SLOTS
+    brings_long = True
+    _before = 0
+    _held: Mapping[str, Deed] = MappingProxyType({})
+
+    async def prepare(self, ground: Ground) -> None:
+        self._before = ground.noted_bytes
 
     async def strike(self, ground: Ground) -> None:
+        await until(lambda: bool(self._long_ones(ground)), f"{self.soldier} runs something long", STRIKE_SECONDS)
+        self._held = self._long_ones(ground)
         await ground.link(self.soldier, COMMANDER).refuse()
-        await asyncio.sleep(self.lease_seconds * 1.5)
 
     async def end(self, ground: Ground) -> None:
+        """Not before somebody else has begun what the victim still runs: else nothing was put to the test."""
+        patience = self.lease_seconds * 2 + STRIKE_SECONDS
+        await until(lambda: self._is_run_elsewhere(ground), f"what {self.soldier} runs begins elsewhere", patience)
         await ground.link(self.soldier, COMMANDER).restore()
+
+    def _long_ones(self, ground: Ground) -> Mapping[str, Deed]:
+        """What it has had in its hands for longer than any short mission lasts."""
+        now = time.time()
+        running = ground.running(self.soldier, noted_after=self._before)
+        return {one: deed for one, deed in running.items() if now - deed.at > LONGEST_SHORT_SECONDS}
+
+    def _is_run_elsewhere(self, ground: Ground) -> bool:
+        begun = (deed for deed in sink.deeds_in(ground.notes, after=self._before) if deed.deed == sink.BEGAN)
+        return any(deed.epoch > held.epoch for deed in begun if (held := self._held.get(deed.mission_id)))
 
 
 class SlowLink(Fault):
@@ -141,7 +178,7 @@ class WatchStalled(Fault):
     name = "watch-stalled"
     sentence = "the operator's watches stay open and show nothing any more"
     clock = Clock.STRIKE
-    stuck = Stuck.NEW_OBJECTS
+    stuck = Stuck.OBJECTS
 
     async def strike(self, ground: Ground) -> None:
         if not ground.link(OPERATOR, API_SERVER).strand(quiet_seconds=WATCH_QUIET_SECONDS):

@@ -10,6 +10,7 @@ from aiormq.abc import AbstractChannel
 from chaos.errors import ChaosError
 from chaos.faults.base import Clock, Fault
 from chaos.ground import Ground
+from chaos.history import Away
 from mission_contracts import topology
 
 PATIENCE_SECONDS: Final = 10.0
@@ -19,6 +20,8 @@ LOOK_SECONDS: Final = 0.01
 class RabbitKilled(Fault):
     name = "rabbitmq-killed"
     sentence = "kill -9 of RabbitMQ"
+    away = Away.RABBITMQ
+    lasts_seconds = (1.5, 2.5)
 
     async def prepare(self, ground: Ground) -> None:
         await asyncio.to_thread(ground.servers.rabbitmq.settle)
@@ -42,6 +45,7 @@ class MemoryAlarm(Fault):
     name = "memory-alarm"
     sentence = "RabbitMQ's memory alarm blocks every publisher (connection.blocked)"
     lasts_seconds = (1.5, 3.0)
+    away = Away.BLOCKED
 
     async def strike(self, ground: Ground) -> None:
         await asyncio.to_thread(ground.servers.rabbitmq.evaluate, _WATERMARK % "0.00001")

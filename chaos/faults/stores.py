@@ -12,6 +12,7 @@ import redis
 from chaos.errors import ChaosError
 from chaos.faults.base import ALL_SLOTS, Fault, Stuck
 from chaos.ground import COMMANDERS, Ground, until
+from chaos.history import Away
 
 REFUSING_BYTES: Final = 1
 ROOM_BYTES: Final = 4096
@@ -22,6 +23,8 @@ DIE_SECONDS: Final = 20.0
 class RedisKilled(Fault):
     name = "redis-killed"
     sentence = "kill -9 of Redis"
+    away = Away.REDIS
+    lasts_seconds = (1.5, 2.5)
 
     async def strike(self, ground: Ground) -> None:
         await asyncio.to_thread(ground.servers.redis.kill)
@@ -69,6 +72,8 @@ class RedisRolledBack(Fault):
 class RedisRefusesWrites(Fault):
     name = "redis-refuses-writes"
     sentence = "Redis is out of memory: it answers reads and refuses every write"
+    away = Away.REDIS
+    lasts_seconds = (1.5, 2.5)
 
     async def strike(self, ground: Ground) -> None:
         await asyncio.to_thread(_tell, ground, "CONFIG", "SET", "maxmemory", str(REFUSING_BYTES))

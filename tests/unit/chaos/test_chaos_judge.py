@@ -5,9 +5,23 @@ from typing import Any
 
 import msgspec
 import pytest
+from chaos import judge as judging
 from chaos import sink
-from chaos.history import Accepted, Asked, Door, History, Kind, Sighting, Source, Status
-from chaos.judge import Wrong, judge
+from chaos.history import (
+    Accepted,
+    Answered,
+    Asked,
+    Away,
+    Door,
+    History,
+    Kind,
+    Outage,
+    Request,
+    Sighting,
+    Source,
+    Status,
+)
+from chaos.judge import RULES, Rule, Wrong, judge
 from chaos.sink import Deed
 
 from mission_contracts.mission import MissionState
@@ -56,6 +70,15 @@ def test_a_history_that_is_well_is_clean() -> None:
     verdict = judge(a_history(), repeats_allowed=0)
     assert verdict.is_clean, verdict.violations
     assert (verdict.accepted, verdict.final, verdict.extra_executions) == (1, 1, 0)
+
+
+def answer(status: int, *, request: Request = Request.READ, asked_at: float = 12, says_when: bool = True) -> Answered:
+    mission_id = ID if request is Request.READ else ""
+    return Answered(request=request, status=status, asked_at=asked_at, says_when=says_when, mission_id=mission_id)
+
+
+def while_away(who: Away, *answers: Answered) -> History:
+    return a_history(answers=answers, outage=Outage(who=who, began_at=10, ended_at=14))
 
 
 FORGED = [
@@ -108,6 +131,14 @@ FORGED = [
     ),
     pytest.param(a_history(**both(changed(COMPLETED, reason=""))), Wrong.NAMELESS, id="an end without a reason"),
     pytest.param(a_history(swallowed=["a body"]), Wrong.SWALLOWED, id="bad input was accepted"),
+    pytest.param(
+        a_history(answers=[answer(503, says_when=False)]), Wrong.UNSERVED, id="sent away without a time to come back"
+    ),
+    pytest.param(while_away(Away.REDIS, answer(503)), Wrong.UNSERVED, id="Redis away, a status was not served"),
+    pytest.param(
+        while_away(Away.RABBITMQ, answer(503, request=Request.SUBMIT)), Wrong.UNSERVED, id="RabbitMQ away, refused"
+    ),
+    pytest.param(while_away(Away.RABBITMQ, answer(200, asked_at=99)), Wrong.UNSERVED, id="nobody was answered"),
 ]
 
 
@@ -121,6 +152,21 @@ def test_a_violation_is_found(history: History, expected: Wrong) -> None:
 
 def test_every_violation_has_a_forged_history() -> None:
     assert {case.values[1] for case in FORGED} == set(Wrong)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_each_rule_has_a_forged_history_that_no_other_finds_out_for_the_same_reason(
+    rule: Rule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the rule one forged history passes, at least for what it was forged to hold: so the rule can fail."""
+    with_all = [found(case) for case in FORGED]
+    monkeypatch.setattr(judging, "RULES", [one for one in RULES if one is not rule])
+    assert [found(case) for case in FORGED] != with_all
+
+
+def found(case: Any) -> set[tuple[Wrong, str]]:
+    history: History = case.values[0]
+    return {(one.wrong, one.sentence) for one in judge(history, repeats_allowed=0).violations}
 
 
 INNOCENT = [
@@ -145,6 +191,14 @@ INNOCENT = [
         a_history(sightings=seen(RUNNING, changed(QUEUED, sequence=3), changed(COMPLETED, sequence=4))),
         id="it ran again",
     ),
+    pytest.param(while_away(Away.REDIS, answer(200)), id="Redis away, a status was served"),
+    pytest.param(
+        while_away(Away.REDIS, answer(503, request=Request.SUBMIT)), id="Redis away, and told when to come back"
+    ),
+    pytest.param(while_away(Away.REDIS, answer(202, request=Request.SUBMIT)), id="Redis away, and accepted"),
+    pytest.param(while_away(Away.RABBITMQ, answer(202, request=Request.SUBMIT)), id="RabbitMQ away, and accepted"),
+    pytest.param(while_away(Away.REDIS, answer(503, asked_at=10.5)), id="asked while nobody had noticed yet"),
+    pytest.param(while_away(Away.REDIS, answer(200), answer(422, request=Request.SUBMIT)), id="refused for what it is"),
 ]
 
 

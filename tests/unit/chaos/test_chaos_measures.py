@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from chaos.judge import Verdict, Violation, Wrong
-from chaos.measures import Outcome, closing_line, recovery, rows
+from chaos.measures import Caught, Outcome, closing_line, recovery, rows
 
 
 def an_outcome(fault: str = "a", *wrongs: Wrong, **fields: Any) -> Outcome:
@@ -12,8 +12,8 @@ def an_outcome(fault: str = "a", *wrongs: Wrong, **fields: Any) -> Outcome:
     known: dict[str, Any] = {
         "number": 1,
         "verdict": Verdict(accepted=10, final=9, extra_executions=2, violations=violations),
+        "first_seconds": 0.5,
         "recovered_seconds": 1.0,
-        "all_final_seconds": 2.0,
         "before_per_second": 100.0,
         "after_per_second": 95.0,
         "took_seconds": 5.0,
@@ -24,7 +24,7 @@ def an_outcome(fault: str = "a", *wrongs: Wrong, **fields: Any) -> Outcome:
 def test_counts_are_sums_and_times_are_medians() -> None:
     [row] = rows([an_outcome(recovered_seconds=seconds) for seconds in (1.0, 9.0, 2.0)])
     assert (row.rounds, row.accepted, row.final, row.extra_executions) == (3, 30, 27, 6)
-    assert (row.recovered_seconds, row.all_final_seconds, row.throughput_ratio) == (2.0, 2.0, 0.95)
+    assert (row.first_seconds, row.recovered_seconds, row.throughput_ratio) == (0.5, 2.0, 0.95)
 
 
 def test_a_round_that_held_nothing_up_has_no_say_in_the_times() -> None:
@@ -54,6 +54,21 @@ def test_the_last_line(wrongs: tuple[Wrong, ...], expected: str) -> None:
     assert closing_line([an_outcome("a", *wrongs), an_outcome("b")]) == expected
 
 
-def test_recovery_is_the_first_and_the_last_end_of_what_was_held_up() -> None:
-    assert recovery(10.0, [12.0, None, 11.5, 14.0]) == (1.5, 4.0)
-    assert recovery(10.0, [None]) == (None, None)
+def caught(final_at: float, *, accepted_at: float = 9.0, redone: float = 0.0) -> Caught:
+    return Caught(accepted_at=accepted_at, final_at=final_at, redone=redone)
+
+
+def test_recovery_is_over_when_the_last_of_what_was_caught_is_final() -> None:
+    assert recovery(10.0, [caught(12.0), caught(11.5), caught(14.0)]) == (1.5, 4.0)
+
+
+def test_what_came_later_counts_from_its_acceptance() -> None:
+    assert recovery(10.0, [caught(12.0), caught(14.0, accepted_at=13.0)]) == (2.0, 2.0)
+
+
+def test_what_has_to_run_anew_is_not_charged_with_its_own_work() -> None:
+    assert recovery(10.0, [caught(19.0, redone=6.0)]) == (9.0, 3.0)
+
+
+def test_a_fault_that_caught_nothing_has_no_times() -> None:
+    assert recovery(10.0, []) == (None, None)
