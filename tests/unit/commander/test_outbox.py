@@ -1,6 +1,7 @@
 """The outbox relay: a hand-out leaves it only when the broker has confirmed it, or nobody needs it any more."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -294,6 +295,42 @@ async def test_a_silent_queue_with_something_in_it_is_left_alone(stage: Stage, q
         await asyncio.sleep(0.2)  # some twenty tries
         assert [order.envelope.mission_id for order in orders(stage)] == ["m-1"]
         assert outbox.silent_queues == [QUEUE.name]
+
+
+@pytest.mark.usefixtures("quick_renewals")
+async def test_a_silent_queue_that_took_an_order_is_never_deleted_though_the_broker_sees_nothing_in_it(
+    stage: Stage,
+) -> None:
+    async with relaying(stage) as outbox:
+        await stage.accept("m-1")
+        await settled(stage, outbox)
+        held = stage.broker.server.find(QUEUE.name)
+        assert held is not None
+        hidden, held._waiting = held._waiting, deque()  # RabbitMQ says 0 ready of a queue without a leader
+        silence(stage)
+        await stage.accept("m-2")
+        await eventually(lambda: outbox.silent_queues == [QUEUE.name], "the silence is noticed")
+        await asyncio.sleep(0.2)  # some twenty tries
+        assert stage.broker.server.find(QUEUE.name) is held
+        held._waiting, held.is_silent = hidden, False
+        await settled(stage, outbox)
+    assert [order.envelope.mission_id for order in orders(stage)] == ["m-1", "m-2"]
+
+
+@pytest.mark.usefixtures("quick_renewals")
+async def test_without_ledger_no_silent_queue_is_deleted(stage: Stage) -> None:
+    async with relaying(stage) as outbox:
+        silence(stage)
+        held = stage.broker.server.find(QUEUE.name)
+        outbox.stop()
+        await stage.accept("m-1")
+        stage.ledger.cut()
+        outbox.start()
+        await eventually(lambda: outbox.silent_queues == [QUEUE.name], "the silence is noticed")
+        await asyncio.sleep(0.2)
+        assert stage.broker.server.find(QUEUE.name) is held
+        stage.ledger.mend()
+        await settled(stage, outbox)
 
 
 async def test_a_stopped_outbox_tries_no_silent_queue(stage: Stage, quick_renewals: None) -> None:

@@ -226,17 +226,32 @@ class Outbox:
         self.add_entries(self._aside.release(destination))
 
     async def _renew(self, destination: Destination) -> None:
-        """Delete a queue in which nothing is to be seen, and declare it again.
+        """Delete a queue that never took an order which is still out, and declare it again.
 
-        A crash of the broker right after its declaration, or the loss of most of its nodes, leaves a queue that never
-        answers. Whatever orders it still held, `Vanished` misses them and publishes them again.
+        A crash of the broker right after its declaration leaves a queue that never answers. So does the loss of most
+        of its nodes, and those come back with what they hold: the broker says 0 ready of such a queue, so it is the
+        ledger that is asked.
         """
+        if await self._may_hold_orders(destination):
+            return
         queue = destination.queue
-        self._log.warning("a queue stays silent; it is made anew unless something is in it", queue=queue.name)
+        self._log.warning("a queue stays silent and never took an order; it is made anew", queue=queue.name)
         await self._broker.forget([queue])
         await asyncio.sleep(GONE_SECONDS)
         with suppress(BrokerAwayError):  # declared at its return, then
             await self._broker.declare([queue])
+
+    async def _may_hold_orders(self, destination: Destination) -> bool:
+        """Tell whether the broker ever confirmed an order for it that nobody has claimed yet."""
+        missions = self._memory.in_phase(destination.pool, Phase.OUT)
+        out = [OutboxEntry(one.id, one.epoch) for one in missions if one.envelope.priority is destination.priority]
+        try:
+            for start in range(0, len(out), MAX_BATCH):
+                if not all(await self._ledger.unconfirmed(out[start : start + MAX_BATCH])):
+                    return True
+        except LedgerAwayError:
+            return True
+        return False
 
     def _note_confirmed(self, entries: Sequence[OutboxEntry]) -> None:
         if entries:

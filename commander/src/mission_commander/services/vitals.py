@@ -55,7 +55,9 @@ class Vitals:
 
     def _troubles_of_broker(self) -> list[str]:
         silent = [
-            f"RabbitMQ does not answer for {queue}: its orders wait, and it is made anew if nothing is to be seen in it"
+            f"RabbitMQ does not answer for {queue}: its orders wait. One that never took an order is made anew; any "
+            "other is left to you, for it comes back with its nodes: if they are lost, delete it, and its orders are "
+            "published again"
             for queue in self._silent_queues()
         ]
         return [*self._broker.troubles.values(), *silent]
