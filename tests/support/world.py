@@ -69,6 +69,11 @@ class World:
         return f"http://{LOOPBACK}:{self._port}"
 
     @property
+    def install_key(self) -> str:
+        """What claim secrets derive from, for tests that speak as a soldier does."""
+        return self._installation.install_key
+
+    @property
     def processes(self) -> Sequence[Process]:
         return [self.commander, *self.soldiers, *([self.operator] if self.operator else [])]
 
