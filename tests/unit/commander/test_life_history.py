@@ -1,5 +1,7 @@
 """What stays of every attempt that has ended, and the sentence that people read, whichever way it ended."""
 
+from collections.abc import Callable
+
 import pytest
 from support.records import (
     NO_POOL,
@@ -25,6 +27,9 @@ from mission_commander.domain.record import Attempt, Mission, Phase
 from mission_contracts.messages import ReportKind
 from mission_contracts.mission import Failure, MissionState, Reason
 from mission_contracts.rest import Floor
+
+Made = Callable[[], Mission]
+"""Made by the test, not beside it: mutation testing sees only what a test itself does."""
 
 CANCEL_DEADLINE = 30.0
 SHORT = {"deadline_seconds": 100}
@@ -55,28 +60,32 @@ def late(mission: Mission, seconds: float) -> Mission:
 @pytest.mark.parametrize(
     ("mission", "seconds", "failure", "message"),
     [
-        pytest.param(completed(ran_seconds=0.5), 1.5, None, "", id="completed"),
-        pytest.param(failed(ran_seconds=0.5, message="no luck"), 1.5, Failure.ERROR, "no luck", id="failed"),
-        pytest.param(given_back(claimed()), 5, None, "released", id="given back"),
+        pytest.param(lambda: completed(ran_seconds=0.5), 1.5, None, "", id="completed"),
+        pytest.param(lambda: failed(ran_seconds=0.5, message="no luck"), 1.5, Failure.ERROR, "no luck", id="failed"),
+        pytest.param(lambda: given_back(claimed()), 5, None, "released", id="given back"),
         pytest.param(
-            expired(claimed()),
+            lambda: expired(claimed()),
             9,
             Failure.PROCESS_DIED,
             "soldier soldier-1 was not heard of for a whole lease",
             id="died",
         ),
         pytest.param(
-            overdue(cancelled(claimed(), 5), 35),
+            lambda: overdue(cancelled(claimed(), 5), 35),
             35,
             Failure.CANCELLED,
             "cancelled; its soldier gave no answer within 30 s",
             id="silent after the request to stop",
         ),
         pytest.param(
-            late(claimed(out(**SHORT)), GRACE), GRACE, Failure.TIMED_OUT, "still running at the deadline", id="too slow"
+            lambda: late(claimed(out(**SHORT)), GRACE),
+            GRACE,
+            Failure.TIMED_OUT,
+            "still running at the deadline",
+            id="too slow",
         ),
         pytest.param(
-            late(cancelled(claimed(out(**SHORT)), 95), GRACE),
+            lambda: late(cancelled(claimed(out(**SHORT)), 95), GRACE),
             GRACE,
             Failure.CANCELLED,
             "cancelled; its soldier gave no answer before the deadline",
@@ -85,9 +94,9 @@ def late(mission: Mission, seconds: float) -> Mission:
     ],
 )
 def test_an_ended_attempt_tells_who_ran_it_from_when_to_when_and_how_it_ended(
-    mission: Mission, seconds: float, failure: Failure | None, message: str
+    mission: Made, seconds: float, failure: Failure | None, message: str
 ) -> None:
-    assert mission.attempts == (
+    assert mission().attempts == (
         Attempt(
             number=1,
             epoch=out().epoch,
@@ -103,34 +112,42 @@ def test_an_ended_attempt_tells_who_ran_it_from_when_to_when_and_how_it_ended(
 @pytest.mark.parametrize(
     ("mission", "message"),
     [
-        pytest.param(completed(), "", id="completed"),
-        pytest.param(given_back(claimed()), "given back by a soldier that leaves; it runs again", id="given back"),
+        pytest.param(completed, "", id="completed"),
         pytest.param(
-            expired(claimed()),
+            lambda: given_back(claimed()), "given back by a soldier that leaves; it runs again", id="given back"
+        ),
+        pytest.param(
+            lambda: expired(claimed()),
             "soldier soldier-1 was not heard of for a whole lease; it runs again, alone in a process",
             id="lease lost",
         ),
-        pytest.param(cancelled(), "cancelled before it ran", id="cancelled"),
-        pytest.param(cancelled(claimed()), "told to stop; waiting for its handler", id="asked to stop"),
-        pytest.param(failed(cancelled(claimed())), "cancelled while it ran", id="failed after the request to stop"),
+        pytest.param(cancelled, "cancelled before it ran", id="cancelled"),
+        pytest.param(lambda: cancelled(claimed()), "told to stop; waiting for its handler", id="asked to stop"),
         pytest.param(
-            given_back(cancelled(claimed())), "cancelled while it ran", id="given back after the request to stop"
+            lambda: failed(cancelled(claimed())), "cancelled while it ran", id="failed after the request to stop"
         ),
         pytest.param(
-            overdue(cancelled(claimed(), 5), 35), "cancelled; its soldier gave no answer within 30 s", id="no answer"
+            lambda: given_back(cancelled(claimed())),
+            "cancelled while it ran",
+            id="given back after the request to stop",
         ),
         pytest.param(
-            late(cancelled(claimed(out(**SHORT)), 95), GRACE),
+            lambda: overdue(cancelled(claimed(), 5), 35),
+            "cancelled; its soldier gave no answer within 30 s",
+            id="no answer",
+        ),
+        pytest.param(
+            lambda: late(cancelled(claimed(out(**SHORT)), 95), GRACE),
             "cancelled; its soldier gave no answer before the deadline",
             id="no answer before the deadline",
         ),
         pytest.param(
-            accepted(ordering_key="k"), 'an earlier mission of ordering key "k" comes first', id="in its lane"
+            lambda: accepted(ordering_key="k"), 'an earlier mission of ordering key "k" comes first', id="in its lane"
         ),
     ],
 )
-def test_people_read_what_happened_and_what_comes_next(mission: Mission, message: str) -> None:
-    assert mission.message == message
+def test_people_read_what_happened_and_what_comes_next(mission: Made, message: str) -> None:
+    assert mission().message == message
 
 
 def without_handler(*known_types: str) -> Mission:
@@ -175,9 +192,9 @@ def second_attempt() -> Mission:
     return claimed(known(life.wake(failed(), after(60), OPEN_FIELD)), 60)
 
 
-@pytest.mark.parametrize("ended", [given_back(second_attempt(), 70), expired(second_attempt(), 70)])
-def test_an_end_that_is_not_charged_takes_back_one_attempt_and_no_more(ended: Mission) -> None:
-    assert (second_attempt().attempt, ended.attempt) == (2, 1)
+@pytest.mark.parametrize("ended", [lambda: given_back(second_attempt(), 70), lambda: expired(second_attempt(), 70)])
+def test_an_end_that_is_not_charged_takes_back_one_attempt_and_no_more(ended: Made) -> None:
+    assert (second_attempt().attempt, ended().attempt) == (2, 1)
 
 
 def test_an_object_that_shows_the_first_attempt_running_charges_nothing() -> None:
@@ -188,9 +205,9 @@ def test_an_object_that_shows_the_first_attempt_running_charges_nothing() -> Non
 # Nothing of the past sticks to a record.
 
 
-@pytest.mark.parametrize("mission", [failed(), expired(claimed()), completed(), suspended(out())])
-def test_who_runs_no_more_has_no_holder(mission: Mission) -> None:
-    assert (mission.holder, mission.claimed_at) == ("", None)
+@pytest.mark.parametrize("mission", [failed, lambda: expired(claimed()), completed, lambda: suspended(out())])
+def test_who_runs_no_more_has_no_holder(mission: Made) -> None:
+    assert (mission().holder, mission().claimed_at) == ("", None)
 
 
 def test_a_final_mission_is_due_no_more() -> None:

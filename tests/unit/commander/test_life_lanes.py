@@ -1,5 +1,6 @@
 """What its lane does to a mission: the turn, a gap, and numbers that came too late."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -13,6 +14,9 @@ from mission_commander.domain.life import OPEN_FIELD, Surroundings
 from mission_commander.domain.record import Mission, Phase
 from mission_contracts.mission import MissionState, Reason
 
+Made = Callable[[], Mission]
+"""Made by the test, not beside it: mutation testing sees only what a test itself does."""
+
 
 def queued(around: Surroundings = OPEN_FIELD, **fields: Any) -> Mission:
     return accepted(around, ordering_key="k", **fields)
@@ -25,19 +29,27 @@ def at_gap(mission: Mission | None = None) -> Mission:
 @pytest.mark.parametrize(
     ("mission", "around", "phase", "reason"),
     [
-        pytest.param(queued(), OPEN_FIELD, Phase.OUT, Reason.WAITING_FOR_SOLDIER, id="it goes out"),
-        pytest.param(at_gap(), OPEN_FIELD, Phase.OUT, Reason.WAITING_FOR_SOLDIER, id="the lane waits for no gap more"),
-        pytest.param(queued(), NO_POOL, Phase.WAITING, Reason.NO_POOL, id="its pool is gone"),
+        pytest.param(queued, OPEN_FIELD, Phase.OUT, Reason.WAITING_FOR_SOLDIER, id="it goes out"),
+        pytest.param(at_gap, OPEN_FIELD, Phase.OUT, Reason.WAITING_FOR_SOLDIER, id="the lane waits for no gap more"),
+        pytest.param(queued, NO_POOL, Phase.WAITING, Reason.NO_POOL, id="its pool is gone"),
         pytest.param(
-            queued(suspended=True), OPEN_FIELD, Phase.WAITING, Reason.SUSPENDED, id="a suspended one holds its lane up"
+            lambda: queued(suspended=True),
+            OPEN_FIELD,
+            Phase.WAITING,
+            Reason.SUSPENDED,
+            id="a suspended one holds its lane up",
         ),
         pytest.param(
-            queued(start_after=START + 60), OPEN_FIELD, Phase.WAITING, Reason.SCHEDULED, id="so does a later start"
+            lambda: queued(start_after=START + 60),
+            OPEN_FIELD,
+            Phase.WAITING,
+            Reason.SCHEDULED,
+            id="so does a later start",
         ),
     ],
 )
-def test_the_turn(mission: Mission, around: Surroundings, phase: Phase, reason: Reason) -> None:
-    leading = life.take_turn(mission, after(2), around)
+def test_the_turn(mission: Made, around: Surroundings, phase: Phase, reason: Reason) -> None:
+    leading = life.take_turn(mission(), after(2), around)
     assert (leading.phase, leading.reason, leading.leads) == (phase, reason, True)
 
 
@@ -70,18 +82,18 @@ def test_who_came_first_after_all_sends_it_back_into_the_lane() -> None:
     assert (behind.phase, behind.reason, behind.due_at) == (Phase.WAITING, Reason.LANE_BUSY, None)
 
 
-@pytest.mark.parametrize("mission", [queued(), queued(suspended=True), queued(NO_POOL)])
-def test_a_number_that_its_lane_has_passed_fails_and_may_be_redriven(mission: Mission) -> None:
-    failed_at_once = life.come_too_late(mission, after(2), "its lane is past number 2")
+@pytest.mark.parametrize("mission", [queued, lambda: queued(suspended=True), lambda: queued(NO_POOL)])
+def test_a_number_that_its_lane_has_passed_fails_and_may_be_redriven(mission: Made) -> None:
+    failed_at_once = life.come_too_late(mission(), after(2), "its lane is past number 2")
     assert (failed_at_once.state, failed_at_once.reason) == (MissionState.FAILED, Reason.LANE_PASSED)
     assert (failed_at_once.message, failed_at_once.dead_letter) == ("its lane is past number 2", True)
 
 
-@pytest.mark.parametrize("mission", [claimed(), out(), queued()], ids=["running", "out", "waiting"])
-def test_a_place_that_was_lost_is_noted_wherever_the_mission_is(mission: Mission) -> None:
-    noted = life.stand_at(mission, after(5), Place(3, 1), leads=True)
-    assert (noted.place, noted.leads, noted.sequence > mission.sequence) == (Place(3, 1), True, True)
-    assert msgspec.structs.replace(noted, place=None, leads=False, sequence=mission.sequence) == mission
+@pytest.mark.parametrize("mission", [claimed, out, queued], ids=["running", "out", "waiting"])
+def test_a_place_that_was_lost_is_noted_wherever_the_mission_is(mission: Made) -> None:
+    noted = life.stand_at(mission(), after(5), Place(3, 1), leads=True)
+    assert (noted.place, noted.leads, noted.sequence > mission().sequence) == (Place(3, 1), True, True)
+    assert msgspec.structs.replace(noted, place=None, leads=False, sequence=mission().sequence) == mission()
 
 
 @pytest.mark.parametrize("end", [life.release, life.expire], ids=["given back", "lease lost"])

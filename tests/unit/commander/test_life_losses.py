@@ -1,5 +1,7 @@
 """A ledger that lost something of a mission: its payload, a hand-out or a claim, and who proves it."""
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 from support.records import (
@@ -25,6 +27,9 @@ from mission_contracts.messages import ReportKind
 from mission_contracts.mission import Epoch, MissionState, Reason
 from mission_contracts.rest import Floor
 
+Made = Callable[[], Mission]
+"""Made by the test, not beside it: mutation testing sees only what a test itself does."""
+
 
 def later(mission: Mission) -> Epoch:
     return Epoch(mission.epoch + 4)
@@ -42,20 +47,22 @@ def proven(mission: Mission, epoch: Epoch) -> Mission:
 @pytest.mark.parametrize(
     ("mission", "attempt"),
     [
-        pytest.param(out(), 1, id="out"),
-        pytest.param(waiting(), 1, id="waiting"),
-        pytest.param(suspended(), 1, id="suspended"),
-        pytest.param(failed(), 2, id="its first attempt had failed"),
-        pytest.param(claimed(instance=OTHER_SOLDIER), 1, id="another runs it: nobody knows that this one failed"),
+        pytest.param(out, 1, id="out"),
+        pytest.param(waiting, 1, id="waiting"),
+        pytest.param(suspended, 1, id="suspended"),
+        pytest.param(failed, 2, id="its first attempt had failed"),
+        pytest.param(
+            lambda: claimed(instance=OTHER_SOLDIER), 1, id="another runs it: nobody knows that this one failed"
+        ),
     ],
 )
-def test_a_claim_of_a_later_epoch_is_taken_in(mission: Mission, attempt: int) -> None:
-    running = proven(mission, later(mission))
+def test_a_claim_of_a_later_epoch_is_taken_in(mission: Made, attempt: int) -> None:
+    running = proven(mission(), later(mission()))
     assert (running.phase, running.state, running.reason) == (Phase.CLAIMED, MissionState.IN_PROGRESS, Reason.RUNNING)
-    assert (running.epoch, running.holder, running.attempt) == (later(mission), SOLDIER, attempt)
+    assert (running.epoch, running.holder, running.attempt) == (later(mission()), SOLDIER, attempt)
     assert (running.claimed_at, running.started_at) == (START + 7, START + 7)
     assert (running.due_at, running.progress, running.message) == (None, None, "")
-    assert running.sequence > mission.sequence
+    assert running.sequence > mission().sequence
 
 
 def test_a_claim_of_the_order_that_is_out_is_taken_in() -> None:
@@ -65,14 +72,14 @@ def test_a_claim_of_the_order_that_is_out_is_taken_in() -> None:
 @pytest.mark.parametrize(
     ("mission", "older_by"),
     [
-        pytest.param(claimed(), 0, id="this very claim is open"),
-        pytest.param(suspended(), 0, id="this claim was closed"),
-        pytest.param(out(), 1, id="an older epoch"),
-        pytest.param(completed(), -4, id="it is final"),
+        pytest.param(claimed, 0, id="this very claim is open"),
+        pytest.param(suspended, 0, id="this claim was closed"),
+        pytest.param(out, 1, id="an older epoch"),
+        pytest.param(completed, -4, id="it is final"),
     ],
 )
-def test_a_claim_that_was_not_lost_proves_nothing(mission: Mission, older_by: int) -> None:
-    assert life.prove_claim(mission, Epoch(mission.epoch - older_by), SOLDIER, after(7)) is None
+def test_a_claim_that_was_not_lost_proves_nothing(mission: Made, older_by: int) -> None:
+    assert life.prove_claim(mission(), Epoch(mission().epoch - older_by), SOLDIER, after(7)) is None
 
 
 def test_who_was_asked_to_stop_still_is() -> None:
@@ -116,13 +123,15 @@ def test_an_undelivered_order_of_what_was_asked_to_stop_ends_it() -> None:
 # A change that an object shows.
 
 
-@pytest.mark.parametrize("mission", [out(), claimed(), waiting()], ids=["out", "running", "waiting"])
-def test_an_object_that_shows_a_later_change_of_the_same_epoch_lifts_the_sequence_alone(mission: Mission) -> None:
-    shown = Floor(state=mission.state, epoch=mission.epoch, sequence=mission.sequence + 9, attempt=mission.attempt)
-    lifted = life.lift(mission, shown, after(5))
+@pytest.mark.parametrize("mission", [out, claimed, waiting], ids=["out", "running", "waiting"])
+def test_an_object_that_shows_a_later_change_of_the_same_epoch_lifts_the_sequence_alone(mission: Made) -> None:
+    shown = Floor(
+        state=mission().state, epoch=mission().epoch, sequence=mission().sequence + 9, attempt=mission().attempt
+    )
+    lifted = life.lift(mission(), shown, after(5))
     assert lifted is not None
     assert lifted.sequence > shown.sequence
-    assert msgspec.structs.replace(lifted, sequence=mission.sequence) == mission
+    assert msgspec.structs.replace(lifted, sequence=mission().sequence) == mission()
 
 
 # A payload.

@@ -1,5 +1,7 @@
 """Which of two records stands, and that nobody who saw the other one sees it go back."""
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 from support.records import START, after, cancelled, claimed, completed, out, suspended, waiting
@@ -10,6 +12,9 @@ from mission_commander.domain.standing import lifted, stands_against
 from mission_contracts.mission import NUMBERS_PER_ERA, Epoch, Era, Sequence
 from mission_contracts.testing import ERA
 
+Made = Callable[[], Mission]
+"""Made by the test, not beside it: mutation testing sees only what a test itself does."""
+
 
 def with_numbers(mission: Mission, *, epoch: int, sequence: int) -> Mission:
     return msgspec.structs.replace(mission, epoch=Epoch(epoch), sequence=Sequence(sequence))
@@ -19,30 +24,30 @@ def with_numbers(mission: Mission, *, epoch: int, sequence: int) -> Mission:
     ("better", "worse"),
     [
         pytest.param(
-            with_numbers(completed(), epoch=1, sequence=1),
-            with_numbers(claimed(), epoch=9, sequence=9),
+            lambda: with_numbers(completed(), epoch=1, sequence=1),
+            lambda: with_numbers(claimed(), epoch=9, sequence=9),
             id="final wins",
         ),
         pytest.param(
-            with_numbers(out(), epoch=2, sequence=1),
-            with_numbers(claimed(), epoch=1, sequence=9),
+            lambda: with_numbers(out(), epoch=2, sequence=1),
+            lambda: with_numbers(claimed(), epoch=1, sequence=9),
             id="a later hand-out",
         ),
         pytest.param(
-            with_numbers(suspended(), epoch=2, sequence=9),
-            with_numbers(out(), epoch=2, sequence=8),
+            lambda: with_numbers(suspended(), epoch=2, sequence=9),
+            lambda: with_numbers(out(), epoch=2, sequence=8),
             id="of one hand-out, the later change",
         ),
         pytest.param(
-            with_numbers(completed(), epoch=2, sequence=5),
-            with_numbers(cancelled(), epoch=1, sequence=9),
+            lambda: with_numbers(completed(), epoch=2, sequence=5),
+            lambda: with_numbers(cancelled(), epoch=1, sequence=9),
             id="of two ends, that of the later hand-out",
         ),
     ],
 )
-def test_which_of_two_stands(better: Mission, worse: Mission) -> None:
-    assert stands_against(better, worse)
-    assert not stands_against(worse, better)
+def test_which_of_two_stands(better: Made, worse: Made) -> None:
+    assert stands_against(better(), worse())
+    assert not stands_against(worse(), better())
 
 
 def test_of_equals_the_first_stands() -> None:
@@ -65,7 +70,9 @@ def test_a_lifted_record_is_of_the_new_era() -> None:
     assert lifted(winner, loser, after(3)).sequence == ERA * NUMBERS_PER_ERA + 1
 
 
-@pytest.mark.parametrize("loser", [out(), waiting()], ids=["an earlier change", "the same record"])
-def test_what_is_above_already_stays_as_it_is(loser: Mission) -> None:
-    winner = waiting() if loser == waiting() else claimed()
-    assert lifted(winner, loser, after(3)) is winner
+@pytest.mark.parametrize(
+    ("winner", "loser"), [(claimed, out), (waiting, waiting)], ids=["an earlier change", "the same record"]
+)
+def test_what_is_above_already_stays_as_it_is(winner: Made, loser: Made) -> None:
+    record = winner()
+    assert lifted(record, loser(), after(3)) is record
