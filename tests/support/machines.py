@@ -13,15 +13,23 @@ QUICK: Final = settings(
     max_examples=500,
     deadline=None,
     derandomize=False,  # by the seed that was printed, in CI too
+    report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 LONG: Final = settings(QUICK, max_examples=10_000)
+SHARE_OF_SERVICES: Final = 8
+"""An example that goes through services and a ledger costs as much as so many that call pure functions."""
 
 
-def machine_tests(machine: type[RuleBasedStateMachine], *, steps: int) -> tuple[type[Any], type[Any]]:
+def machine_tests(
+    machine: type[RuleBasedStateMachine], *, steps: int, runs_services: bool = False
+) -> tuple[type[Any], type[Any]]:
     """Give the tests of a machine: the quick one, and the one marked long."""
-    quick = _test_case(machine, settings(QUICK, stateful_step_count=steps))
-    long = _test_case(machine, settings(LONG, stateful_step_count=steps))
+    share = SHARE_OF_SERVICES if runs_services else 1
+    quick, long = (
+        _test_case(machine, settings(how, max_examples=how.max_examples // share, stateful_step_count=steps))
+        for how in (QUICK, LONG)
+    )
     return pytest.mark.timeout(300)(quick), pytest.mark.long(pytest.mark.timeout(3_600)(long))
 
 

@@ -8,10 +8,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from support.lane_stage import GAP_SECONDS, LaneStage, key
+from support.machines import machine_tests
 
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import LedgerAwayError
@@ -272,15 +272,4 @@ class Lanes(RuleBasedStateMachine):
             self.runner.close()
 
 
-Lanes.TestCase.settings = settings(
-    max_examples=60,
-    stateful_step_count=40,
-    deadline=None,
-    report_multiple_bugs=False,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-
-
-@pytest.mark.timeout(300)
-class TestLanes(Lanes.TestCase):  # type: ignore[misc, valid-type]
-    """Collected by pytest."""
+TestLanes, TestLanesAtLength = machine_tests(Lanes, steps=40, runs_services=True)
