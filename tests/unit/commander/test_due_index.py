@@ -118,3 +118,10 @@ def test_everything_comes_by_the_end_of_time_and_of_nothing_nothing() -> None:
     index.arm(MissionId("m-1"), 1.0)
     index.arm(MissionId("m-2"), 2.0)
     assert sorted(index.until(10.0)) == ["m-1", "m-2"]
+
+
+def test_what_has_its_moment_behind_it_is_counted_also_at_that_very_moment() -> None:
+    index = DueIndex()
+    for number in range(5):
+        index.arm(MissionId(f"m-{number}"), float(number))
+    assert [index.count(now) for now in (-1.0, 0.0, 2.5, 4.0)] == [0, 1, 3, 5]

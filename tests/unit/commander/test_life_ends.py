@@ -21,7 +21,7 @@ from mission_commander.domain import life
 from mission_commander.domain.life import DEADLINE_GRACE_SECONDS, MAX_DEATHS, OPEN_FIELD, Refused
 from mission_commander.domain.record import Mission, Phase
 from mission_contracts.messages import ReportKind
-from mission_contracts.mission import Epoch, Failure, MissionState, Reason
+from mission_contracts.mission import Epoch, Failure, MissionId, MissionState, Reason
 
 CANCEL_DEADLINE = 30.0
 
@@ -281,6 +281,33 @@ def test_a_final_mission_is_acknowledged_once() -> None:
 @pytest.mark.parametrize("mission", [out(), claimed(), waiting()], ids=["out", "running", "waiting"])
 def test_only_a_final_mission_is_acknowledged(mission: Mission) -> None:
     assert life.acknowledge(mission, after(9)) is None
+
+
+# Trying again.
+
+
+RETRY = MissionId("m-2")
+
+
+def test_a_dead_letter_that_is_redriven_is_one_no_longer_and_its_end_stays() -> None:
+    dead = failed(claimed(out(retry=tries(1))))
+    noted = life.retried(dead, RETRY, after(9))
+    assert noted is not None
+    assert (dead.dead_letter, noted.dead_letter, noted.retried_as) == (True, False, RETRY)
+    assert (noted.phase, noted.state, noted.reason) == (Phase.FINAL, MissionState.FAILED, Reason.ATTEMPTS_EXHAUSTED)
+    assert noted.sequence > dead.sequence
+
+
+def test_a_retry_is_noted_once_and_another_one_anew() -> None:
+    noted = life.retried(completed(), RETRY, after(9))
+    assert noted is not None
+    assert life.retried(noted, RETRY, after(10)) is None
+    assert life.retried(noted, MissionId("m-3"), after(10)) is not None
+
+
+@pytest.mark.parametrize("mission", [out(), claimed(), waiting()], ids=["out", "running", "waiting"])
+def test_only_a_final_mission_is_tried_again(mission: Mission) -> None:
+    assert life.retried(mission, RETRY, after(9)) is None
 
 
 def test_another_soldier_may_run_what_a_lost_lease_set_free() -> None:
