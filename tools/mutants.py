@@ -1,7 +1,7 @@
 """Mutation testing of what decides about a mission: how many small lies in its code do its tests find out?
 
-mutmut wants a project with one folder `src`; a room under `.state/` shows it one, made of links. What it found there
-stays, so that the next run tries only what has changed.
+mutmut wants a project with one folder `src`; a room under `.state/` shows it one, made of links. Each run begins anew:
+mutmut believes what it once learned of a test, also after that test was changed.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def read(results: str) -> Verdicts:
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     began = time.monotonic()
-    _furnish(anew=options.anew)
+    _furnish()
     if (code := _run(options.children)) != 0:
         return code
     verdicts = read(_mutmut("results", "--all", "true"))
@@ -81,19 +81,14 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.mutants", description=__doc__)
     parser.add_argument("--children", type=int, default=2, help="how many are tried at the same time")
-    parser.add_argument("--anew", action="store_true", help="forget what earlier runs found")
     parser.add_argument("--show", action="store_true", help="print what each survivor changes")
     return parser
 
 
-def _furnish(*, anew: bool) -> None:
-    if anew:
-        shutil.rmtree(ROOM, ignore_errors=True)
-    ROOM.mkdir(parents=True, exist_ok=True)
-    # mutmut adds the tests of today to those of its last run, and would keep ones that are gone.
-    shutil.rmtree(ROOM / "mutants" / "tests", ignore_errors=True)
+def _furnish() -> None:
+    shutil.rmtree(ROOM, ignore_errors=True)
+    ROOM.mkdir(parents=True)
     for name, target in LINKS.items():
-        (ROOM / name).unlink(missing_ok=True)
         (ROOM / name).symlink_to(target)
 
 
