@@ -14,11 +14,14 @@ from mission_commander.domain.lane import LaneChange
 from mission_commander.domain.life import Moment, Surroundings
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
+from mission_commander.domain.unrecorded import Unrecorded
 from mission_commander.ports import NO_EVENT, Beat, Change, Committed, Conflict, EventId, LedgerAwayError, PoolRecord
+from mission_commander.services.acceptances import Acceptances
 from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
 from mission_commander.services.feed import Feed
 from mission_commander.services.garrison import Garrison
+from mission_commander.services.late_records import LateRecords
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.restoring import Restorer
 from mission_commander.services.submission import Submitter
@@ -27,7 +30,7 @@ from mission_contracts import messages, metrics, spec, topology
 from mission_contracts import mission as m
 from mission_contracts.envelope import Envelope
 from mission_contracts.errors import Defect
-from mission_contracts.install_key import ClaimSecrets, InstallKey, MissionIds
+from mission_contracts.install_key import ClaimSecrets, InstallKey, MissionIds, Seals
 from mission_contracts.metrics import Rejected
 from mission_contracts.soldiering import Registration, TypeInfo
 from mission_contracts.testing import ERA, FakeClock, a_mission, an_order
@@ -130,8 +133,12 @@ class Stage:
         self.eras = Eras(self.ledger, self.recorder, self.clock, lease_seconds=LEASE_SECONDS)
         self.tombstones = Tombstones(self.ledger, self.clock, retention_seconds=RETENTION_SECONDS)
         self.secrets = ClaimSecrets(KEY)
+        self.seals = Seals(KEY)
         self.ids = MissionIds(KEY)
         self.counts = Counts()
+        self.unrecorded = Unrecorded(self.memory)
+        self.acceptances = Acceptances(self.broker, self.seals, self.unrecorded, self.clock)
+        self.is_known_to_be_away = False
 
     def a_submitter(self, around: Callable[[Envelope], Surroundings] | None = None) -> Submitter:
         """The doors' way in; `around` is what it sees of pools, if not what this Commander sees."""
@@ -141,9 +148,15 @@ class Stage:
             self.ids,
             self.clock,
             around or self.around,
+            self.acceptances,
             namespace="default",
             refusal=spec.refusal,
+            is_away=lambda: self.is_known_to_be_away,
         )
+
+    def late_records(self) -> LateRecords:
+        """What records that which was accepted without the ledger."""
+        return LateRecords(self.recorder, self.ledger, self.seals, self.eras, self.around, self.counts)
 
     def a_restorer(self) -> Restorer:
         """Notices what the ledger loses; runs when the test runs it."""

@@ -12,7 +12,7 @@ from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import PoolRecord
 from mission_commander.services.eras import Eras
 from mission_commander.services.recorder import Command, Decision, Recorder
-from mission_commander.services.submission import Accepted, RefusedError, Request, Submitter
+from mission_commander.services.submission import Accepted, Answer, RefusedError, Request, Submitter
 from mission_commander.services.timing import Timer
 from mission_commander.services.wishes import Wishes
 from mission_contracts import mission as m
@@ -38,8 +38,10 @@ class LaneStage(Stage):
             MissionIds(KEY),
             self.clock,
             self.around,
+            self.acceptances,
             namespace="default",
             refusal=lambda _, __: None,
+            is_away=lambda: False,
         )
         self.timer = Timer(self.recorder, self.memory, self.clock, self.around, cancel_deadline_seconds=30)
         self.wishes = Wishes(self.recorder, self.broker, self.around)
@@ -54,7 +56,7 @@ class LaneStage(Stage):
 
     # The door.
 
-    async def submit_all(self, *bodies: Mapping[str, Any], subject: str = "me") -> Sequence[Accepted | RefusedError]:
+    async def submit_all(self, *bodies: Mapping[str, Any], subject: str = "me") -> Sequence[Answer]:
         requests = [
             Request(
                 submission=Submission.model_validate({"type": "noop", "payload": {}, "ordering_key": "k", **body}),

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mission_broker.port import Broker
-from mission_commander.api import dead_letters, events, health, metrics, missions, pools, scheduler, soldiers
+from mission_commander.api import answers, dead_letters, events, health, metrics, missions, pools, scheduler, soldiers
 from mission_commander.api.answers import ProblemError, problem, problem_answer
 from mission_commander.api.authentication import Gate
 from mission_commander.api.counted import Answers
@@ -127,8 +127,7 @@ def _answer_errors(app: FastAPI) -> None:
         return problem_answer(error.problem, request.state.request_id)
 
     async def ledger_away(request: Request, error: LedgerAwayError) -> Response:
-        detail = f"nothing can be made durable now: {error}; send the same request again in a second"
-        return problem_answer(problem(503, "LedgerAway", detail, retry_after=1), request.state.request_id)
+        return problem_answer(answers.ledger_away(error), request.state.request_id)
 
     async def framework(request: Request, error: HTTPException) -> Response:
         code = "MethodNotAllowed" if error.status_code == 405 else "NoSuchRoute"

@@ -12,7 +12,9 @@ from mission_broker.rejecting import Rejects
 from mission_commander.domain.lane import LaneRules
 from mission_commander.domain.life import Surroundings
 from mission_commander.domain.memory import MissionMemory
+from mission_commander.domain.unrecorded import Unrecorded
 from mission_commander.ports import Ledger, LedgerAwayError
+from mission_commander.services.acceptances import Acceptances
 from mission_commander.services.auditing import Auditor
 from mission_commander.services.claims import Claims
 from mission_commander.services.counting import QueueCounts
@@ -24,6 +26,7 @@ from mission_commander.services.feed import Feed
 from mission_commander.services.garrison import Garrison
 from mission_commander.services.gauges import Gauges
 from mission_commander.services.heartbeats import Heartbeats
+from mission_commander.services.late_records import LateRecords
 from mission_commander.services.outbox import Outbox
 from mission_commander.services.overview import Overview
 from mission_commander.services.pool_news import PoolNews
@@ -49,7 +52,7 @@ from mission_contracts import mission as m
 from mission_contracts.clock import Clock
 from mission_contracts.envelope import Envelope
 from mission_contracts.errors import Defect
-from mission_contracts.install_key import ClaimSecrets, InstallKey, MissionIds
+from mission_contracts.install_key import ClaimSecrets, InstallKey, MissionIds, Seals
 from mission_contracts.metrics import Rejected
 
 RETRY_SECONDS: Final = 0.2
@@ -85,15 +88,20 @@ class Commander:
         self.scheduler = Scheduler(ledger, self.outbox)
         self.feed = Feed(ledger, self.memory, self.recorder.horizon)
         self.ends = Ends(self.memory)
-        self.vitals = Vitals(ledger, broker, lambda: self.outbox.silent_queues)
+        self.vitals = Vitals(ledger, broker, clock, lambda: self.outbox.silent_queues)
+        seals = Seals(key)
+        self.unrecorded = Unrecorded(self.memory)
+        self.acceptances = Acceptances(broker, seals, self.unrecorded, clock)
         self.submitter = Submitter(
             self.recorder,
             self.eras,
             MissionIds(key),
             clock,
             self.around,
+            self.acceptances,
             namespace=settings.namespace,
             refusal=spec.refusal,
+            is_away=lambda: not self.is_loaded or self.vitals.ledger_is_away,
         )
         self.retrier = Retrier(self.recorder, ledger, MissionIds(key), clock, self.around)
         self.claims = Claims(
@@ -106,7 +114,15 @@ class Commander:
             counts=self.counts,
         )
         self.heartbeats = Heartbeats(
-            self.garrison, self.memory, self.recorder, ledger, secrets, tombstones, self.eras, clock
+            self.garrison,
+            self.memory,
+            self.recorder,
+            ledger,
+            secrets,
+            tombstones,
+            self.eras,
+            clock,
+            is_away=lambda: self.vitals.ledger_is_away,
         )
         self.wishes = Wishes(self.recorder, broker, self.around)
         timer = Timer(
@@ -146,6 +162,7 @@ class Commander:
             tombstones,
             self.eras,
             rejects,
+            LateRecords(self.recorder, ledger, seals, self.eras, self.around, self.counts),
             on_marker=_each(reaper.take_marker, duty.take_marker),
             counts=self.counts,
         )
@@ -240,8 +257,9 @@ class Commander:
         """Load the ledger, for as long as that takes, then run every service until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_forever(self.vitals.run))
+            await self._declare()  # before the ledger is read: work may be accepted by way of the broker meanwhile
+            tasks.create_task(_forever(self.acceptances.run))
             await self._load()
-            await self._declare()
             for service in self._services:
                 tasks.create_task(_forever(service))
             self._loaded.set()
@@ -253,6 +271,7 @@ class Commander:
                 await self.feed.load()
                 await self.garrison.refresh()
                 await self.scheduler.look()
+                await self.vitals.look()
             except LedgerAwayError as error:
                 if tries % TRIES_PER_LOG_LINE == 0:
                     self._log.warning("waiting for the ledger", why=str(error))

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from mission_contracts.mission import GREATEST_ERA, GREATEST_NUMBER, Epoch, Era, Instance, MissionId
+from mission_contracts.mission import GREATEST_ERA, GREATEST_NUMBER, Epoch, Era, Instance, MissionId, Sequence
 from mission_contracts.spec import DAY_SECONDS, YEAR_SECONDS
 
 MAX_ID_CHARACTERS: Final = 64
@@ -33,6 +33,7 @@ MAX_COUNT: Final = 1_000_000_000
 
 Id = Annotated[MissionId, Meta(min_length=1, max_length=MAX_ID_CHARACTERS)]
 EpochNumber = Annotated[Epoch, Meta(ge=0, le=GREATEST_NUMBER)]
+SequenceNumber = Annotated[Sequence, Meta(ge=0, le=GREATEST_NUMBER)]
 EraNumber = Annotated[Era, Meta(ge=0, le=GREATEST_ERA)]
 InstanceName = Annotated[Instance, Meta(max_length=MAX_NAME_CHARACTERS)]
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]

@@ -1,4 +1,4 @@
-"""What is derived from the install key: mission ids of the REST door, claim secrets, signing keys. Nothing is stored.
+"""What is derived from the install key: mission ids of the REST door, secrets, seals, signing keys. Nothing is stored.
 
 The install key is one Secret or setting, the same in every Commander, never in the ledger. Each use derives its
 own key from it (RFC 5869 in spirit: HMAC-SHA256 with a label), so that one use says nothing about another.
@@ -64,3 +64,16 @@ class ClaimSecrets:
 
     def fits(self, secret: str, mission_id: MissionId, epoch: Epoch, instance: Instance) -> bool:
         return hmac.compare_digest(secret.encode(), self.of(mission_id, epoch, instance).encode())
+
+
+class Seals:
+    """Tells what a Commander wrote from what others may write to the same queue."""
+
+    def __init__(self, key: InstallKey) -> None:
+        self._key = key.derive("acceptance")
+
+    def of(self, body: bytes) -> str:
+        return hmac.digest(self._key, body, hashlib.sha256).hex()
+
+    def fits(self, seal: str, body: bytes) -> bool:
+        return hmac.compare_digest(seal.encode(), self.of(body).encode())

@@ -9,7 +9,7 @@ import msgspec
 from mission_contracts import bounds
 from mission_contracts.envelope import Envelope
 from mission_contracts.errors import Defect, UnreadableMessageError
-from mission_contracts.mission import Era, Failure, Instance
+from mission_contracts.mission import Epoch, Era, Failure, Instance, MissionState, Sequence
 from mission_contracts.optional_json import OptionalJson
 
 VERSION: Final = 1
@@ -68,13 +68,40 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: AttemptError | None = None
 
 
+class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a Mission object showed when it was submitted: the floor of its numbers (`rest.Floor`) as it travels."""
+
+    state: MissionState
+    epoch: bounds.EpochNumber = Epoch(0)
+    sequence: bounds.SequenceNumber = Sequence(0)
+    attempt: bounds.Count = 0
+
+
+class Acceptance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A mission that a Commander accepted while the ledger was away: to be recorded once it is back."""
+
+    era: bounds.EraNumber
+    """The one that the Commander worked in; 0 where it had not read the ledger yet."""
+    envelope: Envelope
+    payload: msgspec.Raw
+    floor: Shown | None = None
+
+
+class SealedAcceptance(msgspec.Struct, frozen=True, kw_only=True):
+    """An acceptance's own bytes, and the Commander's seal on them: soldiers write to this queue too."""
+
+    seal: bounds.Word
+    acceptance: msgspec.Raw
+
+
 class StatusMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One message on `missions.status`: many reports of one instance, or a Commander's marker."""
+    """One message on `missions.status`: many reports of one instance, or a Commander's acceptances or marker."""
 
     v: bounds.Count
     era: bounds.EraNumber = Era(0)
     instance: bounds.InstanceName = Instance("")
     reports: Annotated[tuple[Report, ...], msgspec.Meta(max_length=bounds.MAX_REPORTS)] = ()
+    accepted: Annotated[tuple[SealedAcceptance, ...], msgspec.Meta(max_length=bounds.MAX_REPORTS)] = ()
     marker: bounds.Word = ""
     """A reaper's own token: when it comes back, every report published before it has been applied."""
 
@@ -103,6 +130,7 @@ class _Apart(msgspec.Struct, frozen=True):
 _T = TypeVar("_T", Order, StatusMessage, ControlMessage)
 
 _encoder: Final = msgspec.json.Encoder()
+_acceptance: Final = msgspec.json.Decoder(Acceptance)
 _decoders: Final = {kind: msgspec.json.Decoder(kind) for kind in (Order, StatusMessage, ControlMessage)}
 _versioned: Final = msgspec.json.Decoder(_Versioned)
 _apart: Final = msgspec.json.Decoder(_Apart)
@@ -130,6 +158,19 @@ def decode(body: bytes, kind: type[_T]) -> _T:
     return message  # type: ignore[return-value]
 
 
+def encode_acceptance(acceptance: Acceptance) -> bytes:
+    """Give the bytes that are sealed."""
+    return _encoder.encode(acceptance)
+
+
+def decode_acceptance(body: bytes) -> Acceptance:
+    """Read an acceptance whose seal is genuine. Raises UnreadableMessageError."""
+    try:
+        return _acceptance.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableMessageError(Defect.WRONG_SHAPE, f"not an Acceptance: {_told(error)}") from error
+
+
 def decode_status(body: bytes) -> tuple[StatusMessage, str]:
     """Read a StatusMessage; a report in it that cannot be read costs its neighbours nothing.
 
@@ -151,6 +192,8 @@ def decode_status(body: bytes) -> tuple[StatusMessage, str]:
             reports.append(_report.decode(raw))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             defects.append(f"report {place}: {_told(error)}")
+    if not defects:
+        raise UnreadableMessageError(Defect.WRONG_SHAPE, "not a StatusMessage: what is beside its reports does not fit")
     message = StatusMessage(
         v=apart.v, era=apart.era, instance=apart.instance, reports=tuple(reports), marker=apart.marker
     )

@@ -73,6 +73,13 @@ ACCEPTED: Final = Metric(
     Kind.COUNTER,
     "Missions that this Commander recorded first, also those that it rebuilt after the ledger lost them.",
 )
+LATE_RECORDS: Final = Metric(
+    "missions_late_records_total",
+    Kind.COUNTER,
+    "Missions accepted without the ledger, as this Commander met them afterwards: recorded, known (there was a record "
+    "already, or it was purged since), refused (their key had another mission), defect.",
+    ("outcome",),
+)
 FINISHED: Final = Metric(
     "missions_finished_total", Kind.COUNTER, "Missions whose final state this Commander recorded.", ("state", "reason")
 )

@@ -24,6 +24,7 @@ class Scene:
             stage.tombstones,
             stage.eras,
             stage.clock,
+            is_away=lambda: stage.is_known_to_be_away,
         )
         self.number = 0
 
@@ -56,10 +57,37 @@ async def test_who_is_not_registered_is_told_so(scene: Scene) -> None:
         await scene.beat(instance=Instance("stranger"))
 
 
-async def test_without_ledger_a_beat_is_not_answered(scene: Scene) -> None:
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_without_ledger_a_beat_is_answered_from_memory(scene: Scene, is_known: bool) -> None:
+    """Whether the ledger was known to be away, or is found to be."""
+    async with running(scene.stage.recorder.run):
+        mission = await scene.stage.cancel(await scene.running_one())
+        over = await scene.running_one("over")
+        await scene.stage.move(over, lambda found, moment: life.expire(found, over.epoch, moment))
     scene.stage.ledger.cut()
-    with pytest.raises(LedgerAwayError):
-        await scene.beat()
+    scene.stage.is_known_to_be_away = is_known
+    answer = await scene.beat(scene.hold(mission), scene.hold(over))
+    assert [one.mission_id for one in answer.cancels] == [mission.id]
+    assert [one.mission_id for one in answer.drops] == [over.id]
+    seen = scene.stage.garrison.soldier(SOLDIER)
+    assert seen is not None
+    assert seen.beats == scene.number
+
+
+async def test_without_ledger_what_memory_lacks_is_neither_dropped_nor_asked_for(scene: Scene) -> None:
+    async with running(scene.stage.recorder.run):
+        mission = await scene.running_one()
+    stranger = scene.hold(mission)
+    scene.stage.memory.forget(mission.id)
+    scene.stage.ledger.cut()
+    answer = await scene.beat(stranger)
+    assert (answer.drops, answer.applied, answer.unknown) == ((), (), ())
+
+
+async def test_without_ledger_a_soldier_that_nobody_remembers_is_told_to_come_again(scene: Scene) -> None:
+    scene.stage.ledger.cut()
+    with pytest.raises(LedgerAwayError, match="does not know soldier"):
+        await scene.beat(instance=Instance("a-stranger"))
 
 
 async def test_all_is_well(scene: Scene) -> None:

@@ -40,6 +40,7 @@ async def reporting_to(stage: Stage, markers: list[str] | None = None) -> AsyncI
         stage.tombstones,
         stage.eras,
         rejects,
+        stage.late_records(),
         on_marker=heard.append,
         counts=stage.counts,
     )

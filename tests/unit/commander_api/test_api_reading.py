@@ -10,6 +10,7 @@ from support.commander_stage import eventually, turns
 from mission_broker.memory import MemoryBroker
 from mission_broker.port import Message
 from mission_commander.adapters.memory_ledger import MemoryStore
+from mission_commander.services import vitals
 from mission_contracts import metrics, topology
 
 
@@ -277,20 +278,16 @@ async def test_without_ledger_memory_answers_and_says_so(api: Api) -> None:
     ("method", "path"),
     [
         ("GET", "/missions/unknown"),
-        ("GET", "/missions"),
-        ("POST", "/missions"),
-        ("POST", "/missions/batch"),
         ("POST", "/missions/lookup"),
         ("PUT", "/pools/default/gpu"),
         ("DELETE", "/pools/default/default"),
     ],
 )
-async def test_without_ledger_what_needs_it_says_when_to_come_back(api: Api, method: str, path: str) -> None:
-    bodies = {
-        "/missions": {"type": "noop", "payload": {}},
-        "/missions/batch": {"missions": [{"type": "noop", "payload": {}}]},
-        "/missions/lookup": {"ids": ["unknown"]},
-    }
+async def test_without_ledger_what_needs_it_says_when_to_come_back(
+    api: Api, method: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vitals, "NEWLY_BACK_SECONDS", 0.0)
+    bodies = {"/missions/lookup": {"ids": ["unknown"]}}
     api.ledger.cut()
     client = await api.client("operator")
     answer = await client.request(method, path, json=bodies.get(path, {}) if method != "GET" else None)
@@ -302,14 +299,11 @@ async def test_without_ledger_what_needs_it_says_when_to_come_back(api: Api, met
     assert again.status_code != 503
 
 
-async def test_without_ledger_claims_wait_and_beats_are_not_answered(api: Api, soldier: Soldier) -> None:
+async def test_without_ledger_claims_wait(api: Api, soldier: Soldier) -> None:
     await api.submit()
     order = await soldier.next_order()
     api.ledger.cut()
     assert (await soldier.claim(order)).verdict == "WAIT"
-    beat = {"beat": 1, "after": 0, "era": 0, "held": [], "unclaimed": [], "slots": 1, "taking": True}
-    answer = await (await api.client("soldiers")).post("/soldiers/soldier-1/heartbeat", json=beat)
-    assert answer.status_code == 503
     api.ledger.mend()
     assert (await soldier.claim(order)).verdict == "RUN"
 

@@ -439,7 +439,7 @@ async def test_a_fault_of_ours_is_told_with_its_request_id(api: Api, monkeypatch
     async def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Recorder, "decide_all", broken)
+    monkeypatch.setattr(Recorder, "decide_what_can_be", broken)
     answer = await (await api.client("anna")).post("/missions", json=NOOP, headers={"Request-Id": "mine-1"})
     said = problem(answer, 500, "Unexpected")
     assert "ZeroDivisionError" not in answer.text

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from mission_contracts.install_key import ClaimSecrets, InstallKey, MissionIds
+from mission_contracts.install_key import ClaimSecrets, InstallKey, MissionIds, Seals
 from mission_contracts.mission import Epoch, Instance, MissionId
 
 KEY = InstallKey(b"k" * 32)
@@ -61,3 +61,11 @@ class TestClaimSecrets:
     @pytest.mark.parametrize("secret", ["", "x", "ü", "0" * 32])
     def test_nonsense_fits_nothing(self, secret: str) -> None:
         assert not self.SECRETS.fits(secret, MISSION, Epoch(7), Instance("i"))
+
+
+def test_a_seal_fits_the_bytes_it_was_made_for_alone() -> None:
+    seals = Seals(InstallKey(b"k" * 32))
+    assert seals.fits(seals.of(b"accepted"), b"accepted")
+    assert not seals.fits(seals.of(b"accepted"), b"accepted too")
+    assert not Seals(InstallKey(b"j" * 32)).fits(seals.of(b"accepted"), b"accepted")
+    assert not seals.fits("ü", b"accepted")

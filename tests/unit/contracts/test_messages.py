@@ -11,16 +11,21 @@ from mission_contracts.errors import UnreadableMessageError
 from mission_contracts.messages import (
     MAX_MESSAGE_BYTES,
     VERSION,
+    Acceptance,
     AttemptError,
     ControlMessage,
     Order,
     Report,
     ReportKind,
+    SealedAcceptance,
+    Shown,
     StatusMessage,
     decode,
+    decode_acceptance,
     encode,
+    encode_acceptance,
 )
-from mission_contracts.mission import Epoch, Era, Failure, Instance, MissionId, Priority
+from mission_contracts.mission import Epoch, Era, Failure, Instance, MissionId, MissionState, Priority, Sequence
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -93,6 +98,15 @@ REPORTS = (
         kind=ReportKind.RELEASED, mission_id=SMALL.mission_id, epoch=EPOCH, secret="5ec2e7", attempt=3, envelope=SMALL
     ),
 )
+ACCEPTANCES = (
+    Acceptance(era=ERA, envelope=SMALL, payload=msgspec.Raw(b"{}")),
+    Acceptance(
+        era=ERA,
+        envelope=FULL,
+        payload=msgspec.Raw('{"source": "ü", "width": 64.50}'.encode()),
+        floor=Shown(state=MissionState.QUEUED, epoch=EPOCH, sequence=Sequence(EPOCH + 1), attempt=2),
+    ),
+)
 Message = Order | StatusMessage | ControlMessage
 FROZEN: dict[str, Message] = {
     "order-small": Order(v=1, era=ERA, epoch=EPOCH, envelope=SMALL, payload=msgspec.Raw(b"{}")),
@@ -100,6 +114,12 @@ FROZEN: dict[str, Message] = {
         v=1, era=ERA, epoch=EPOCH, envelope=FULL, payload=msgspec.Raw('{"source": "ü", "width": 64.50}'.encode())
     ),
     "status-reports": StatusMessage(v=1, era=ERA, instance=Instance("soldier-1/7f3a"), reports=REPORTS),
+    "status-accepted": StatusMessage(
+        v=1,
+        accepted=tuple(
+            SealedAcceptance(seal="5ea1", acceptance=msgspec.Raw(encode_acceptance(one))) for one in ACCEPTANCES
+        ),
+    ),
     "status-marker": StatusMessage(v=1, marker="a5c1"),
     "control-cancel": ControlMessage(v=1, cancel=(SMALL.mission_id, FULL.mission_id)),
 }
@@ -123,6 +143,16 @@ def test_what_was_written_is_still_read(name: str) -> None:
 
 def test_every_golden_file_is_used() -> None:
     assert {path.name for path in GOLDEN.iterdir()} == {f"v1-{name}.json" for name in FROZEN}
+
+
+def test_an_acceptance_is_read_as_it_was_sealed() -> None:
+    message = decode(golden("status-accepted"), StatusMessage)
+    assert tuple(decode_acceptance(bytes(one.acceptance)) for one in message.accepted) == ACCEPTANCES
+
+
+def test_an_acceptance_of_another_shape_says_why() -> None:
+    with pytest.raises(UnreadableMessageError, match="not an Acceptance"):
+        decode_acceptance(b"[]")
 
 
 def test_a_payloads_bytes_pass_unchanged() -> None:

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 from starlette.responses import Response
 
+from mission_commander.ports import LedgerAwayError
 from mission_contracts.errors import PROBLEM_CONTENT_TYPE, Problem
 
 _encoder: Final = msgspec.json.Encoder()
@@ -46,6 +47,12 @@ def problem(
         field=field,
         retry_after_seconds=retry_after,
     )
+
+
+def ledger_away(why: LedgerAwayError) -> Problem:
+    """What to say to whoever asked for something that only the ledger can keep, or tell."""
+    detail = f"this cannot be answered for certain now: {why}; send the same request again in a second"
+    return problem(503, "LedgerAway", detail, retry_after=1)
 
 
 def json_answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

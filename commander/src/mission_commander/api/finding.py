@@ -3,13 +3,14 @@
 import base64
 import binascii
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mission_commander.api import queries
 from mission_commander.api.answers import ProblemError
 from mission_commander.api.doors import may_see
 from mission_commander.commander import Commander
 from mission_commander.domain.record import Mission
+from mission_commander.ports import LedgerAwayError
 from mission_contracts.mission import MissionId
 from mission_contracts.tokens import Claims
 
@@ -25,11 +26,34 @@ async def find(commander: Commander, claims: Claims, mission_id: MissionId) -> M
 
 
 async def fetch(commander: Commander, ids: Sequence[MissionId]) -> list[Mission | None]:
-    """From memory, and from the ledger what memory does not hold."""
+    """From memory, and from the ledger what memory does not hold.
+
+    Raises LedgerAwayError where nobody can tell whether there is such a mission.
+    """
+    missing = [one for one in ids if commander.memory.get(one) is None]
+    fetched = await _fetched(commander, missing) if missing else {}
+    return [commander.memory.get(one) or fetched.get(one) or commander.unrecorded.get(one) for one in ids]
+
+
+async def recorded(commander: Commander, ids: Sequence[MissionId]) -> list[Mission | None]:
+    """What the ledger itself lists; memory saves reading most of it again. Raises LedgerAwayError."""
     missing = [one for one in ids if commander.memory.get(one) is None]
     stored = await commander.ledger.fetch(missing) if missing else ()
     fetched = {one.mission.id: one.mission for one in stored if one is not None}
     return [commander.memory.get(one) or fetched.get(one) for one in ids]
+
+
+async def _fetched(commander: Commander, missing: Sequence[MissionId]) -> Mapping[MissionId, Mission]:
+    unknown = [one for one in missing if commander.unrecorded.get(one) is None]
+    if commander.vitals.ledger_is_away:
+        if unknown:
+            raise LedgerAwayError("the ledger is away, and this Commander's memory does not have it all")
+        return {}
+    stored = await commander.ledger.fetch(missing)
+    fetched = {one.mission.id: one.mission for one in stored if one is not None}
+    if commander.vitals.ledger_is_newly_back and not fetched.keys() >= set(unknown):
+        raise LedgerAwayError("the ledger is back, and what was accepted without it is being recorded")
+    return fetched
 
 
 def not_found() -> ProblemError:

@@ -10,14 +10,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from mission_commander.api import bodies, queries
-from mission_commander.api.answers import ProblemError, json_answer, problem
+from mission_commander.api.answers import ProblemError, json_answer, ledger_away, problem
 from mission_commander.api.doors import PEOPLE, SUBMITTERS, Doors, may_see, path_of
-from mission_commander.api.finding import cursor, fetch, find, not_found, position
+from mission_commander.api.finding import cursor, fetch, find, not_found, position, recorded
 from mission_commander.api.retrying import retried
 from mission_commander.commander import Commander
 from mission_commander.domain.record import Mission
 from mission_commander.domain.view import attempts, view
-from mission_commander.services.submission import Accepted, RefusedError
+from mission_commander.ports import LedgerAwayError
+from mission_commander.services.submission import Accepted, Answer, RefusedError
 from mission_commander.services.submission import Request as SubmissionRequest
 from mission_contracts.envelope import Door
 from mission_contracts.errors import Problem
@@ -79,7 +80,7 @@ class _Missions:
 
     async def submit(self, request: Request) -> Response:
         claims = self._doors.gate.admit(request, *SUBMITTERS)
-        commander = self._doors.loaded()
+        commander = self._doors.commander
         read = bodies.submission(await bodies.read(request, bodies.ONE_MISSION_BYTES))
         key = _idempotency_key(request.headers.get(IDEMPOTENCY_KEY_HEADER))
         asked = _asked(read, claims, key, request)
@@ -88,19 +89,25 @@ class _Missions:
         answer = (await commander.submitter.submit_all([asked]))[0]
         if isinstance(answer, RefusedError):
             raise _ended(_problem_of(answer))
+        if isinstance(answer, LedgerAwayError):
+            raise answer
         shown = view(answer.mission)
-        return json_answer(shown, 202, {"Location": f"/missions/{shown.mission_id}"})
+        return json_answer(shown, 202, {"Location": f"/missions/{shown.mission_id}", **_from(commander, [answer])})
 
     async def submit_batch(self, request: Request) -> Response:
         claims = self._doors.gate.admit(request, *SUBMITTERS)
-        commander = self._doors.loaded()
+        commander = self._doors.commander
         items = (await bodies.read_as(request, _batch)).missions
         _bounded(items, "missions")
         asked = [_asked(bodies.submission(bytes(raw)), claims, None, request) for raw in items]
         good = [one for one in asked if isinstance(one, SubmissionRequest)]
-        answers = iter(await commander.submitter.submit_all(good))
-        results = [_item(one if isinstance(one, Problem) else next(answers)) for one in asked]
-        return json_answer(BatchAnswer(results=tuple(results)))
+        answers = await commander.submitter.submit_all(good)
+        away = [one for one in answers if isinstance(one, LedgerAwayError)]
+        if away and len(away) == len(asked):
+            raise away[0]  # nothing was accepted: the whole request is the one to repeat
+        told = iter(answers)
+        results = [_item(one if isinstance(one, Problem) else next(told)) for one in asked]
+        return json_answer(BatchAnswer(results=tuple(results)), headers=_from(commander, answers))
 
     # Looking.
 
@@ -132,14 +139,15 @@ class _Missions:
         page: list[MissionView] = []
         last: Mission | None = None
         scanned = 0
-        async for mission in _newest_first(commander, asked):
+        source = _Source(commander)
+        async for mission in source.newest_first(asked):
             scanned += 1
             last = mission
             if may_see(claims, mission) and asked.wants(mission):
                 page.append(view(mission))
             if len(page) == asked.limit or scanned == MOST_SCANNED:
-                return json_answer(MissionPage(missions=tuple(page), cursor=_cursor(last)), headers=_from(commander))
-        return json_answer(MissionPage(missions=tuple(page)), headers=_from(commander))
+                return json_answer(MissionPage(missions=tuple(page), cursor=_cursor(last)), headers=source.headers())
+        return json_answer(MissionPage(missions=tuple(page)), headers=source.headers())
 
     # Wishing.
 
@@ -153,7 +161,7 @@ class _Missions:
             raise ProblemError(403, "OperatorOnly", why, field="deleted")
         await find(commander, claims, mission_id)
         mission = await commander.wishes.cancel(mission_id, deleted=asked.deleted, message=asked.message)
-        return json_answer(view(_there(mission)))
+        return json_answer(view(_there(commander, mission_id, mission)))
 
     async def change(self, request: Request) -> Response:
         claims = self._doors.gate.admit(request, *SUBMITTERS)
@@ -164,7 +172,7 @@ class _Missions:
         if asked.suspend is not None:
             wish = commander.wishes.suspend if asked.suspend else commander.wishes.resume
             mission = await wish(mission_id)
-        return json_answer(view(_there(mission)))
+        return json_answer(view(_there(commander, mission_id, mission)))
 
     async def retry(self, request: Request) -> Response:
         claims = self._doors.gate.admit(request, *SUBMITTERS)
@@ -285,26 +293,50 @@ def _cursor(mission: Mission) -> str:
     return cursor(mission.envelope.accepted_at, mission.id)
 
 
-async def _newest_first(commander: Commander, asked: _Listing) -> AsyncIterator[Mission]:
-    if asked.only_live:
-        for live in _live(commander, asked):
-            yield live
-        return
-    before = asked.before
-    while ids := await commander.ledger.list_ids(asked.namespace, before=before, limit=LONGEST_PAGE):
-        for mission in await fetch(commander, ids):
-            if mission is not None:
-                before = (mission.envelope.accepted_at, mission.id)
-                yield mission
-        if len(ids) < LONGEST_PAGE:
-            return
+class _Source:
+    """Where a list comes from: the ledger; what this Commander remembers, while that is away."""
 
+    def __init__(self, commander: Commander) -> None:
+        self._commander = commander
+        self._is_away = commander.vitals.ledger_is_away
 
-def _live(commander: Commander, asked: _Listing) -> Iterable[Mission]:
-    """From memory, which holds every live mission."""
-    here = [one for one in commander.memory.live() if one.envelope.namespace == asked.namespace]
-    here.sort(key=_newest, reverse=True)
-    return here if asked.before is None else [one for one in here if _newest(one) < asked.before]
+    def headers(self) -> dict[str, str]:
+        return _DEGRADED if self._is_away else _from(self._commander)
+
+    async def newest_first(self, asked: _Listing) -> AsyncIterator[Mission]:
+        before = asked.before
+        if not asked.only_live and not self._is_away:
+            try:
+                async for mission in self._recorded(asked):
+                    before = _newest(mission)
+                    yield mission
+            except LedgerAwayError:
+                self._is_away = True
+            else:
+                return
+        for mission in self._remembered(asked, before):
+            yield mission
+
+    async def _recorded(self, asked: _Listing) -> AsyncIterator[Mission]:
+        before = asked.before
+        ledger = self._commander.ledger
+        while ids := await ledger.list_ids(asked.namespace, before=before, limit=LONGEST_PAGE):
+            for mission in await recorded(self._commander, ids):
+                if mission is not None:
+                    before = _newest(mission)
+                    yield mission
+            if len(ids) < LONGEST_PAGE:
+                return
+
+    def _remembered(self, asked: _Listing, before: tuple[float, MissionId] | None) -> Iterable[Mission]:
+        """Live ones from memory, which holds them all; while the ledger is away, recent final ones too."""
+        memory = self._commander.memory
+        held = [*memory.live(), *(memory.finals() if self._is_away and not asked.only_live else ())]
+        known = {one.id for one in held}
+        held += [one for one in self._commander.unrecorded.all() if self._is_away and one.id not in known]
+        here = [one for one in held if one.envelope.namespace == asked.namespace]
+        here.sort(key=_newest, reverse=True)
+        return here if before is None else [one for one in here if _newest(one) < before]
 
 
 def _newest(mission: Mission) -> tuple[float, MissionId]:
@@ -314,14 +346,20 @@ def _newest(mission: Mission) -> tuple[float, MissionId]:
 # Answering.
 
 
-def _from(commander: Commander) -> dict[str, str]:
-    """Say so when an answer comes from memory alone."""
-    return {LEDGER_HEADER: "degraded"} if commander.vitals.ledger_is_away else {}
+_DEGRADED: Final = {LEDGER_HEADER: "degraded"}
 
 
-def _item(answer: Accepted | RefusedError | Problem) -> BatchItem:
+def _from(commander: Commander, answers: Sequence[Answer] = ()) -> dict[str, str]:
+    """Say so when an answer was given without the ledger."""
+    is_unrecorded = any(isinstance(one, Accepted) and not one.is_recorded for one in answers)
+    return _DEGRADED if is_unrecorded or commander.vitals.ledger_is_away else {}
+
+
+def _item(answer: Answer | Problem) -> BatchItem:
     if isinstance(answer, Accepted):
         return BatchItem(status=202, mission=view(answer.mission))
+    if isinstance(answer, LedgerAwayError):
+        answer = ledger_away(answer)
     said = answer if isinstance(answer, Problem) else _problem_of(answer)
     return BatchItem(status=said.status, problem=said)
 
@@ -334,7 +372,9 @@ def _ended(said: Problem) -> ProblemError:
     return ProblemError(said.status, said.code, said.detail, field=said.field)
 
 
-def _there(mission: Mission | None) -> Mission:
-    if mission is None:
-        raise not_found()
-    return mission
+def _there(commander: Commander, mission_id: MissionId, mission: Mission | None) -> Mission:
+    if mission is not None:
+        return mission
+    if commander.unrecorded.get(mission_id) is not None:
+        raise LedgerAwayError("the mission was accepted without the ledger, and is not recorded yet")
+    raise not_found()

@@ -126,6 +126,13 @@ class Garrison:
             self._see(seen.registration, beat)
         return True
 
+    def beat_without_ledger(self, instance: m.Instance, beat: Beat) -> bool:
+        """Take a heartbeat that the ledger cannot be told of now; False when nobody of this name is known here."""
+        seen = self._soldiers.get(instance)
+        if seen is not None:
+            self._see(seen.registration, beat)
+        return seen is not None
+
     async def dismiss(self, instance: m.Instance) -> None:
         """Forget an instance that is gone."""
         await self._ledger.remove_soldier(instance)

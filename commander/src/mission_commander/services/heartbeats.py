@@ -38,7 +38,10 @@ class Heartbeats:
         tombstones: Tombstones,
         eras: Eras,
         clock: Clock,
+        *,
+        is_away: Callable[[], bool],
     ) -> None:
+        """`is_away` tells whether the ledger is known to be away: a soldier does not wait to be told so."""
         self._garrison = garrison
         self._memory = memory
         self._recorder = recorder
@@ -47,9 +50,21 @@ class Heartbeats:
         self._tombstones = tombstones
         self._eras = eras
         self._clock = clock
+        self._is_away = is_away
 
     async def answer(self, instance: m.Instance, heartbeat: Heartbeat) -> HeartbeatAnswer:
-        """Note the beat, and answer it. Raises UnknownSoldierError, LedgerAwayError."""
+        """Note the beat, and answer it; from memory while the ledger is away.
+
+        Raises UnknownSoldierError, and LedgerAwayError where memory does not know the soldier either.
+        """
+        if self._is_away():
+            return self._answer_without_ledger(instance, heartbeat, "the ledger is away")
+        try:
+            return await self._answer_with_ledger(instance, heartbeat)
+        except LedgerAwayError as error:
+            return self._answer_without_ledger(instance, heartbeat, str(error))
+
+    async def _answer_with_ledger(self, instance: m.Instance, heartbeat: Heartbeat) -> HeartbeatAnswer:
         if not await self._garrison.beat(instance, Beat.of(heartbeat)):
             raise UnknownSoldierError(f"soldier {instance} is not registered")
         self._eras.saw(heartbeat.era)
@@ -57,6 +72,14 @@ class Heartbeats:
         await self._settle_lost(instance, heartbeat.held)
         answer = self._answer(instance, heartbeat.held, purged)
         return msgspec.structs.replace(answer, unknown=unknown, take_nothing=self._shall_retire(instance))
+
+    def _answer_without_ledger(self, instance: m.Instance, heartbeat: Heartbeat, why: str) -> HeartbeatAnswer:
+        """Nobody's lease ends meanwhile: the reaper cannot look either."""
+        if not self._garrison.beat_without_ledger(instance, Beat.of(heartbeat)):
+            raise LedgerAwayError(f"{why}, and this Commander does not know soldier {instance}")
+        self._eras.saw(heartbeat.era)
+        answer = self._answer(instance, heartbeat.held, ())
+        return msgspec.structs.replace(answer, take_nothing=self._shall_retire(instance))
 
     def _answer(self, instance: m.Instance, held: Sequence[Hold], purged: Collection[m.MissionId]) -> HeartbeatAnswer:
         known = [(hold, mission) for hold in held if (mission := self._memory.get(hold.mission_id)) is not None]

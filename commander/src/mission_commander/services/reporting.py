@@ -1,10 +1,13 @@
-"""Applying what soldiers report: one consumer of `missions.status`, in batches, acknowledged after the commit."""
+"""Applying what `missions.status` brings: reports, and missions accepted while the ledger was away.
+
+One consumer, in batches, acknowledged after the commit.
+"""
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import structlog
@@ -18,6 +21,7 @@ from mission_commander.ports import LedgerAwayError
 from mission_commander.services import rebuilding
 from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
+from mission_commander.services.late_records import LateRecords
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.tombstones import Tombstones
 from mission_contracts import messages, metrics, telemetry, topology
@@ -26,6 +30,8 @@ from mission_contracts.errors import Defect, UnreadableMessageError
 from mission_contracts.install_key import ClaimSecrets
 from mission_contracts.metrics import Dropped
 from mission_contracts.soldiering import DropReason
+
+T = TypeVar("T")
 
 PREFETCH: Final = 200
 MAX_BATCH: Final = 100
@@ -61,6 +67,7 @@ class _Read(msgspec.Struct, frozen=True):
     message: messages.StatusMessage | None
     why: str = ""
     defect: Defect = Defect.WRONG_SHAPE
+    accepted: Sequence[messages.Acceptance] = ()
 
 
 class Reporter:
@@ -74,6 +81,7 @@ class Reporter:
         tombstones: Tombstones,
         eras: Eras,
         rejects: Rejects,
+        late_records: LateRecords,
         *,
         on_marker: Callable[[str], None],
         counts: Counts,
@@ -84,6 +92,7 @@ class Reporter:
         self._tombstones = tombstones
         self._eras = eras
         self._rejects = rejects
+        self._late_records = late_records
         self._on_marker = on_marker
         self._counts = counts
         self._waiting: list[Delivery] = []
@@ -105,8 +114,9 @@ class Reporter:
         self._wanted.set()
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
-        reads = [_read(delivery) for delivery in deliveries if delivery.is_alive]
-        defects = await self._apply([read.message for read in reads if read.message is not None])
+        reads = [self._read(delivery) for delivery in deliveries if delivery.is_alive]
+        defects = await self._record([read for read in reads if read.accepted])
+        defects |= await self._apply([read.message for read in reads if read.message is not None])
         for read in reads:
             defect = defects.get(id(read.message))
             if read.why:
@@ -120,13 +130,31 @@ class Reporter:
             if read.message is not None and read.message.marker:
                 self._on_marker(read.message.marker)
 
-    async def _apply(self, status: Sequence[messages.StatusMessage]) -> Mapping[int, str]:
+    def _read(self, delivery: Delivery) -> _Read:
+        try:
+            message, why = messages.decode_status(delivery.body)
+            accepted = [self._late_records.read(one) for one in message.accepted]
+        except UnreadableMessageError as error:
+            return _Read(delivery, None, str(error), error.defect)
+        return _Read(delivery, message, why, accepted=accepted)
+
+    async def _record(self, reads: Sequence[_Read]) -> dict[int, str]:
+        """Record what was accepted while the ledger was away; gives what went wrong, as `_apply` does."""
+        accepted = [(read, one) for read in reads for one in read.accepted]
+        outcomes = await self._once_durable(lambda: self._late_records.record_all([one for _, one in accepted]))
+        return {
+            id(read.message): f"a mission in it cannot be recorded: {outcome!r}"
+            for (read, _), outcome in zip(accepted, outcomes, strict=True)
+            if outcome is not None
+        }
+
+    async def _apply(self, status: Sequence[messages.StatusMessage]) -> dict[int, str]:
         """Commit all reports; while the ledger is away they stay in their queue, unacknowledged.
 
         Gives what went wrong, by the message (its `id()`), where a report could not even be judged.
         """
         asked = [(one, report) for one in status for report in one.reports]
-        answers = await self._judged([(one.instance, report) for one, report in asked])
+        answers = await self._once_durable(lambda: self._decided([(one.instance, report) for one, report in asked]))
         self._count(answers)
         return {
             id(one): f"a report in it cannot be applied: {answer!r}"
@@ -140,10 +168,10 @@ class Reporter:
         self._counts.add_each(metrics.REPORTS, applied)
         self._counts.add_each(metrics.REPORTS_DROPPED, ((cause.value,) for cause in dropped))
 
-    async def _judged(self, said: Sequence[_Said]) -> Sequence[_Answer | BaseException]:
+    async def _once_durable(self, deed: Callable[[], Awaitable[T]]) -> T:
         while True:
             try:
-                return await self._decided(said)
+                return await deed()
             except LedgerAwayError:
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -199,11 +227,3 @@ class Reporter:
 
 def _cause(answer: _Answer | BaseException) -> Dropped:
     return answer if isinstance(answer, Dropped) else Dropped.DEFECT
-
-
-def _read(delivery: Delivery) -> _Read:
-    try:
-        message, why = messages.decode_status(delivery.body)
-    except UnreadableMessageError as error:
-        return _Read(delivery, None, str(error), error.defect)
-    return _Read(delivery, message, why)

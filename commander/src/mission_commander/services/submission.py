@@ -1,5 +1,6 @@
 """Accepting missions at both doors: the same submission again gives the same mission."""
 
+import asyncio
 import hashlib
 import math
 import secrets
@@ -11,12 +12,15 @@ import msgspec
 from mission_commander.domain import lane, life
 from mission_commander.domain.life import Moment, Surroundings
 from mission_commander.domain.record import Mission
+from mission_commander.ports import LedgerAwayError
+from mission_commander.services.acceptances import Acceptances
 from mission_commander.services.eras import Eras
 from mission_commander.services.recorder import Command, Decision, Newcomer, Recorder
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
 from mission_contracts.envelope import Door, Envelope, Retry
 from mission_contracts.install_key import MissionIds
+from mission_contracts.messages import Acceptance, Shown
 from mission_contracts.rest import Floor, Submission
 from mission_contracts.spec import MAX_PAYLOAD_BYTES
 
@@ -49,10 +53,23 @@ class Accepted(msgspec.Struct, frozen=True):
 
     mission: Mission
     is_new: bool
+    is_recorded: bool = True
+    """False while the broker alone has it: it was accepted while the ledger is away."""
 
+
+Answer = Accepted | RefusedError | LedgerAwayError
+"""LedgerAwayError: nothing can be made durable now, or nothing of this kind."""
 
 Around = Callable[[Envelope], Surroundings]
 RefusalRule = Callable[[Submission, float], str | None]
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """A request that can be accepted, under the id that it has whichever way it is accepted."""
+
+    submission: Submission
+    envelope: Envelope
+    payload: bytes
 
 
 class Submitter:
@@ -65,48 +82,74 @@ class Submitter:
         ids: MissionIds,
         clock: Clock,
         around: Around,
+        acceptances: Acceptances,
         *,
         namespace: str,
         refusal: RefusalRule,
+        is_away: Callable[[], bool],
     ) -> None:
+        """`is_away` tells whether the ledger is known to be away: then nobody waits to be told so again."""
         self._recorder = recorder
         self._eras = eras
         self._ids = ids
         self._clock = clock
         self._around = around
+        self._acceptances = acceptances
         self._namespace = namespace
         self._refusal = refusal
+        self._is_away = is_away
 
-    async def submit_all(self, requests: Sequence[Request]) -> Sequence[Accepted | RefusedError]:
-        """Accept what can be accepted, durably; one answer each, in order.
-
-        Raises LedgerAwayError when nothing can be made durable now.
-        """
+    async def submit_all(self, requests: Sequence[Request]) -> Sequence[Answer]:
+        """Accept what can be accepted, durably; one answer each, in order."""
         prepared = [self._prepare(request) for request in requests]
-        commands = [one for one in prepared if isinstance(one, Command)]
-        answers = iter(await self._recorder.decide_all(commands))
+        answers = iter(await self._accept_all([one for one in prepared if isinstance(one, _Asked)]))
         return [one if isinstance(one, RefusedError) else next(answers) for one in prepared]
 
-    def _prepare(self, request: Request) -> "Command[Accepted | RefusedError] | RefusedError":
+    async def _accept_all(self, asked: Sequence[_Asked]) -> Sequence[Answer]:
+        if self._is_away():
+            return await asyncio.gather(*map(self._accept_without_ledger, asked))
+        decided = await self._recorder.decide_what_can_be([self._command(one) for one in asked])
+        return await asyncio.gather(*map(self._answer, asked, decided)) if _any_away(decided) else _told(decided)
+
+    async def _answer(self, asked: _Asked, decided: Accepted | RefusedError | BaseException) -> Answer:
+        if isinstance(decided, LedgerAwayError):
+            return await self._accept_without_ledger(asked)
+        [told] = _told([decided])
+        return told
+
+    def _prepare(self, request: Request) -> _Asked | RefusedError:
         try:
-            return self._command(request)
+            return self._asked(request)
         except RefusedError as refused:
             return refused
 
-    def _command(self, request: Request) -> "Command[Accepted | RefusedError]":
+    def _asked(self, request: Request) -> _Asked:
         submission = request.submission
         if submission.floor is not None:
             self._eras.saw(m.era_of(submission.floor.sequence))
         if why := self._refusal(submission, self._clock.now()):
             raise RefusedError("Refused", why)
         payload = _payload(submission)
-        envelope = self._envelope(request)
+        return _Asked(submission, self._envelope(request), payload)
+
+    # By way of the ledger.
+
+    def _command(self, asked: _Asked) -> "Command[Accepted | RefusedError]":
+        submission, envelope, payload = asked.submission, asked.envelope, asked.payload
         around = self._around
 
         def decide(mission: Mission | None, moment: Moment) -> Decision[Accepted | RefusedError]:
             if mission is not None:
-                return _known(mission, envelope, submission, payload, moment)
-            return _made(envelope, submission, payload, moment, around(envelope))
+                return known_again(mission, envelope, submission.floor, payload, moment)
+            return made(
+                envelope,
+                submission.floor,
+                payload,
+                moment,
+                around(envelope),
+                suspended=submission.suspend,
+                cancelled=submission.cancel,
+            )
 
         def object_to(objection: lane.Objection, moment: Moment) -> Decision[Accepted | RefusedError]:
             return _objected(objection, envelope, payload, moment, around(envelope))
@@ -125,6 +168,36 @@ class Submitter:
         """The object shows more than memory knows: another Commander moved it lately, or the ledger lost something."""
         known = self._recorder.known(mission_id)
         return floor is not None and known is not None and known.sequence < floor.sequence
+
+    # By way of the broker.
+
+    async def _accept_without_ledger(self, asked: _Asked) -> Answer:
+        """What memory knows is answered from it; what could run now is accepted once the broker has it."""
+        mission_id = asked.envelope.mission_id
+        recorded = self._recorder.known(mission_id)
+        if recorded is not None:
+            return _same(recorded, asked.envelope)
+        unrecorded = self._acceptances.known(mission_id)
+        if unrecorded is not None:
+            same = _same(unrecorded, asked.envelope)
+            return same if isinstance(same, RefusedError) else msgspec.structs.replace(same, is_recorded=False)
+        if not _could_run_now(asked, self._clock.now()):
+            return LedgerAwayError(_NOT_RUNNABLE)
+        try:
+            mission = await self._acceptances.accept(self._acceptance(asked))
+        except LedgerAwayError as away:
+            return away
+        return Accepted(mission, is_new=True, is_recorded=False)
+
+    def _acceptance(self, asked: _Asked) -> Acceptance:
+        return Acceptance(
+            era=self._recorder.era,
+            envelope=asked.envelope,
+            payload=msgspec.Raw(asked.payload),
+            floor=_shown(asked.submission.floor),
+        )
+
+    # Making the envelope.
 
     def _envelope(self, request: Request) -> Envelope:
         asked = request.submission
@@ -198,14 +271,50 @@ def _digest(submission: Submission) -> str:
     return hashlib.blake2b(_canonical.encode((body, submission.payload)), digest_size=16).hexdigest()
 
 
-def _known(
-    mission: Mission, envelope: Envelope, submission: Submission, payload: bytes, moment: Moment
+_NOT_RUNNABLE: Final = (
+    "the ledger is away, and until it is back only work that can run at once is accepted "
+    "(no startAfter that lies ahead, no orderingKey, neither suspended nor cancelled)"
+)
+
+
+def _any_away(decided: Sequence[object]) -> bool:
+    return any(isinstance(one, LedgerAwayError) for one in decided)
+
+
+def _told(decided: Sequence[Accepted | RefusedError | BaseException]) -> Sequence[Accepted | RefusedError]:
+    """Give the answers; what is none is a defect of ours."""
+    for one in decided:
+        if isinstance(one, BaseException) and not isinstance(one, RefusedError):
+            raise one
+    return [one for one in decided if isinstance(one, Accepted | RefusedError)]
+
+
+def _could_run_now(asked: _Asked, now: float) -> bool:
+    """Whatever waits for a time, a lane or a person, only the ledger can keep."""
+    envelope, submission = asked.envelope, asked.submission
+    is_due = envelope.start_after is None or envelope.start_after <= now
+    return is_due and envelope.ordering_key is None and not submission.suspend and not submission.cancel
+
+
+def _shown(floor: Floor | None) -> Shown | None:
+    if floor is None:
+        return None
+    epoch, sequence = m.Epoch(floor.epoch), m.Sequence(floor.sequence)
+    return Shown(state=floor.state, epoch=epoch, sequence=sequence, attempt=floor.attempt)
+
+
+# What a submission comes to, whichever way it came.
+
+
+def known_again(
+    mission: Mission, envelope: Envelope, floor: Floor | None, payload: bytes, moment: Moment
 ) -> "Decision[Accepted | RefusedError]":
+    """Decide on a submission of a mission that has a record."""
     answer = _same(mission, envelope)
     if isinstance(answer, RefusedError):
         return Decision(answer)
-    lifted = life.lift(mission, submission.floor, moment) if submission.floor else None
-    shows_loss = lifted is not None and _is_of(submission.floor, moment.era)
+    lifted = life.lift(mission, floor, moment) if floor else None
+    shows_loss = lifted is not None and _is_of(floor, moment.era)
     standing = lifted or mission
     if standing.payload_lost and not standing.is_final:
         found = life.find_payload(standing, moment)
@@ -231,13 +340,21 @@ def _same(mission: Mission, envelope: Envelope) -> Accepted | RefusedError:
     )
 
 
-def _made(
-    envelope: Envelope, submission: Submission, payload: bytes, moment: Moment, around: Surroundings
+def made(
+    envelope: Envelope,
+    floor: Floor | None,
+    payload: bytes,
+    moment: Moment,
+    around: Surroundings,
+    *,
+    suspended: bool = False,
+    cancelled: bool = False,
 ) -> "Decision[Accepted | RefusedError]":
-    mission = life.accept(envelope, moment, around, suspended=submission.suspend, floor=submission.floor)
-    if submission.cancel:
+    """Decide on the submission of a mission that has no record yet."""
+    mission = life.accept(envelope, moment, around, suspended=suspended, floor=floor)
+    if cancelled:
         mission = life.cancel(mission, moment) or mission
-    return _accepted(mission, payload, shows_loss=_is_of(submission.floor, moment.era))
+    return _accepted(mission, payload, shows_loss=_is_of(floor, moment.era))
 
 
 def _accepted(mission: Mission, payload: bytes, *, shows_loss: bool = False) -> "Decision[Accepted | RefusedError]":

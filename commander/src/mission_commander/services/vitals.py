@@ -8,10 +8,14 @@ import structlog
 
 from mission_broker.port import Broker
 from mission_commander.ports import Durability, Ledger, LedgerAwayError
+from mission_contracts.clock import Clock
 from mission_contracts.rest import Health
 
 LOOK_SECONDS: Final = 1.0
+NEWLY_BACK_SECONDS: Final = 5.0
+"""How long after its return the ledger may lack what was accepted without it."""
 OK: Final = "ok"
+AWAY: Final = "away"
 TROUBLED: Final = "troubled"
 """It is there, and something of it is not as it should be: `detail` says what."""
 
@@ -19,17 +23,27 @@ TROUBLED: Final = "troubled"
 class Vitals:
     """Keeps the last known state of ledger and broker."""
 
-    def __init__(self, ledger: Ledger, broker: Broker, silent_queues: Callable[[], Sequence[str]]) -> None:
+    def __init__(
+        self, ledger: Ledger, broker: Broker, clock: Clock, silent_queues: Callable[[], Sequence[str]]
+    ) -> None:
         self._ledger = ledger
+        self._clock = clock
+        self._back_since: float | None = None
         self._broker = broker
         self._silent_queues = silent_queues
         self._ledger_state = "not asked yet"
+        self._why_away = ""
         self._durability = Durability(is_strong=False, why_weak="not asked yet")
         self._log = structlog.get_logger("vitals")
 
     @property
     def ledger_is_away(self) -> bool:
         return self._ledger_state != OK
+
+    @property
+    def ledger_is_newly_back(self) -> bool:
+        back = self._back_since
+        return back is not None and self._clock.monotonic() - back < NEWLY_BACK_SECONDS
 
     @property
     def is_ready(self) -> bool:
@@ -44,6 +58,8 @@ class Vitals:
         parts = {"ledger": self._ledger_state, "broker": broker}
         is_down = self.ledger_is_away and away is not None
         detail = {} if self._durability.is_strong else {"why_weak": self._durability.why_weak}
+        if self._why_away:
+            detail["ledger"] = self._why_away
         if troubles:
             detail["broker"] = "; ".join(troubles)
         return Health(
@@ -69,11 +85,12 @@ class Vitals:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Ask once."""
+        """Ask once. A ledger that can be read, and takes no change, is away too."""
         try:
             durability = await self._ledger.durability()
+            await self._ledger.touch()
         except LedgerAwayError as error:
-            self._change("away", str(error))
+            self._change(AWAY, str(error))
             return
         if durability != self._durability and not durability.is_strong:
             self._log.warning("accepted missions may be lost in a crash of the ledger", why=durability.why_weak)
@@ -83,4 +100,7 @@ class Vitals:
     def _change(self, state: str, why: str) -> None:
         if state != self._ledger_state:
             self._log.info("the ledger's state changed", state=state, why=why)
+            self._why_away = why
+            if self._ledger_state == AWAY:
+                self._back_since = self._clock.monotonic()
         self._ledger_state = state
