@@ -25,7 +25,6 @@ MAX_CLAIMS: Final = 256
 MAX_HELD: Final = 10_000
 """Holds, or unclaimed deliveries, in one heartbeat: more than a soldier can have by its own settings."""
 MAX_TYPES: Final = 1_000
-MAX_SCHEMA_BYTES: Final = 64 * 1_024
 MAX_CONCURRENCY: Final = 10_000
 LAST_MOMENT: Final = 100_000_000_000.0
 """Unix seconds, in the year 5138: whatever is added to it is still a date that can be written."""

@@ -9,10 +9,11 @@ or the ledger was wiped) gets 404 with code `UnknownSoldier`, and registers agai
 """
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from mission_contracts import bounds
 from mission_contracts.envelope import Envelope
 from mission_contracts.mission import Epoch, Era, Instance, MissionId, OpenWords
 
@@ -20,7 +21,7 @@ from mission_contracts.mission import Epoch, Era, Instance, MissionId, OpenWords
 class TypeInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A mission type that a soldier handles."""
 
-    name: str
+    name: bounds.TypeName
     schema: dict[str, Any] | None = None
     """JSON Schema of the payload, where the handler declares one."""
 
@@ -31,10 +32,10 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     instance: Instance
     namespace: str
     pool: str
-    types: tuple[TypeInfo, ...]
-    concurrency: int
-    version: str = ""
-    pod: str = ""
+    types: Annotated[tuple[TypeInfo, ...], msgspec.Meta(max_length=bounds.MAX_TYPES)]
+    concurrency: Annotated[int, msgspec.Meta(le=bounds.MAX_CONCURRENCY)]
+    version: bounds.Word = ""
+    pod: bounds.Name = ""
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,10 +49,10 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
 class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """May this instance run this epoch?"""
 
-    mission_id: MissionId
-    epoch: Epoch
-    era: Era
-    accepted_at: float
+    mission_id: bounds.Id
+    epoch: bounds.EpochNumber
+    era: bounds.EraNumber
+    accepted_at: bounds.Instant
     has_handler: bool = True
     order: bytes | None = None
     """The whole order's bytes (base64 in JSON), only when the answer to the last claim was TELL."""
@@ -110,9 +111,9 @@ class ClaimAnswers(msgspec.Struct, frozen=True, kw_only=True):
 class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A claim that an instance has: running, or reported and not yet known to be applied."""
 
-    mission_id: MissionId
-    epoch: Epoch
-    secret: str
+    mission_id: bounds.Id
+    epoch: bounds.EpochNumber
+    secret: bounds.Word
     reported: bool = False
     envelope: Envelope | None = None
     """Only when the last answer listed this mission as `unknown`."""
@@ -121,21 +122,25 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Unclaimed(msgspec.Struct, frozen=True, kw_only=True):
     """A delivery that waits in the soldier for its claim or for a free slot."""
 
-    mission_id: MissionId
-    epoch: Epoch
+    mission_id: bounds.Id
+    epoch: bounds.EpochNumber
+
+
+Holds = Annotated[tuple[Hold, ...], msgspec.Meta(max_length=bounds.MAX_HELD)]
+Unclaimeds = Annotated[tuple[Unclaimed, ...], msgspec.Meta(max_length=bounds.MAX_HELD)]
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an instance has in its hands, every `heartbeat_seconds`; it keeps the leases of all it lists."""
 
-    beat: int
+    beat: bounds.Count
     """Counts this instance's beats, from 1."""
-    after: float
+    after: bounds.Instant
     """The `now` of the last answer it saw (0 for none): this beat began after that moment."""
-    era: Era
-    held: tuple[Hold, ...]
-    unclaimed: tuple[Unclaimed, ...]
-    slots: int
+    era: bounds.EraNumber
+    held: Holds
+    unclaimed: Unclaimeds
+    slots: bounds.Count
     """How many missions it can run at once."""
     taking: bool
     """False once it takes nothing more: it retires or leaves."""

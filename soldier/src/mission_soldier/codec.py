@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 import pydantic
 
-from mission_contracts.spec import MAX_RESULT_BYTES
+from mission_contracts import results
 from mission_soldier.errors import BadPayloadError, BadResultError
 
 Read = Callable[[msgspec.Raw], Any]
@@ -44,12 +44,9 @@ def schema_of(annotation: Any) -> dict[str, Any] | None:
 
 
 def bounded(result: bytes) -> bytes:
-    """Let a result pass that the ledger keeps; refuse a larger one."""
-    if len(result) > MAX_RESULT_BYTES:
-        raise BadResultError(
-            f"the result has {len(result):,} bytes as JSON and {MAX_RESULT_BYTES:,} are kept: "
-            "store it elsewhere and return a reference to it"
-        )
+    """Let a result pass that the ledger keeps; refuse any other."""
+    if why := results.why_not_kept(result):
+        raise BadResultError(why)
     return result
 
 

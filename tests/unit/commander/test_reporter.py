@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from support.commander_stage import SOLDIER, Stage, eventually, running, turns
 from support.malformed import MALFORMED, SECRET
@@ -165,6 +166,23 @@ async def test_a_report_that_cannot_be_read_costs_its_neighbours_nothing(stage: 
     [(kept, reason)] = rejected(stage)
     assert kept == broken
     assert reason.startswith("1 of 3 reports cannot be read, first report 1: ")
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        pytest.param(b'"%b"' % (b"x" * 16_384), "store it elsewhere", id="too large"),
+        pytest.param(b"[" * 500 + b"]" * 500, "the result", id="too deep for others"),
+    ],
+)
+async def test_a_result_that_cannot_be_kept_is_left_out_with_a_sentence(stage: Stage, result: bytes, says: str) -> None:
+    async with reporting_to(stage):
+        mission = await stage.claim(await stage.accept("m-1"))
+        await stage.publish_report(word_on(stage, mission, result=msgspec.Raw(result)))
+        await eventually(lambda: stage.record(mission).is_final, "it is applied")
+    record = stage.record(mission)
+    assert (record.state, record.result) == (MissionState.COMPLETED, None)
+    assert says in record.message
 
 
 async def test_while_the_broker_takes_nothing_what_cannot_be_read_stays_where_it_is(stage: Stage) -> None:

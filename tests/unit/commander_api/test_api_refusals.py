@@ -405,6 +405,39 @@ async def test_claims_are_bounded(api: Api) -> None:
     problem(await client.post("/soldiers/soldier-1/claims", json={"claims": [{"epoch": "x"}]}), 422, "BadField")
 
 
+CLAIM = {"mission_id": "m", "epoch": 1, "era": 1, "accepted_at": 1}
+HOLD = {"mission_id": "m", "epoch": 1, "secret": "s"}
+BEAT = {"beat": 1, "after": 0, "era": 1, "held": [], "unclaimed": [], "slots": 1, "taking": True}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "where"),
+    [
+        pytest.param("claims", {"claims": [CLAIM | {"mission_id": "m" * 65}]}, "claims[0].mission_id", id="an id"),
+        pytest.param("claims", {"claims": [CLAIM | {"epoch": -1}]}, "claims[0].epoch", id="a negative epoch"),
+        pytest.param("claims", {"claims": [CLAIM | {"era": 10**12}]}, "claims[0].era", id="an era of no clock"),
+        pytest.param("claims", {"claims": [CLAIM | {"accepted_at": 1e300}]}, "claims[0].accepted_at", id="a moment"),
+        pytest.param("heartbeat", BEAT | {"held": [HOLD] * 10_001}, "held", id="more held than anybody can hold"),
+        pytest.param(
+            "heartbeat", BEAT | {"unclaimed": [{"mission_id": "m", "epoch": 1}] * 10_001}, "unclaimed", id="unclaimed"
+        ),
+        pytest.param("heartbeat", BEAT | {"held": [HOLD | {"secret": "s" * 257}]}, "held[0].secret", id="a secret"),
+        pytest.param("heartbeat", BEAT | {"beat": -1}, "beat", id="a beat before the first"),
+    ],
+)
+async def test_what_a_soldier_says_is_bounded_field_by_field(
+    api: Api, path: str, body: dict[str, object], where: str
+) -> None:
+    answer = await (await api.client("soldiers")).post(f"/soldiers/soldier-1/{path}", json=body)
+    assert problem(answer, 422, "BadField").endswith(f"- at `$.{where}`")
+
+
+@pytest.mark.parametrize("path", ["claims", "heartbeat"])
+async def test_a_body_beyond_any_use_is_not_read_to_its_end(api: Api, path: str) -> None:
+    answer = await (await api.client("soldiers")).post(f"/soldiers/soldier-1/{path}", content=b" " * (33 * 1024 * 1024))
+    assert "send less at once" in problem(answer, 413, "BodyTooLarge")
+
+
 async def test_numbers_beyond_all_bounds_do_no_harm(api: Api, soldier: Soldier) -> None:
     client = await api.client("soldiers")
     for epoch in ("1e400", "9" * 400, "-1e9999"):

@@ -11,12 +11,12 @@ from mission_commander.api import bodies
 from mission_commander.api.answers import ProblemError, json_answer
 from mission_commander.api.doors import Doors, path_of
 from mission_commander.services.heartbeats import UnknownSoldierError
+from mission_contracts import bounds
 from mission_contracts.mission import Instance
 from mission_contracts.names import DNS_LABEL_PATTERN, SENTENCES, is_dns_label
 from mission_contracts.soldiering import ClaimAnswers, ClaimRequest, Heartbeat, Registered, Registration
 from mission_contracts.tokens import Role
 
-MAX_CLAIMS = 256
 REGISTRATION_BYTES = 4 * 1024 * 1024
 """Types come with their JSON Schemas."""
 
@@ -72,8 +72,8 @@ class _Soldiers:
         self._doors.gate.admit(request, Role.SOLDIER)
         commander = self._doors.loaded()
         claims = (await bodies.read_as(request, _claims)).claims
-        if len(claims) > MAX_CLAIMS:
-            detail = f"{len(claims)} claims in one request, at most {MAX_CLAIMS}: split them"
+        if len(claims) > bounds.MAX_CLAIMS:
+            detail = f"{len(claims)} claims in one request, at most {bounds.MAX_CLAIMS}: split them"
             raise ProblemError(422, "BatchTooLarge", detail, field="claims")
         answers = await commander.claims.answer_all(Instance(path_of(request, "instance")), claims)
         return json_answer(ClaimAnswers(answers=tuple(answers)))

@@ -9,6 +9,7 @@ from mission_commander.domain.life.ends import give_back, past_deadline
 from mission_commander.domain.life.losses import as_claimed
 from mission_commander.domain.life.moves import Moment
 from mission_commander.domain.record import Mission, Phase
+from mission_contracts import results
 from mission_contracts.messages import AttemptError, Report, ReportKind
 from mission_contracts.mission import Failure, Instance, Reason
 from mission_contracts.soldiering import DropReason
@@ -69,14 +70,16 @@ def _progressed(mission: Mission, said: Report, moment: Moment) -> Mission:
 
 def _completed(mission: Mission, said: Report, moment: Moment) -> Mission:
     ended_at = attempts.ended_at(mission, said.ran_seconds, moment)
+    result = bytes(said.result) if said.result is not None else None
+    why_not = results.why_not_kept(result) if result is not None else None
     return moves.finish(
         attempts.close(mission, ended_at, None, ""),
         moment,
         Reason.COMPLETED,
-        "",
+        f"completed, but {why_not}" if why_not else "",
         finished_at=ended_at,
         progress=100.0 if mission.progress is not None else None,
-        result=bytes(said.result) if said.result is not None else None,
+        result=None if why_not else result,
     )
 
 
