@@ -124,6 +124,7 @@ class _Apart(msgspec.Struct, frozen=True):
     era: bounds.EraNumber = Era(0)
     instance: bounds.InstanceName = Instance("")
     reports: Annotated[tuple[msgspec.Raw, ...], msgspec.Meta(max_length=bounds.MAX_REPORTS)] = ()
+    accepted: Annotated[tuple[SealedAcceptance, ...], msgspec.Meta(max_length=bounds.MAX_REPORTS)] = ()
     marker: bounds.Word = ""
 
 
@@ -184,7 +185,7 @@ def decode_status(body: bytes) -> tuple[StatusMessage, str]:
             raise
         try:
             apart = _apart.decode(body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise error from None
     reports, defects = [], []
     for place, raw in enumerate(apart.reports):
@@ -195,7 +196,12 @@ def decode_status(body: bytes) -> tuple[StatusMessage, str]:
     if not defects:
         raise UnreadableMessageError(Defect.WRONG_SHAPE, "not a StatusMessage: what is beside its reports does not fit")
     message = StatusMessage(
-        v=apart.v, era=apart.era, instance=apart.instance, reports=tuple(reports), marker=apart.marker
+        v=apart.v,
+        era=apart.era,
+        instance=apart.instance,
+        reports=tuple(reports),
+        accepted=apart.accepted,
+        marker=apart.marker,
     )
     return message, f"{len(defects)} of {len(apart.reports)} reports cannot be read, first {defects[0]}"
 
