@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from multiprocessing import connection
+from multiprocessing import connection, forkserver
 from multiprocessing.context import BaseContext
 from typing import Final, NamedTuple
 
@@ -115,11 +115,19 @@ class Children:
     def __init__(self, log_format: str) -> None:
         self._log_format = log_format
         self._processes = multiprocessing.get_context("forkserver")
-        self._processes.set_forkserver_preload(["mission_soldier.child"])
+        # What most handlers import too: a child that begins in a hurry then finds it done.
+        self._processes.set_forkserver_preload(["mission_soldier.child", "mission_soldier.builtin"])
         self._lock = threading.Lock()
         self._idle: list[Child] = []
         self._all: set[Child] = set()
         self._is_closed = False
+
+    def warm_up(self) -> None:
+        """Start the server process ahead of the first child, which takes a second or more on a busy machine.
+
+        When a soldier dies, what it ran begins anew in children elsewhere, and somebody has waited for a whole lease.
+        """
+        forkserver.ensure_running()
 
     def run(self, job: Job, tell: Tell, *, alone: bool, on_start: Callable[[Run], None]) -> Outcome:
         """Run a job in a child process and wait for it, in this thread. `alone`: in a new one, for it only."""

@@ -123,6 +123,8 @@ class Runtime:
             await self._begin()
             await stack.enter_async_context(self._control())
             log.info("taking orders", instance=self._instance, pool=self._settings.pool)
+            warming = asyncio.get_running_loop().run_in_executor(None, self._children.warm_up)
+            warming.add_done_callback(_look_at)
             await _first_of(stop, background)
             await self._leave()
             for task in background:
@@ -276,6 +278,11 @@ def _registration(handlers: Soldier, settings: Settings, instance: Instance) -> 
         version=metadata.version("mission-soldier"),
         pod=settings.pod,
     )
+
+
+def _look_at(warming: asyncio.Future[None]) -> None:
+    if not warming.cancelled() and (error := warming.exception()) is not None:
+        log.warning("children cannot be prepared; the first one tries again", error=str(error))
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
