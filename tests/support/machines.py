@@ -30,7 +30,7 @@ def machine_tests(
         _test_case(machine, settings(how, max_examples=how.max_examples // share, stateful_step_count=steps))
         for how in (QUICK, LONG)
     )
-    return pytest.mark.timeout(300)(quick), pytest.mark.long(pytest.mark.timeout(3_600)(long))
+    return pytest.mark.timeout(900)(quick), pytest.mark.long(pytest.mark.timeout(3_600)(long))
 
 
 def _test_case(machine: type[RuleBasedStateMachine], how: settings) -> type[Any]:

@@ -745,4 +745,4 @@ class OneMission(RuleBasedStateMachine):
         return False
 
 
-TestOneMission, TestOneMissionAtLength = machine_tests(OneMission, steps=80)
+TestOneMission, TestOneMissionAtLength = machine_tests(OneMission, steps=60)
