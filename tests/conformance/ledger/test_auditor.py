@@ -11,7 +11,7 @@ from support.ledger_probe import ERA, MemoryStage, RedisStage, Stage
 from mission_broker.memory import MemoryBroker
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission, Phase
-from mission_commander.ports import Ledger, OutboxEntry
+from mission_commander.ports import Ledger, LedgerAwayError, OutboxEntry
 from mission_commander.services import auditing
 from mission_commander.services.auditing import Auditor
 from mission_commander.services.eras import Eras
@@ -218,7 +218,7 @@ async def test_it_outlives_the_ledgers_absence(scene: Scene, monkeypatch: pytest
         nonlocal looks
         looks += 1
         if looks == 1:
-            raise auditing.LedgerAwayError("gone")
+            raise LedgerAwayError("gone")
         await look()
 
     monkeypatch.setattr(scene.auditor, "look", failing_first)
