@@ -201,9 +201,12 @@ class OperatorsCommander:
         return web.Response(status=204)
 
     async def _list(self, request: web.Request) -> web.Response:
-        assert (request.query["live"], request.query["door"]) == ("true", Door.CLUSTER.value)
+        assert request.query["door"] == Door.CLUSTER.value
         namespace = request.query["namespace"]
-        alive = tuple(v for v in self.missions.values() if not v.state.is_final and v.namespace == namespace)
+        wants_finals = request.query.get("unacknowledged") == "true"
+        assert wants_finals != (request.query.get("live") == "true")
+        here = [v for v in self.missions.values() if v.namespace == namespace and v.state.is_final == wants_finals]
+        alive = tuple(v for v in here if not wants_finals or v.mission_id not in self.acknowledged)
         start = int(request.query.get("cursor", "0"))
         cursor = str(start + _PAGE) if len(alive) > start + _PAGE else None
         return _json(MissionPage(missions=alive[start : start + _PAGE], cursor=cursor))

@@ -217,7 +217,13 @@ class Commander:
             self.scheduler.run,
             duty.run,
             self.auditor.run,
-            Explainer(self.recorder, self.memory, self.garrison, clock).run,
+            Explainer(
+                self.recorder,
+                self.memory,
+                self.garrison,
+                clock,
+                broker_is_away=lambda: broker.away is not None,
+            ).run,
             Purger(ledger, clock, retention_seconds=settings.retention_seconds).run,
         )
         self._loaded = asyncio.Event()

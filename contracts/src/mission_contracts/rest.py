@@ -89,7 +89,8 @@ class MissionView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     door: Door = Door.REST
     name: str = ""
     message: str = ""
-    attempt: int = 0
+    # Made, not a default: defaults are left out, and "no attempt yet" is worth saying.
+    attempt: int = msgspec.field(default_factory=lambda: 0)
     epoch: int = 0
     progress: float | None = None
     soldier: str = ""

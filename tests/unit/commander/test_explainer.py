@@ -126,3 +126,22 @@ async def test_without_ledger_it_goes_on_later(stage: Stage, explainer: Explaine
     await turns(50)
     stage.ledger.mend()
     await eventually(lambda: stage.record(mission).reason is Reason.POOL_SCALING_UP, "it is told")
+
+
+async def test_while_the_broker_is_away_that_is_what_missions_wait_for(stage: Stage) -> None:
+    await stage.garrison.declare(a_pool())
+    await stage.garrison.register(a_soldier())
+    is_away = True
+    explainer = Explainer(stage.recorder, stage.memory, stage.garrison, stage.clock, broker_is_away=lambda: is_away)
+    async with running(stage.recorder.run, explainer.run):
+        mission = await stage.accept("m-1")
+        stage.clock.turn(PATIENCE_SECONDS + 1)
+        await eventually(lambda: stage.record(mission).message == explaining.BROKER_AWAY, "it is told")
+        assert stage.record(mission).reason is Reason.WAITING_FOR_SOLDIER
+        is_away = False
+        await eventually(lambda: "slots" in stage.record(mission).message, "and told again when it is back")
+
+
+async def test_a_pool_that_is_not_there_is_told_also_while_the_broker_is_away(stage: Stage) -> None:
+    explainer = Explainer(stage.recorder, stage.memory, stage.garrison, stage.clock, broker_is_away=lambda: True)
+    assert explainer.why(POOL)[0] is Reason.NO_POOL

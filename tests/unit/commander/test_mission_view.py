@@ -49,6 +49,7 @@ def test_a_completed_mission_shows_every_field() -> None:
         finished_at=moment(2.5),
         duration_seconds=1.5,
         result=msgspec.Raw(b'{"ok":true}'),
+        progress=100,
         trace_id="t-1",
     )
 

@@ -351,3 +351,28 @@ async def test_before_it_is_loaded_it_answers_that_it_is_not() -> None:
         assert (await (await api.client("anna")).get("/missions")).status_code == 200
         await eventually(lambda: api.commander.vitals.is_ready, "it is ready")
         assert (await stranger.get("/readyz")).status_code == 200
+
+
+async def test_what_nobody_acknowledged_can_be_listed(api: Api) -> None:
+    """The operator finds the ends that it has to acknowledge, also those from before it lived."""
+    operator = await api.client("operator")
+    for mission_id in ("uid-1", "uid-2", "uid-3"):
+        body = {"type": "noop", "payload": {}, "mission_id": mission_id, "name": mission_id, "door": "cluster"}
+        accepted = (await operator.post("/missions/batch", json={"missions": [body]})).json()["results"][0]
+        assert accepted["status"] == 202, accepted
+    await api.submit()
+    for mission_id in ("uid-1", "uid-2"):
+        await operator.post(f"/missions/{mission_id}/cancel")
+    await operator.post("/missions/acknowledged", json={"ids": ["uid-1"]})
+    assert ids_of(await listed(api, "operator", unacknowledged="true")) == ["uid-2"]
+
+
+async def test_an_attempt_that_has_not_begun_is_told_as_none(api: Api) -> None:
+    assert (await api.submit())["attempt"] == 0
+
+
+async def test_a_completed_mission_has_all_its_progress(api: Api, soldier: Soldier) -> None:
+    mission = await api.submit()
+    assert "progress" not in mission
+    await soldier.run_one()
+    assert (await api.get(mission["mission_id"], wait="10s"))["progress"] == 100

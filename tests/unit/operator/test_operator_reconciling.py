@@ -74,6 +74,12 @@ class FakeCommander:
         self._answering()
         yield tuple(one for one in self.missions.values() if not one.state.is_final)
 
+    async def unacknowledged_missions(self, namespace: str) -> AsyncIterator[tuple[MissionView, ...]]:
+        self._answering()
+        yield tuple(
+            one for one in self.missions.values() if one.state.is_final and one.mission_id not in self.acknowledged
+        )
+
     def _answering(self) -> None:
         if self.is_away:
             raise CommanderAwayError("away")
@@ -318,3 +324,46 @@ async def test_an_object_that_is_there_is_not_cancelled(desk: Desk) -> None:
     await desk.resync.compare()
     await asyncio.sleep(0.02)
     assert desk.commander.cancelled == []
+
+
+async def test_an_end_that_nobody_acknowledged_is_acknowledged_once_its_object_is_gone(desk: Desk) -> None:
+    """No operator lived when it ended and its object went: else its record would be kept for ever."""
+    desk.commander.missions[UID] = a_view(COMPLETED, 9, reason=Reason.COMPLETED, door=Door.CLUSTER)
+    await desk.resync.compare()
+    await until(lambda: UID in desk.commander.acknowledged, "the record may be purged")
+    assert desk.commander.cancelled == []
+
+
+async def test_an_end_that_nobody_acknowledged_is_acknowledged_when_its_object_shows_it(desk: Desk) -> None:
+    await _accepted(desk, a_mission())
+    ended = a_view(COMPLETED, 9, reason=Reason.COMPLETED, door=Door.CLUSTER)
+    desk.commander.missions[UID] = ended
+    desk.missions.take_view(ended)
+    await until(lambda: UID in desk.commander.acknowledged, "the end is acknowledged")
+    desk.commander.acknowledged.clear()  # the answer was lost, or the ledger rolled back
+    await desk.resync.compare()
+    await until(lambda: UID in desk.commander.acknowledged, "and once more")
+
+
+async def test_an_end_that_the_object_does_not_show_yet_is_not_acknowledged(desk: Desk) -> None:
+    """Its record is the only place that has the result."""
+    desk.cluster.put(a_mission(status=a_status("InProgress", 7)))
+    desk.commander.missions[UID] = a_view(COMPLETED, 9, reason=Reason.COMPLETED, door=Door.CLUSTER)
+    await desk.resync.compare()
+    await asyncio.sleep(0.3)
+    assert desk.commander.acknowledged == set()
+
+
+async def test_not_each_comparison_reads_all_records(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+    unacknowledged = desk.commander.unacknowledged_missions
+
+    def counted(namespace: str) -> AsyncIterator[tuple[MissionView, ...]]:
+        nonlocal asked
+        asked += 1
+        return unacknowledged(namespace)
+
+    monkeypatch.setattr(desk.commander, "unacknowledged_missions", counted)
+    for _ in range(13):
+        await desk.resync.compare()
+    assert asked == 2

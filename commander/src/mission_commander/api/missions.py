@@ -250,7 +250,7 @@ def _bounded(items: Sequence[object], field: str) -> None:
         )
 
 
-_FILTERS: Final = ("namespace", "limit", "cursor", "live", "state", "type", "pool", "door")
+_FILTERS: Final = ("namespace", "limit", "cursor", "live", "state", "type", "pool", "door", "unacknowledged")
 
 
 class _Listing(msgspec.Struct, frozen=True, kw_only=True):
@@ -264,6 +264,7 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
     type: str | None
     pool: str | None
     door: Door | None
+    only_unacknowledged: bool
 
     @classmethod
     def of(cls, request: Request, namespace: str) -> "_Listing":
@@ -277,6 +278,7 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
             type=request.query_params.get("type"),
             pool=queries.label(request, "pool"),
             door=queries.member(Door, request, "door"),
+            only_unacknowledged=queries.truth(request, "unacknowledged"),
         )
 
     def wants(self, mission: Mission) -> bool:
@@ -286,7 +288,13 @@ class _Listing(msgspec.Struct, frozen=True, kw_only=True):
             and (self.type is None or envelope.type == self.type)
             and (self.pool is None or envelope.pool == self.pool)
             and (self.door is None or envelope.door is self.door)
+            and (not self.only_unacknowledged or _is_unacknowledged(mission))
         )
+
+
+def _is_unacknowledged(mission: Mission) -> bool:
+    """Its record stays until the operator says that its object shows the end, or is gone."""
+    return mission.is_final and mission.envelope.door is Door.CLUSTER and not mission.acknowledged
 
 
 def _cursor(mission: Mission) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from mission_commander.domain.record import Attempt, Mission
+from mission_contracts.mission import MissionState
 from mission_contracts.rest import AttemptView, MissionView
 
 _LAST_SECOND: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
@@ -28,7 +29,7 @@ def view(mission: Mission) -> MissionView:
         message=mission.message,
         attempt=mission.attempt,
         epoch=mission.epoch,
-        progress=mission.progress,
+        progress=100.0 if mission.state is MissionState.COMPLETED else mission.progress,
         soldier=_soldier(mission),
         queued_at=_time(envelope.accepted_at),
         started_at=_time(mission.started_at),

@@ -1,7 +1,7 @@
 """A true answer to "why does it wait?": missions that wait for a soldier longer than a moment are told what for."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from mission_commander.domain.life import Moment, explain
@@ -21,14 +21,26 @@ MOST_LOOKED_AT: Final = 5_000
 """Of one pool, so that a very long queue costs a bounded look."""
 
 
+BROKER_AWAY: Final = "RabbitMQ cannot be reached, so no order reaches a soldier; all go out when it is back"
+
+
 class Explainer:
     """Gives waiting missions their reason."""
 
-    def __init__(self, recorder: Recorder, memory: MissionMemory, garrison: Garrison, clock: Clock) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        memory: MissionMemory,
+        garrison: Garrison,
+        clock: Clock,
+        *,
+        broker_is_away: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._recorder = recorder
         self._memory = memory
         self._garrison = garrison
         self._clock = clock
+        self._broker_is_away = broker_is_away
 
     async def run(self) -> None:
         """Explain until cancelled."""
@@ -47,7 +59,7 @@ class Explainer:
         if not old:
             return ()
         reason, message = self.why(pool)
-        untold = [mission for mission in old if mission.reason is not reason]
+        untold = [mission for mission in old if not _is_told(mission, reason, message)]
         return [_tell(mission, reason, message) for mission in untold[:MOST_AT_ONCE]]
 
     def why(self, pool: PoolKey) -> tuple[Reason, str]:
@@ -59,6 +71,8 @@ class Explainer:
             return Reason.NO_POOL, f'there is no pool "{name}" any more: create the SoldierPool to run it'
         if record.paused:
             return Reason.SUSPENDED, f'pool "{name}" is paused: set spec.paused of the SoldierPool to false'
+        if self._broker_is_away():
+            return Reason.WAITING_FOR_SOLDIER, BROKER_AWAY
         taking = [seen.registration.concurrency for seen in self._garrison.soldiers_of(pool) if seen.is_taking]
         return _why_no_slot(record, soldiers=len(taking), slots=sum(taking))
 
@@ -77,10 +91,15 @@ def _why_no_slot(pool: PoolRecord, *, soldiers: int, slots: int) -> tuple[Reason
     return Reason.POOL_AT_MAX, f"{in_use}, and there will be no more"
 
 
+def _is_told(mission: Mission, reason: Reason, message: str) -> bool:
+    """By its reason: the numbers in a message change all the time. Only the broker's absence must not be outlived."""
+    return mission.reason is reason and (mission.message == BROKER_AWAY) == (message == BROKER_AWAY)
+
+
 def _tell(waiting: Mission, reason: Reason, message: str) -> Command[None]:
     def decide(mission: Mission | None, moment: Moment) -> Decision[None]:
         if mission is None or mission.epoch != waiting.epoch:
             return Decision(None)
-        return Decision(None, explain(mission, moment, reason, message))
+        return Decision(None, explain(mission, moment, reason, message, in_other_words=True))
 
     return Command(waiting.id, decide)

@@ -31,7 +31,8 @@ class SoldierPoolSpec(Model):
             ge=0,
             le=MAX_REPLICAS,
             description="How many soldiers, exactly: set, it overrides the autoscaler. This is what `kubectl scale` "
-            "writes. From 0 to 1000. Default: unset, the autoscaler chooses between minReplicas and maxReplicas.",
+            "writes. From 0 to 1000. Default: unset, the autoscaler chooses between minReplicas and maxReplicas. "
+            "While it is unset the scale subresource cannot be read; a HorizontalPodAutoscaler needs it set once.",
         ),
     ] = None
     image: Annotated[

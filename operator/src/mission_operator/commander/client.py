@@ -96,10 +96,19 @@ class CommanderClient:
 
     async def live_missions(self, namespace: str) -> AsyncIterator[tuple[MissionView, ...]]:
         """List what the cluster door let in and that is not final, a page at a time."""
-        params = {"namespace": namespace, "door": Door.CLUSTER.value, "live": "true", "limit": "1000"}
+        async for page in self._pages(namespace, live="true"):
+            yield tuple(one for one in page if not one.state.is_final)
+
+    async def unacknowledged_missions(self, namespace: str) -> AsyncIterator[tuple[MissionView, ...]]:
+        """List what the cluster door let in, is final, and was not acknowledged, a page at a time."""
+        async for page in self._pages(namespace, unacknowledged="true"):
+            yield tuple(one for one in page if one.state.is_final)
+
+    async def _pages(self, namespace: str, **asked: str) -> AsyncIterator[tuple[MissionView, ...]]:
+        params = {"namespace": namespace, "door": Door.CLUSTER.value, "limit": "1000", **asked}
         while True:
             page = _read(await self._ask("GET", "/missions", params=params), MissionPage)
-            yield tuple(one for one in page.missions if one.door is Door.CLUSTER and not one.state.is_final)
+            yield tuple(one for one in page.missions if one.door is Door.CLUSTER)
             if page.cursor is None:
                 return
             params["cursor"] = page.cursor

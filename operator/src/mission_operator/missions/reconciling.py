@@ -125,6 +125,10 @@ class MissionReconciler:
         elif known.cancelling is not Cancelling.DELETED:
             self._cancel(mission_id, deleted=True)
 
+    def found_told(self, mission_id: MissionId) -> None:
+        """The Commander keeps a final mission whose object shows its end, or is gone."""
+        self._acknowledger.offer(mission_id)
+
     def _apply(self, action: deciding.Action, observed: Observed, body: Mapping[str, Any]) -> None:
         match action:
             case deciding.Submit():

@@ -1,7 +1,8 @@
 """Comparing everything with the Commander: after each gap in its event stream, and now and then without one.
 
 What the Commander does not know (its ledger was wiped) is submitted again, with the object's status as floor. What it
-keeps alive for an object that is gone is cancelled. What it knows better is written.
+keeps alive for an object that is gone is cancelled. What it knows better is written. What it keeps only for want of an
+acknowledgement is acknowledged.
 """
 
 import asyncio
@@ -23,11 +24,16 @@ _FEW: Final = 100
 """Up to so many objects are read one by one; more are faster found in a list of all."""
 
 
+_LEFTOVERS_EVERY: Final = 12
+"""The first comparison and every twelfth look for ends to acknowledge: the Commander reads all its records for that."""
+
+
 class Looking(Protocol):
     """The Commander, as far as comparing goes."""
 
     async def lookup(self, ids: Sequence[MissionId]) -> Sequence[MissionView | None]: ...
     def live_missions(self, namespace: str) -> AsyncIterator[tuple[MissionView, ...]]: ...
+    def unacknowledged_missions(self, namespace: str) -> AsyncIterator[tuple[MissionView, ...]]: ...
 
 
 class Reading(Protocol):
@@ -50,6 +56,7 @@ class Resync:
         self._namespace = namespace
         self._every_seconds = every_seconds
         self._asked = asyncio.Event()
+        self._compared = 0
 
     def ask(self, why: str) -> None:
         """Compare soon; asking twice before it began is asking once."""
@@ -83,6 +90,9 @@ class Resync:
         """Compare once, both ways."""
         await self._submit_the_unknown()
         await self._cancel_the_orphans()
+        if self._compared % _LEFTOVERS_EVERY == 0:
+            await self._acknowledge_the_leftovers()
+        self._compared += 1
 
     async def _submit_the_unknown(self) -> None:
         unknown = set(self._missions.index.unsubmitted())
@@ -131,6 +141,24 @@ class Resync:
                 yield page
         except CommanderRefusedError as error:
             _log.error("the Commander does not list its live missions; deleted ones may live on", why=str(error))
+
+    async def _acknowledge_the_leftovers(self) -> None:
+        """An end that nobody acknowledges (no operator lived when its object went) would be kept for ever."""
+        # First the Commander, then the cluster, as above.
+        over = [one.mission_id async for page in self._leftovers() for one in page]
+        if not over:
+            return
+        listing = await self._objects.listing()
+        for mission_id in over:
+            if mission_id not in listing.uids or self._missions.index.of(mission_id).is_final:
+                self._missions.found_told(mission_id)
+
+    async def _leftovers(self) -> AsyncIterator[tuple[MissionView, ...]]:
+        try:
+            async for page in self._commander.unacknowledged_missions(self._namespace):
+                yield page
+        except CommanderRefusedError as error:
+            _log.error("the Commander does not list what was not acknowledged; it keeps it", why=str(error))
 
     async def _is_gone(self, view: MissionView) -> bool:
         answer = await self._objects.read(view.namespace, view.name)

@@ -1,6 +1,7 @@
 """SoldierPools and their Deployments at the API server."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -16,6 +17,14 @@ class PoolApi:
     def __init__(self, api: Kube, namespace: str) -> None:
         self._kube = api
         self._namespace = namespace
+
+    @property
+    def namespace(self) -> str:
+        return self._namespace
+
+    async def names(self) -> AbstractSet[str]:
+        """The pools that there are."""
+        return {one["metadata"]["name"] async for page in self._kube.pages(pools_path(self._namespace)) for one in page}
 
     async def read_deployment(self, pool: Pool) -> Answer:
         return await self._kube.request("GET", deployments_path(pool.namespace, name_of(pool.name)))

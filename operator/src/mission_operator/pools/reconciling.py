@@ -5,6 +5,7 @@ There are few pools, so nothing is clever here. What is already as it should be 
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -36,6 +37,9 @@ class PoolsOfCommander(Protocol):
 class PoolObjects(Protocol):
     """The API server, as far as pools go."""
 
+    @property
+    def namespace(self) -> str: ...
+    async def names(self) -> AbstractSet[str]: ...
     async def read_deployment(self, pool: Pool) -> Answer: ...
     async def apply_deployment(self, pool: Pool, manifest: Mapping[str, Any]) -> Answer: ...
     async def patch_status(self, pool: Pool, patch: bytes) -> Answer: ...
@@ -109,8 +113,9 @@ class PoolReconciler:
     async def _reconcile_all(self) -> None:
         pools = tuple(self._pools.values())
         declared = {pool.name: await self._declare(pool) for pool in pools}
+        views = await self._views()
+        await self._find_deleted(views)
         await self._forget_all()
-        views = await self._views() if pools else {}
         for pool in pools:
             try:
                 await self._reconcile(pool, declared[pool.name], views.get((pool.namespace, pool.name)))
@@ -140,6 +145,19 @@ class PoolReconciler:
             except CommanderRefusedError as error:
                 _log.warning("the Commander keeps a deleted pool", pool=name, why=str(error))
             self._to_forget.discard((namespace, name))
+
+    async def _find_deleted(self, views: Mapping[tuple[str, str], PoolView]) -> None:
+        """A pool that was deleted while no operator lived is known to the Commander alone."""
+        unknown = {name for namespace, name in views if namespace == self._objects.namespace} - self._pools.keys()
+        if not unknown:
+            return
+        try:
+            there = await self._objects.names()
+        except KubeAwayError:
+            return
+        for name in unknown - there:
+            _log.info("a pool's object is gone; the Commander forgets it", pool=name)
+            self._to_forget.add((self._objects.namespace, name))
 
     async def _views(self) -> Mapping[tuple[str, str], PoolView]:
         try:

@@ -135,8 +135,12 @@ def wake(mission: Mission, moment: Moment, around: Surroundings) -> Mission | No
     return None if (placed.phase, placed.reason) == (mission.phase, mission.reason) else placed
 
 
-def explain(mission: Mission, moment: Moment, reason: Reason, message: str) -> Mission | None:
-    """Say what a mission waits for that has been out for a while."""
-    if mission.phase is not Phase.OUT or mission.reason is reason or not mission.reason.is_known:
+def explain(
+    mission: Mission, moment: Moment, reason: Reason, message: str, *, in_other_words: bool = False
+) -> Mission | None:
+    """Say what a mission waits for that has been out for a while; the same reason again only in other words."""
+    if mission.phase is not Phase.OUT or not mission.reason.is_known:
+        return None
+    if mission.reason is reason and not (in_other_words and mission.message != message):
         return None
     return moves.move(mission, moment, reason=reason, message=message)
