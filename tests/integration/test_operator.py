@@ -16,7 +16,7 @@ from tools.stack import ApiServer, KubeAccess
 
 from mission_contracts.mission import MissionState, Reason
 from mission_contracts.resources import API_VERSION, MISSION, SOLDIER_POOL
-from mission_contracts.rest import PoolDeclaration, PoolView, SoldierView
+from mission_contracts.rest import PoolDeclaration, SoldierView
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 
@@ -338,21 +338,6 @@ async def test_a_pool_is_declared_and_has_its_deployment(
 
     await objects.delete("soldierpools", "render")
     await until(lambda: key not in commander.declared, "the Commander forgets the pool")
-
-
-async def test_a_pool_that_was_deleted_while_no_operator_lived_is_forgotten(
-    stage: Stage, objects: Objects, commander: OperatorsCommander
-) -> None:
-    gone, elsewhere = (objects.namespace, "gone"), ("another-namespace", "gone")
-    for namespace, name in (gone, elsewhere):
-        commander.pools[namespace, name] = PoolView(
-            namespace=namespace, name=name, paused=False, queued=0, waiting=0, in_flight=0
-        )
-    await objects.create("soldierpools", _pool("kept"))
-    await stage.operator()
-    await until(lambda: (objects.namespace, "kept") in commander.declared, "the pool that is there is declared")
-    await until(lambda: gone not in commander.pools, "the one that is not is forgotten")
-    assert set(commander.pools) == {(objects.namespace, "kept"), elsewhere}, "and nobody else's"
 
 
 def _holding(status: Object) -> dict[str, str]:
