@@ -19,12 +19,10 @@ _log: Final = structlog.get_logger()
 
 LEASE_SECONDS: Final = 3
 _LOOK_SECONDS: Final = 0.5
-_AGAIN_SECONDS: Final = 0.2
-"""Before the next try, where a renewal failed."""
 
 
 class LeaseLostError(Exception):
-    """Somebody else holds the Lease."""
+    """The Lease could not be renewed in time, or somebody else holds it."""
 
 
 class LeaseApi(Protocol):
@@ -58,9 +56,9 @@ class Leadership:
         self._identity = identity
         self._lease_seconds = lease_seconds
         self._renew_seconds = lease_seconds / 3
-        self._overdue_seconds = lease_seconds * 2 / 3
+        # Below the lease's length: whoever takes over finds us gone already.
+        self._give_up_seconds = lease_seconds * 2 / 3
         self._lease: dict[str, Any] = {}
-        self._is_gone = False
         self._seen: tuple[str, str] | None = None
         self._seen_at = 0.0
 
@@ -75,20 +73,17 @@ class Leadership:
         _log.info("this operator acts now", identity=self._identity)
 
     async def keep(self) -> None:
-        """Renew the Lease until cancelled; LeaseLostError when somebody else has it.
-
-        Without an API server nobody can take it, and a start anew would only come on top: a renewal succeeds exactly
-        if nobody wrote the Lease in between.
-        """
+        """Renew the Lease until cancelled; LeaseLostError when that failed for too long."""
         renewed_at = self._clock.monotonic()
-        is_overdue = False
         while True:
-            await self._sleep(max(renewed_at + self._renew_seconds - self._clock.monotonic(), _AGAIN_SECONDS))
-            if await self._renew():
-                renewed_at, is_overdue = self._clock.monotonic(), False
-            elif not is_overdue and self._clock.monotonic() - renewed_at >= self._overdue_seconds:
-                is_overdue = True
-                _log.warning("the Lease could not be renewed: this operator goes on until another one holds it")
+            await self._sleep(max(renewed_at + self._renew_seconds - self._clock.monotonic(), 0.1))
+            if await self._renew(renewed_at + self._give_up_seconds - self._clock.monotonic()):
+                renewed_at = self._clock.monotonic()
+            elif self._clock.monotonic() - renewed_at >= self._give_up_seconds:
+                raise LeaseLostError(
+                    f"the Lease could not be renewed for {self._give_up_seconds:g} s: this operator stops, "
+                    "and whoever gets the Lease next goes on"
+                )
 
     async def release(self) -> None:
         """Give the Lease up, so that the next operator need not wait for its end."""
@@ -102,7 +97,7 @@ class Leadership:
 
     async def _try_to_acquire(self) -> bool:
         try:
-            answer = await self._api.request("GET", self._path, timeout_seconds=self._overdue_seconds)
+            answer = await self._api.request("GET", self._path, timeout_seconds=self._give_up_seconds)
         except KubeAwayError as error:
             _log.warning("the Lease cannot be read", why=str(error))
             return False
@@ -143,11 +138,13 @@ class Leadership:
     def _held(self) -> dict[str, Any]:
         return {"holderIdentity": self._identity, "leaseDurationSeconds": self._lease_seconds, "renewTime": self._now()}
 
-    async def _renew(self) -> bool:
-        held = self._lease | {"spec": self._lease.get("spec", {}) | self._held()}
-        if await self._put(held, timeout_seconds=self._renew_seconds):
-            return True
-        return self._is_gone and await self._create()  # somebody deleted it
+    async def _renew(self, timeout_seconds: float) -> bool:
+        if timeout_seconds <= 0:
+            return False
+        return await self._put(
+            self._lease | {"spec": self._lease.get("spec", {}) | self._held()},
+            timeout_seconds=min(timeout_seconds, self._renew_seconds),
+        )
 
     async def _put(self, lease: dict[str, Any], *, timeout_seconds: float | None = None) -> bool:
         return await self._send("PUT", self._path, lease, timeout_seconds=timeout_seconds)
@@ -156,8 +153,7 @@ class Leadership:
         self, method: str, path: str, lease: dict[str, Any], *, timeout_seconds: float | None = None
     ) -> bool:
         """Write the Lease as we know it; a version that somebody else changed since is refused."""
-        self._is_gone = False
-        timeout = self._overdue_seconds if timeout_seconds is None else timeout_seconds
+        timeout = self._give_up_seconds if timeout_seconds is None else timeout_seconds
         try:
             answer = await self._api.request(method, path, msgspec.json.encode(lease), timeout_seconds=timeout)
         except KubeAwayError:
@@ -167,7 +163,6 @@ class Leadership:
             return True
         if answer.status == 409 and method == "PUT":
             await self._look_after_conflict()
-        self._is_gone = answer.names_no_object
         return False
 
     async def _look_after_conflict(self) -> None:

@@ -46,8 +46,8 @@ class OperatorSettings(BaseSettings):
     lease_seconds: int = Field(default=3, ge=3, le=60)
     """How long the Lease lives without being renewed, which is how soon another operator takes over from a dead one.
 
-    It is renewed at each third of it. An operator that cannot renew it goes on until another one holds it, so raise
-    it where an operator is often slower than that: two that take turns each start anew.
+    It is renewed at each third of it, and given up after two thirds. Raise it where the API server is often slower
+    than that: an operator that cannot renew its Lease stops, and starts again.
     """
 
     identity: str = Field(default_factory=_own_identity, min_length=1)
