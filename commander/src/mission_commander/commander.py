@@ -29,6 +29,7 @@ from mission_commander.services.heartbeats import Heartbeats
 from mission_commander.services.late_records import LateRecords
 from mission_commander.services.outbox import Outbox
 from mission_commander.services.overview import Overview
+from mission_commander.services.payloads import Payloads
 from mission_commander.services.pool_news import PoolNews
 from mission_commander.services.pooling import Pools
 from mission_commander.services.purging import Purger
@@ -213,6 +214,7 @@ class Commander:
             rejects.run,
             Undelivered(self.recorder, broker, tombstones, self.eras, rejects, self.counts).run,
             restorer.run,
+            Payloads(ledger, self.memory).run,
             self._searcher().run,
             self.scheduler.run,
             duty.run,

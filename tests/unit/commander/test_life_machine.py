@@ -603,7 +603,8 @@ class OneMission(RuleBasedStateMachine):
         assert restored is not None
         for known in (ledger.record, memory.record):
             assert known is None or restored.sequence >= known.sequence, "whoever saw it must not see it go back"
-        assert restored.payload_lost <= ((ledger.record is None and not has_payload) or memory.record.payload_lost)
+        was_lost = any(known.payload_lost for known in (ledger.record, memory.record) if known)
+        assert restored.payload_lost <= (was_lost or (ledger.record is None and not has_payload))
         self.lose(restored, copy_of(wins.model))
 
     @precondition(lambda self: not self.calm_steps and self.backup.record and self.backup.record is not self.record)

@@ -209,3 +209,34 @@ def test_a_payload_of_what_is_final_is_not_kept() -> None:
     memory = memory_of(completed(claimed(out())))
     memory.apply(out(), b"{}")
     assert memory.payload(out().id) is None
+
+
+def test_what_waits_without_its_payload_is_known_until_it_comes() -> None:
+    memory, mission = MissionMemory(), waiting()
+    memory.apply(mission)
+    assert memory.bare(10) == [mission.id]
+    memory.keep_payload(mission.id, b"{}")
+    assert (memory.bare(10), memory.payload(mission.id)) == ([], b"{}")
+
+
+def test_what_nobody_has_the_payload_of_is_not_asked_for_again() -> None:
+    memory, mission = MissionMemory(), waiting()
+    memory.apply(mission)
+    memory.keep_payload(mission.id, None)
+    assert (memory.bare(10), memory.payload(mission.id)) == ([], None)
+
+
+def test_what_is_out_or_over_needs_no_payload_here() -> None:
+    memory = memory_of()
+    for mission in (out(), completed(), cancelled(waiting(mission_id="m-2"))):
+        memory.apply(mission)
+        assert memory.bare(10) == []
+
+
+def test_what_comes_back_from_a_soldier_waits_without_a_payload() -> None:
+    memory = MissionMemory()
+    for mission in (out(), claimed(), failed()):
+        memory.apply(mission)
+    assert memory.bare(10) == [out().id]
+    memory.forget(out().id)
+    assert memory.bare(10) == []

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 from support.commander_api import SECRET, Api, Soldier
 
-from mission_commander.services.recorder import Recorder
+from mission_commander.services.submission import Submitter
 from mission_contracts.clock import SystemClock
 from mission_contracts.spec import MAX_PAYLOAD_BYTES
 from mission_contracts.tokens import Role, Tokens
@@ -472,7 +472,7 @@ async def test_a_fault_of_ours_is_told_with_its_request_id(api: Api, monkeypatch
     async def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Recorder, "decide_what_can_be", broken)
+    monkeypatch.setattr(Submitter, "submit_all", broken)
     answer = await (await api.client("anna")).post("/missions", json=NOOP, headers={"Request-Id": "mine-1"})
     said = problem(answer, 500, "Unexpected")
     assert "ZeroDivisionError" not in answer.text

@@ -5,7 +5,7 @@ sequence wins, so it does not matter in which order one hears.
 """
 
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -37,6 +37,8 @@ class MissionMemory:
     def __init__(self, *, kept_finals: int = KEPT_FINALS, cancel_deadline_seconds: float = 30.0) -> None:
         self._missions: dict[MissionId, Mission] = {}
         self._payloads: dict[MissionId, bytes] = {}
+        self._bare: dict[MissionId, None] = {}
+        """Missions that wait, and whose payload only the ledger has: another Commander accepted them."""
         self._finals: OrderedDict[MissionId, None] = OrderedDict()
         self._kept_finals = kept_finals
         self._cancel_deadline_seconds = cancel_deadline_seconds
@@ -60,6 +62,7 @@ class MissionMemory:
             self._leave_indexes(known)
         self._missions[mission.id] = mission
         self._enter_indexes(mission)
+        self._note_bare(mission)
         for listener in tuple(self._listeners):
             listener(mission)
         return True
@@ -70,8 +73,15 @@ class MissionMemory:
         if known is not None:
             self._leave_indexes(known)
         self._payloads.pop(mission_id, None)
+        self._bare.pop(mission_id, None)
         self._finals.pop(mission_id, None)
         self._due.arm(mission_id, None)
+
+    def keep_payload(self, mission_id: MissionId, payload: bytes | None) -> None:
+        """Take in the payload of a mission that is here already; None where the ledger has none either."""
+        self._bare.pop(mission_id, None)
+        if payload and (known := self._missions.get(mission_id)) is not None:
+            self._keep_payload(mission_id, payload, known)
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with each record taken in, until the function that this gives is called."""
@@ -85,6 +95,10 @@ class MissionMemory:
 
     def payload(self, mission_id: MissionId) -> bytes | None:
         return self._payloads.get(mission_id)
+
+    def bare(self, limit: int) -> Sequence[MissionId]:
+        """Missions that wait and whose payload is not here; who has waited longest comes first."""
+        return list(islice(self._bare, limit))
 
     def in_phase(self, pool: PoolKey, phase: Phase, *, limit: int | None = None) -> Iterable[Mission]:
         """A pool's missions of one phase, in the order in which they came into it: all, or the first ones."""
@@ -181,11 +195,18 @@ class MissionMemory:
         if mission.phase is Phase.CLAIMED:
             _drop(self._by_holder, mission.holder, mission.id)
 
+    def _note_bare(self, mission: Mission) -> None:
+        if mission.phase is Phase.WAITING and mission.id not in self._payloads and not mission.payload_lost:
+            self._bare[mission.id] = None
+        elif self._bare:
+            self._bare.pop(mission.id, None)
+
     def _keep_payload(self, mission_id: MissionId, payload: bytes, known: Mission | None) -> None:
         # Also beside a record that is here already: the event of a commit, which has no payload, may overtake its
         # answer, and after a wipe of the ledger no other copy might be left.
         if known is None or not known.is_final:
             self._payloads[mission_id] = payload
+            self._bare.pop(mission_id, None)
 
     def _keep_final(self, mission_id: MissionId) -> None:
         self._payloads.pop(mission_id, None)
