@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, Final
@@ -59,13 +58,13 @@ class RedisRolledBack(Fault):
     lasts_seconds = (0.1, 0.3)
 
     async def prepare(self, ground: Ground) -> None:
-        await asyncio.to_thread(_copy, _data(ground), _copy_of(ground))
+        await asyncio.to_thread(ground.servers.redis.copy_data, _copy_of(ground))
 
     async def strike(self, ground: Ground) -> None:
         await asyncio.to_thread(ground.servers.redis.kill)
 
     async def end(self, ground: Ground) -> None:
-        await asyncio.to_thread(_copy, _copy_of(ground), _data(ground))
+        await asyncio.to_thread(ground.servers.redis.go_back_to, _copy_of(ground))
         await asyncio.to_thread(ground.servers.redis.start)
 
 
@@ -161,11 +160,6 @@ def _data(ground: Ground) -> Path:
 
 def _copy_of(ground: Ground) -> Path:
     return _data(ground).with_name("some-seconds-before")
-
-
-def _copy(source: Path, target: Path) -> None:
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target)
 
 
 STORES: Final = (

@@ -63,7 +63,11 @@ class FakeCommander:
     cancels: set[Key] = field(default_factory=set)
     drops: set[Key] = field(default_factory=set)
     unknown: set[MissionId] = field(default_factory=set)
+    lost: set[Key] = field(default_factory=set)
+    """Reports that its ledger lost, and that it asks for again once they are listed as reported."""
     take_nothing: bool = False
+    withholds_applied: bool = False
+    """No answer says that a report is applied."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     async def register(self, registration: Registration) -> Registered:
@@ -93,8 +97,9 @@ class FakeCommander:
                 era=self.era,
                 cancels=_listed(self.cancels & held),
                 drops=_listed(self.drops & held),
-                applied=_listed(self.applied & held),
+                applied=() if self.withholds_applied else _listed(self.applied & held),
                 unknown=tuple(self.unknown),
+                report_again=_listed(self.lost & held),
                 take_nothing=self.take_nothing,
             )
 
@@ -104,6 +109,12 @@ class FakeCommander:
             self.reports.append(report)
             if report.kind is not ReportKind.PROGRESS:
                 self._close(report)
+
+    def lose_report(self, key: Key) -> None:
+        """Lose a report that was applied: its claim is open again."""
+        with self._lock:
+            self.applied.discard(key)
+            self.lost.add(key)
 
     def outcomes_of(self, mission_id: str) -> list[Report]:
         """The final reports on a mission, in order of arrival."""
@@ -136,6 +147,7 @@ class FakeCommander:
             self.granted[key].is_open = False
         with self._lock:
             self.applied.add(key)
+            self.lost.discard(key)
 
     def _require_presence(self) -> None:
         if self.is_away:

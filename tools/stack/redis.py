@@ -1,10 +1,12 @@
 """Redis as the design wants it: an acknowledged write is on the disk, and nothing is ever evicted."""
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from tools.stack import containers, pairs, probes
+from tools.stack.errors import StackError
 from tools.stack.folder import own_folder
 from tools.stack.pairs import Pair
 from tools.stack.ports import LOOPBACK, free_port
@@ -31,6 +33,21 @@ class RedisServer(Server):
         """Return the URL of one of its databases."""
         return f"redis://{LOOPBACK}:{self.port}/{index}"
 
+    def copy_data(self, copy: Path) -> None:
+        """Keep what is written by now, whether it runs or not."""
+        _copy(self._data, copy)
+
+    def go_back_to(self, copy: Path) -> None:
+        """Have the data of a copy, and none of later. It must not run meanwhile."""
+        _copy(copy, self._data)
+
+    @property
+    def _data(self) -> Path:
+        folder = self.processes[0].launch.log.parent / "appendonlydir"
+        if not folder.is_dir():
+            raise StackError(f"Redis keeps no files in {folder}: its data can be copied only where it runs itself.")
+        return folder
+
 
 @contextlib.contextmanager
 def redis_server(state: Path, pair: Pair | None = None) -> Iterator[RedisServer]:
@@ -55,6 +72,11 @@ def _launch(folder: Path, port: int, pair: Pair) -> Launch:
         is_ready=lambda: probes.redis_answers(port),
         log=folder / "redis.log",
     )
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
 
 
 def _settings() -> tuple[str, ...]:

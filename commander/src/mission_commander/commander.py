@@ -123,7 +123,9 @@ class Commander:
             tombstones,
             self.eras,
             clock,
+            lease_seconds=settings.lease_seconds,
             is_away=lambda: self.vitals.ledger_is_away,
+            counts=self.counts,
         )
         self.wishes = Wishes(self.recorder, broker, self.around)
         timer = Timer(

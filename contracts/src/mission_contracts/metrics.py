@@ -122,6 +122,11 @@ REPORTS_DROPPED: Final = Metric(
     "malformed (a message that cannot be read counts once), defect.",
     ("cause",),
 )
+REPORTS_ASKED_AGAIN: Final = Metric(
+    "missions_reports_asked_again_total",
+    Kind.COUNTER,
+    "Reports that were not applied a lease after their soldier had published them, and that it was asked for again.",
+)
 LEASES_EXPIRED: Final = Metric("missions_leases_expired_total", Kind.COUNTER, "Claims whose lease ran out.")
 CLAIMS_ABANDONED: Final = Metric(
     "missions_claims_abandoned_total", Kind.COUNTER, "Claims released because their soldier never heard of the grant."
@@ -175,6 +180,7 @@ ALL: Final = (
     CLAIMS,
     REPORTS,
     REPORTS_DROPPED,
+    REPORTS_ASKED_AGAIN,
     LEASES_EXPIRED,
     CLAIMS_ABANDONED,
     LEDGER_UP,

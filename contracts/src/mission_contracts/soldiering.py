@@ -165,6 +165,8 @@ class HeartbeatAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """These claims are dead (expired, final, of an older epoch): stop at once, report nothing."""
     applied: tuple[Held, ...] = ()
     """The reports on these are in the ledger: stop listing them."""
+    report_again: tuple[Held, ...] = ()
+    """The ledger lacks the reports on these, and perhaps lost them: publish them again; list no more what cannot be."""
     unknown: tuple[MissionId, ...] = ()
     """The ledger lacks these: list them with their envelopes in the next beat."""
     take_nothing: bool = False

@@ -15,6 +15,7 @@ from mission_contracts.mission import Instance
 from mission_soldier.attempt import Attempt
 from mission_soldier.backoff import Backoff
 from mission_soldier.book import Book, Key
+from mission_soldier.unapplied import Unapplied
 
 MOST_PER_MESSAGE: Final = 500
 MOST_BYTES_PER_MESSAGE: Final = 1024 * 1024
@@ -29,10 +30,10 @@ log = structlog.get_logger(__name__)
 
 
 class FinalWord(NamedTuple):
-    """A final word on an attempt, and the delivery to acknowledge once it is confirmed."""
+    """A final word on an attempt, and the delivery to acknowledge once it is confirmed; None if it was, once."""
 
     report: Report
-    delivery: Delivery
+    delivery: Delivery | None
 
 
 class Reports:
@@ -43,6 +44,7 @@ class Reports:
         self._instance = instance
         self._book = book
         self._finals: dict[Key, FinalWord] = {}
+        self._unapplied = Unapplied()
         self._progress: dict[Key, Report] = {}
         self._progress_due: dict[Key, tuple[Attempt, float, str]] = {}
         self._awake = asyncio.Event()
@@ -58,9 +60,7 @@ class Reports:
         """Take over a final report and its delivery."""
         self._progress.pop(attempt.key, None)
         self._progress_due.pop(attempt.key, None)
-        self._finals[attempt.key] = FinalWord(report, attempt.delivery)
-        self._empty.clear()
-        self._awake.set()
+        self._say(attempt.key, FinalWord(report, attempt.delivery))
 
     def progress(self, attempt: Attempt, percent: float, note: str) -> None:
         """Take the newest word on a running attempt; it is told at most every half second."""
@@ -76,9 +76,22 @@ class Reports:
         """The Commander is done with these, whatever the broker confirmed: say no more of them."""
         for key in keys:
             self._progress.pop(key, None)
-            if (final := self._finals.pop(key, None)) is not None:
-                final.delivery.ack()
+            self._unapplied.take(key)
+            self._end(key)
         self._look_if_empty()
+
+    def say_again(self, keys: Iterable[Key]) -> None:
+        """Publish these once more: the ledger lost them. What is not here any more is let go, to be run again."""
+        for key in keys:
+            if key in self._finals:
+                continue
+            if (report := self._unapplied.take(key)) is not None:
+                self._say(key, FinalWord(report, None))
+            else:
+                log.warning(
+                    "a report is asked for that is not here any more: its mission runs again", mission_id=key[0]
+                )
+                self._book.let_go([key])
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -98,6 +111,18 @@ class Reports:
             async with asyncio.timeout(timeout_seconds):
                 await self._empty.wait()
         return not self._finals
+
+    def _say(self, key: Key, final: FinalWord) -> None:
+        self._finals[key] = final
+        self._empty.clear()
+        self._awake.set()
+
+    def _end(self, key: Key) -> Report | None:
+        """Take a report from what is to be said; its order, if there still is one, is done with."""
+        final = self._finals.pop(key, None)
+        if final is not None and final.delivery is not None:
+            final.delivery.ack()
+        return final.report if final is not None else None
 
     def _tell_progress(self, key: Key) -> None:
         due = self._progress_due.pop(key, None)
@@ -124,8 +149,8 @@ class Reports:
         # Marked first: from the acknowledgement on, only this list speaks for the mission.
         self._book.mark_reported(keys)
         for key in keys:
-            if (final := self._finals.pop(key, None)) is not None:
-                final.delivery.ack()
+            if (report := self._end(key)) is not None:
+                self._unapplied.keep(key, report, _weight(report))
         self._look_if_empty()
 
     def _keep_progress(self, progress: dict[Key, Report], batch: Sequence[tuple[Key, Report]]) -> None:

@@ -249,6 +249,7 @@ class Runtime:
         self._attempts.drop(drops)
         self._attempts.cancel([key_of(held) for held in answer.cancels])
         self._reports.settle([*drops, *(key_of(held) for held in answer.applied)])
+        self._reports.say_again(key_of(held) for held in answer.report_again)
         if self._is_told_to_take == answer.take_nothing:
             self._is_told_to_take = not answer.take_nothing
             self._take_changed.set()

@@ -1,12 +1,15 @@
 """What an instance is told of the things in its hands."""
 
+import msgspec
 import pytest
-from support.commander_stage import SOLDIER, Stage, a_pool, a_soldier, running
+from support.commander_stage import LEASE_SECONDS, SOLDIER, Stage, a_pool, a_soldier, running
 
 from mission_commander.domain import life
 from mission_commander.domain.record import Mission, Phase
+from mission_commander.domain.unapplied import Unapplied
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services.heartbeats import Heartbeats, UnknownSoldierError
+from mission_contracts import metrics
 from mission_contracts.mission import Epoch, Instance, MissionId
 from mission_contracts.soldiering import Heartbeat, HeartbeatAnswer, Held, Hold
 from mission_contracts.testing import ERA, a_mission
@@ -24,7 +27,9 @@ class Scene:
             stage.tombstones,
             stage.eras,
             stage.clock,
+            lease_seconds=LEASE_SECONDS,
             is_away=lambda: stage.is_known_to_be_away,
+            counts=stage.counts,
         )
         self.number = 0
 
@@ -194,6 +199,92 @@ async def test_what_is_not_genuine_rebuilds_nothing(scene: Scene, forgery: dict[
     async with running(scene.stage.recorder.run):
         await scene.beat(lost(scene, with_envelope=True, **forgery))
     assert not scene.stage.store.data.records
+
+
+# A report that the ledger lost.
+
+
+async def waiting_for_its_report(scene: Scene) -> tuple[Mission, Hold]:
+    """A mission whose soldier said that its report is confirmed, a moment ago."""
+    mission = await scene.running_one()
+    hold = scene.hold(mission, reported=True)
+    assert (await scene.beat(hold)).report_again == ()
+    return mission, hold
+
+
+async def test_a_report_is_asked_for_again_a_lease_after_it_was_confirmed_and_not_before(scene: Scene) -> None:
+    async with running(scene.stage.recorder.run):
+        mission, hold = await waiting_for_its_report(scene)
+        scene.stage.clock.turn(LEASE_SECONDS - 0.1)
+        assert (await scene.beat(hold)).report_again == ()
+        scene.stage.clock.turn(0.1)
+        answer = await scene.beat(hold)
+    assert (answer.report_again, answer.applied, answer.drops) == ((the(mission),), (), ())
+    assert scene.stage.counts.number(metrics.REPORTS_ASKED_AGAIN) == 1
+
+
+async def test_a_report_that_never_can_be_applied_is_asked_for_ever_more_rarely(scene: Scene) -> None:
+    asked_at = []
+    async with running(scene.stage.recorder.run):
+        _, hold = await waiting_for_its_report(scene)
+        for lease in range(1, 20):
+            scene.stage.clock.turn(LEASE_SECONDS)
+            if (await scene.beat(hold)).report_again:
+                asked_at.append(lease)
+    assert asked_at == [1, 3, 7, 15]
+
+
+async def test_what_runs_for_long_is_not_asked_for(scene: Scene) -> None:
+    async with running(scene.stage.recorder.run):
+        mission = await scene.running_one()
+        for _ in range(3):
+            scene.stage.clock.turn(LEASE_SECONDS)
+            assert (await scene.beat(scene.hold(mission))).report_again == ()
+
+
+async def test_a_report_that_was_applied_is_not_asked_for(scene: Scene) -> None:
+    async with running(scene.stage.recorder.run):
+        mission, hold = await waiting_for_its_report(scene)
+        await scene.stage.move(mission, lambda one, at: life.expire(one, one.epoch, at))
+        scene.stage.clock.turn(LEASE_SECONDS)
+        answer = await scene.beat(hold)
+    assert (answer.report_again, answer.applied) == ((), (the(mission),))
+
+
+async def test_a_ledger_that_was_away_has_a_lease_to_apply_what_waited(scene: Scene) -> None:
+    async with running(scene.stage.recorder.run):
+        mission, hold = await waiting_for_its_report(scene)
+        scene.stage.is_known_to_be_away = True
+        scene.stage.clock.turn(LEASE_SECONDS)
+        assert (await scene.beat(hold)).report_again == (), "reports wait in their queue"
+        scene.stage.is_known_to_be_away = False
+        assert (await scene.beat(hold)).report_again == ()
+        scene.stage.clock.turn(LEASE_SECONDS)
+        assert (await scene.beat(hold)).report_again == (the(mission),)
+
+
+async def test_a_report_of_a_mission_that_was_rebuilt_from_its_envelope_is_asked_for(scene: Scene) -> None:
+    """The ledger lost mission and report: the soldier knows both."""
+    hold = msgspec.structs.replace(lost(scene, with_envelope=True), reported=True)
+    async with running(scene.stage.recorder.run):
+        await scene.beat(hold)
+        scene.stage.clock.turn(LEASE_SECONDS)
+        answer = await scene.beat(hold)
+    assert [one.mission_id for one in answer.report_again] == ["lost"]
+
+
+def test_who_is_gone_is_waited_for_no_more() -> None:
+    unapplied = Unapplied(lease_seconds=1)
+    claim = (MissionId("m-1"), Epoch(1))
+    for name in ("here", "gone"):
+        unapplied.look(Instance(name), [claim], now=0)
+    unapplied.keep({Instance("here")})
+    assert unapplied.instances == 1
+    assert unapplied.look(Instance("gone"), [claim], now=5) == [], "it begins anew"
+    assert unapplied.look(Instance("here"), [claim], now=5) == [claim]
+    assert unapplied.look(Instance("here"), [], now=6) == []
+    unapplied.start_anew(Instance("gone"))
+    assert unapplied.instances == 0
 
 
 # Retiring.

@@ -5,12 +5,19 @@ import time
 
 from support.broker_probe import eventually
 from support.fake_commander import FakeCommander, an_order
-from support.soldier_stage import HIGH, Stage, a_stage
+from support.soldier_stage import HIGH, INSTANCE, Stage, a_stage
 
+from mission_broker.memory import MemoryBroker
 from mission_contracts import messages
-from mission_contracts.mission import Era
-from mission_contracts.soldiering import Heartbeat
+from mission_contracts.messages import Report, ReportKind
+from mission_contracts.mission import Epoch, Era, MissionId
+from mission_contracts.soldiering import Heartbeat, Hold
 from mission_soldier import Context, Soldier
+from mission_soldier.book import Book, Entry, Key
+from mission_soldier.reports import Reports
+from mission_soldier.unapplied import Unapplied
+
+MISSION: Key = (MissionId("mission-1"), Epoch(1))
 
 
 def a_gated_soldier(gate: asyncio.Event) -> Soldier:
@@ -105,6 +112,71 @@ async def test_a_mission_is_listed_until_its_report_is_applied() -> None:
         await stage.report_on()
         await eventually(lambda: not stage.commander.beats[-1].held, "it is listed no more")
         assert [("mission-1", True)] in [held(beat) for beat in stage.commander.beats]
+
+
+async def a_lost_report(stage: Stage, gate: asyncio.Event) -> Report:
+    """Have a report published whose answer says for ever that it is not applied, as a ledger that went back does."""
+    await running(stage)
+    stage.commander.withholds_applied = True
+    gate.set()
+    report = await stage.report_on()
+    await eventually(lambda: held(stage.commander.beats[-1]) == [("mission-1", True)], "it is listed as reported")
+    return report
+
+
+async def test_a_report_that_the_ledger_lost_is_published_again_unchanged() -> None:
+    gate = asyncio.Event()
+    async with a_stage(a_gated_soldier(gate)) as stage:
+        first = await a_lost_report(stage, gate)
+        stage.commander.lose_report(MISSION)
+        await eventually(lambda: len(stage.commander.outcomes_of("mission-1")) == 2, "the report came again")
+        assert all(again == first for again in stage.commander.outcomes_of("mission-1"))
+        stage.commander.withholds_applied = False
+        await eventually(lambda: not stage.commander.beats[-1].held, "it is listed no more")
+        assert len(stage.commander.requests) == 1, "nothing ran again"
+        assert await stage.left_in() == 0
+
+
+async def test_a_report_may_be_lost_and_asked_for_more_than_once() -> None:
+    gate = asyncio.Event()
+    async with a_stage(a_gated_soldier(gate)) as stage:
+        await a_lost_report(stage, gate)
+        for _ in range(2):
+            stage.commander.lose_report(MISSION)
+            await eventually(lambda: MISSION in stage.commander.applied, "it came again")
+
+
+def test_a_report_that_is_asked_for_and_not_here_any_more_lets_its_mission_go() -> None:
+    book = Book(slots=1)
+    hold = Hold(mission_id=MISSION[0], epoch=MISSION[1], secret="s", reported=True)
+    book.hold([(MISSION, Entry(hold, an_order().envelope))])
+    reports = Reports(broker=MemoryBroker(), instance=INSTANCE, book=book)
+    reports.say_again([MISSION])
+    assert book.next_beat().held == (), "the Commander releases a claim that nobody lists"
+    assert reports.is_empty
+
+
+def a_report() -> Report:
+    return Report(
+        kind=ReportKind.COMPLETED,
+        mission_id=MISSION[0],
+        epoch=MISSION[1],
+        secret="s",
+        attempt=1,
+        envelope=an_order().envelope,
+    )
+
+
+def test_reports_are_kept_within_a_count_and_a_size_the_newest_of_them() -> None:
+    keys = [(MissionId(f"mission-{number}"), Epoch(1)) for number in range(5)]
+    few, small = Unapplied(most=2), Unapplied(most_bytes=250)
+    for key in keys:
+        few.keep(key, a_report(), 100)
+        small.keep(key, a_report(), 100)
+    small.keep(keys[4], a_report(), 100)  # told twice, it weighs once
+    for kept in (few, small):
+        assert [kept.take(key) is not None for key in keys] == [False, False, False, True, True]
+        assert [kept.take(key) for key in keys] == [None] * 5, "what was taken is gone"
 
 
 async def test_the_envelope_is_listed_only_when_it_is_asked_for() -> None:

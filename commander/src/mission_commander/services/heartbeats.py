@@ -4,17 +4,21 @@ import math
 from collections.abc import Callable, Collection, Sequence
 
 import msgspec
+import structlog
 
 from mission_commander.domain import life
 from mission_commander.domain.life import Moment
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission, Phase
+from mission_commander.domain.unapplied import Unapplied
 from mission_commander.ports import Beat, Ledger, LedgerAwayError
 from mission_commander.services import rebuilding
+from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
 from mission_commander.services.garrison import Garrison
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.tombstones import Tombstones
+from mission_contracts import metrics, telemetry
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
 from mission_contracts.install_key import ClaimSecrets
@@ -39,7 +43,9 @@ class Heartbeats:
         eras: Eras,
         clock: Clock,
         *,
+        lease_seconds: float,
         is_away: Callable[[], bool],
+        counts: Counts,
     ) -> None:
         """`is_away` tells whether the ledger is known to be away: a soldier does not wait to be told so."""
         self._garrison = garrison
@@ -51,6 +57,9 @@ class Heartbeats:
         self._eras = eras
         self._clock = clock
         self._is_away = is_away
+        self._unapplied = Unapplied(lease_seconds=lease_seconds)
+        self._counts = counts
+        self._log = structlog.get_logger("heartbeats")
 
     async def answer(self, instance: m.Instance, heartbeat: Heartbeat) -> HeartbeatAnswer:
         """Note the beat, and answer it; from memory while the ledger is away.
@@ -71,13 +80,17 @@ class Heartbeats:
         unknown, purged = await self._settle_unknown(instance, heartbeat.held)
         await self._settle_lost(instance, heartbeat.held)
         answer = self._answer(instance, heartbeat.held, purged)
-        return msgspec.structs.replace(answer, unknown=unknown, take_nothing=self._shall_retire(instance))
+        again = self._report_again(instance, heartbeat.held)
+        return msgspec.structs.replace(
+            answer, unknown=unknown, report_again=again, take_nothing=self._shall_retire(instance)
+        )
 
     def _answer_without_ledger(self, instance: m.Instance, heartbeat: Heartbeat, why: str) -> HeartbeatAnswer:
         """Nobody's lease ends meanwhile: the reaper cannot look either."""
         if not self._garrison.beat_without_ledger(instance, Beat.of(heartbeat)):
             raise LedgerAwayError(f"{why}, and this Commander does not know soldier {instance}")
         self._eras.saw(heartbeat.era)
+        self._unapplied.start_anew(instance)
         answer = self._answer(instance, heartbeat.held, ())
         return msgspec.structs.replace(answer, take_nothing=self._shall_retire(instance))
 
@@ -93,6 +106,22 @@ class Heartbeats:
             drops=tuple(_held(hold) for hold in over if not hold.reported),
             applied=tuple(_held(hold) for hold in over if hold.reported),
         )
+
+    def _report_again(self, instance: m.Instance, held: Sequence[Hold]) -> tuple[Held, ...]:
+        """Ask for reports that a lease was not enough to apply: a ledger that went back may have lost them."""
+        reported = ((hold.mission_id, hold.epoch) for hold in held if hold.reported and self._is_open(hold, instance))
+        overdue = self._unapplied.look(instance, reported, self._clock.monotonic())
+        if self._unapplied.instances > len(self._garrison.soldiers()):
+            self._unapplied.keep(self._garrison.soldiers())
+        for mission_id, epoch in overdue:
+            fields = {telemetry.MISSION_ID: mission_id, telemetry.EPOCH: epoch, telemetry.INSTANCE: instance}
+            self._log.warning("a report did not arrive within a lease: its soldier is asked for it again", **fields)
+        self._counts.add(metrics.REPORTS_ASKED_AGAIN, times=len(overdue))
+        return tuple(Held(mission_id=mission_id, epoch=epoch) for mission_id, epoch in overdue)
+
+    def _is_open(self, hold: Hold, instance: m.Instance) -> bool:
+        mission = self._memory.get(hold.mission_id)
+        return mission is not None and _holds(mission, hold, instance)
 
     def _shall_retire(self, instance: m.Instance) -> bool:
         seen = self._garrison.soldier(instance)

@@ -21,6 +21,7 @@ _WORDS: Final[Mapping[str, metrics.Metric]] = {
     "claims": metrics.CLAIMS,
     "reports": metrics.REPORTS,
     "reports dropped": metrics.REPORTS_DROPPED,
+    "reports asked again": metrics.REPORTS_ASKED_AGAIN,
     "orders republished": metrics.REPUBLISHED,
     "messages rejected": metrics.REJECTED,
 }

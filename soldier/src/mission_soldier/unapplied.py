@@ -1,0 +1,33 @@
+"""Reports that the broker confirmed and the ledger did not yet: kept in case a ledger that went back lost them."""
+
+from typing import Final
+
+from mission_contracts.messages import Report
+from mission_soldier.book import Key
+
+MOST_REPORTS: Final = 8192
+MOST_BYTES: Final = 16 * 1024 * 1024
+
+
+class Unapplied:
+    """The newest of them, within bounds; each is forgotten once a heartbeat's answer says that it is applied."""
+
+    def __init__(self, *, most: int = MOST_REPORTS, most_bytes: int = MOST_BYTES) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._kept: dict[Key, tuple[Report, int]] = {}
+        self._bytes = 0
+
+    def keep(self, key: Key, report: Report, weight: int) -> None:
+        """Keep one, of about so many bytes; the oldest make room."""
+        self.take(key)
+        self._kept[key] = report, weight
+        self._bytes += weight
+        while len(self._kept) > self._most or self._bytes > self._most_bytes:
+            self.take(next(iter(self._kept)))
+
+    def take(self, key: Key) -> Report | None:
+        """Give it away; None if it is not here any more."""
+        report, weight = self._kept.pop(key, (None, 0))
+        self._bytes -= weight
+        return report
