@@ -37,7 +37,7 @@ async def test_a_queue_that_does_not_answer_is_named(stage: Stage) -> None:
     await vitals.look()
     health = vitals.health()
     assert health.status == "degraded"
-    assert "does not answer for missions.orders.default.images" in health.detail["broker"]
+    assert "takes no orders for missions.orders.default.images" in health.detail["broker"]
 
 
 @pytest.mark.parametrize("fault", ["cut", "block"])

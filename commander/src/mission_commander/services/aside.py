@@ -26,7 +26,7 @@ def destination_of(mission: Mission) -> Destination:
 
 
 class _Silent:
-    """One destination that does not answer."""
+    """One destination that takes nothing."""
 
     def __init__(self) -> None:
         self.times = 0

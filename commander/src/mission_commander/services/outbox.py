@@ -147,11 +147,11 @@ class Outbox:
             by_outcome[outcome].append(entry)
         self._note_confirmed(by_outcome[Outcome.CONFIRMED])
         await self._make_routable(by_outcome[Outcome.UNROUTABLE])
-        again = by_outcome[Outcome.UNROUTABLE] + by_outcome[Outcome.REFUSED]
+        untaken = by_outcome[Outcome.UNKNOWN] + by_outcome[Outcome.REFUSED]
         if self._broker.away is not None:
-            return again + by_outcome[Outcome.UNKNOWN]
-        self._set_aside(by_outcome[Outcome.UNKNOWN])
-        return again
+            return by_outcome[Outcome.UNROUTABLE] + untaken
+        self._set_aside(untaken)
+        return by_outcome[Outcome.UNROUTABLE]
 
     async def _recall(self, unknown: Sequence[OutboxEntry]) -> None:
         """Hear of what memory lacks; what is over, or was purged, must not stay in the outbox for ever."""
@@ -201,10 +201,10 @@ class Outbox:
     # Queues that do not answer.
 
     def _set_aside(self, unanswered: Sequence[OutboxEntry]) -> None:
-        """The broker is there and left these unanswered: their queue may have lost its leader."""
+        """The broker is there and left these unanswered, or refused them: their queue may have lost its leader."""
         for destination in self._aside.unanswered(unanswered):
             name = destination.queue.name
-            self._log.warning("a queue does not answer; its orders wait apart and are tried one by one", queue=name)
+            self._log.warning("a queue takes no orders; they wait apart and are tried one by one", queue=name)
             self._tasks.create_task(self._win_back(destination))
 
     async def _win_back(self, destination: Destination) -> None:
@@ -235,7 +235,7 @@ class Outbox:
         if await self._may_hold_orders(destination):
             return
         queue = destination.queue
-        self._log.warning("a queue stays silent and never took an order; it is made anew", queue=queue.name)
+        self._log.warning("a queue takes nothing and never took an order; it is made anew", queue=queue.name)
         await self._broker.forget([queue])
         await asyncio.sleep(GONE_SECONDS)
         with suppress(BrokerAwayError):  # declared at its return, then

@@ -71,7 +71,7 @@ class Vitals:
 
     def _troubles_of_broker(self) -> list[str]:
         silent = [
-            f"RabbitMQ does not answer for {queue}: its orders wait. One that never took an order is made anew; any "
+            f"RabbitMQ takes no orders for {queue}: they wait. One that never took an order is made anew; any "
             "other is left to you, for it comes back with its nodes: if they are lost, delete it, and its orders are "
             "published again"
             for queue in self._silent_queues()
