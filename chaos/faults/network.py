@@ -181,8 +181,12 @@ class WatchStalled(Fault):
     stuck = Stuck.OBJECTS
 
     async def strike(self, ground: Ground) -> None:
-        if not ground.link(OPERATOR, API_SERVER).strand(quiet_seconds=WATCH_QUIET_SECONDS):
-            raise ChaosError("the operator has no quiet connection to the API server: nothing was stalled")
+        link = ground.link(OPERATOR, API_SERVER)
+        await until(
+            lambda: link.strand(quiet_seconds=WATCH_QUIET_SECONDS) > 0,
+            "the operator has watches that can be stalled",
+            STRIKE_SECONDS,
+        )
 
 
 NETWORK: Final = (
