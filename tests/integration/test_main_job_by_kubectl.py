@@ -63,8 +63,10 @@ def assert_completed_at_first_try(mission: Object) -> None:
     assert set(status) == {
         *("state", "reason", "missionId", "attempt", "epoch", "sequence", "soldier", "traceId"),
         *("queuedAt", "startedAt", "finishedAt", "duration", "observedGeneration", "conditions"),
-    }, "nothing is missing, and a noop has neither progress nor result nor anything to say"
+        "progress",
+    }, "nothing is missing, and a noop has neither result nor anything to say"
     assert (status["state"], status["reason"], status["attempt"]) == ("Completed", "Completed", 1)
+    assert status["progress"] == 100
     assert status["missionId"] == metadata["uid"]
     assert status["observedGeneration"] == metadata["generation"] == 1
     assert status["sequence"] > status["epoch"] > NUMBERS_PER_ERA, "queued is one number, and running and ended follow"
