@@ -69,6 +69,7 @@ class Attempts:
         self._idle = asyncio.Event()
         self._idle.set()
         self._is_leaving = False
+        self._begins_grants = True
         self.pace = prefetch.Pace()
         self._pace_of: dict[str, prefetch.WorstPace] = {}
 
@@ -120,10 +121,10 @@ class Attempts:
             self._drop_older_epoch(attempt)
             self._unsettled[attempt.key] = attempt
             self._ready.append(attempt)
+        if self._begins_grants:
+            self._fill_slots()
         if self._is_leaving:
             self._release_ready()
-        else:
-            self._fill_slots()
 
     def cancel(self, keys: Iterable[Key]) -> None:
         """These missions shall be cancelled: ask, then insist. How they ended is still reported."""
@@ -141,9 +142,9 @@ class Attempts:
             if (attempt := self._unsettled.get(key)) is not None:
                 self._drop(attempt)
 
-    def leave(self) -> None:
-        """Start nothing more: what was claimed and has not begun is released."""
-        self._is_leaving = True
+    def leave(self, *, begins_grants: bool) -> None:
+        """Release what was claimed and finds no slot. A last grant that finds one begins, if there is time for it."""
+        self._is_leaving, self._begins_grants = True, begins_grants
         self._release_ready()
 
     async def drain(self, timeout_seconds: float) -> None:

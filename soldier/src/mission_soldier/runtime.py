@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -162,9 +163,11 @@ class Runtime:
         """Take nothing, finish or release, flush, say goodbye: in this order no mission is lost or run twice."""
         log.info("leaving", running=self._attempts.running, drain_seconds=self._settings.drain_seconds)
         self._is_leaving = True
-        self._attempts.leave()
+        self._attempts.leave(begins_grants=self._settings.drain_seconds > LAST_CLAIMS_SECONDS)
         await self._stop_taking()
-        await asyncio.gather(self._last_claims(), self._attempts.drain(self._settings.drain_seconds))
+        drained_at = time.monotonic() + self._settings.drain_seconds
+        await self._last_claims()  # first: a mission that is granted now still begins, and has to be waited for
+        await self._attempts.drain(max(0.0, drained_at - time.monotonic()))
         if not await self._reports.flush(self._settings.flush_seconds):
             log.warning("leaving with reports that the broker did not confirm: those missions run again elsewhere")
         self._book.leave()

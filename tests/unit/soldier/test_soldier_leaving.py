@@ -94,7 +94,21 @@ async def test_a_claim_that_is_never_answered_does_not_hold_up_the_leaving(monke
         assert await stage.left_in() == 1
 
 
-async def test_a_claim_granted_while_leaving_is_released_before_it_begins() -> None:
+async def test_a_claim_granted_while_leaving_runs_to_its_end_where_there_is_time() -> None:
+    company = Company()
+    company.gate.set()
+    commander = SlowCommander()
+    async with a_stage(company.soldier, commander=commander, drain_seconds=20) as stage:
+        await stage.hand_out(an_order("gated"))
+        await eventually(lambda: commander.is_asked, "the claim is under way")
+        stage.stop.set()
+        await eventually(lambda: not commander.beats[-1].taking, "nothing more is taken")
+        commander.may_answer.set()
+        assert await stage.left_in() == 0
+        assert (await stage.report_on()).kind is ReportKind.COMPLETED
+
+
+async def test_without_time_to_drain_a_claim_granted_while_leaving_is_released_before_it_begins() -> None:
     company = Company()
     commander = SlowCommander()
     async with a_stage(company.soldier, commander=commander) as stage:
