@@ -185,6 +185,9 @@ async def test_the_pools_numbers_are_true(world: World, cluster: ClusterDoor) ->
         "Declared": ("True", "Declared"),
         "Deployed": ("True", "Deployed"),
         "Ready": ("False", "SoldiersStarting"),
+        "Active": ("True", "MissionsToRun"),
+        "ScalingLimited": ("False", "WithinBounds"),
+        "MetricsStale": ("False", "NumbersFresh"),
     }
     shown = [await cluster.until(name, lambda status: "state" in status, "shows a state") for name in names]
     states = dict(zip(names, (status["state"] for status in shown), strict=True))

@@ -1,24 +1,17 @@
 """The operator as a process with its own rights only, on a real API server, with a Commander that tests control."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import msgspec
 import pytest
-from support.operator_stage import Object, Objects, Stage, objects_in
+from support.operator_stage import Objects, Stage, serving_our_kinds, staged
 from support.operators_commander import OperatorsCommander
 from support.patience import until
-from tools.installation import grant
 from tools.stack import ApiServer, KubeAccess
 
 from mission_contracts.mission import MissionState, Reason
-from mission_contracts.resources import API_VERSION, MISSION, SOLDIER_POOL
-from mission_contracts.rest import PoolDeclaration, SoldierView
-
-MANIFESTS = Path(__file__).parents[2] / "manifests"
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(120)]
 
@@ -26,22 +19,13 @@ pytestmark = [pytest.mark.kube, pytest.mark.timeout(120)]
 @pytest.fixture(scope="module")
 def served(kube: KubeAccess) -> KubeAccess:
     """An API server that serves our kinds."""
-    kube.kubectl("apply", "-f", str(MANIFESTS / "crds"))
-    for resource in (MISSION, SOLDIER_POOL):
-        kube.kubectl("wait", "--for=condition=Established", f"crd/{resource.full_name}", "--timeout=30s")
-    return kube
+    return serving_our_kinds(kube)
 
 
 @pytest.fixture
 async def stage(served: KubeAccess, kube_namespace: str, tmp_path: Path) -> AsyncIterator[Stage]:
-    kubeconfig = grant(served, kube_namespace, [MANIFESTS / "base" / "operator" / "rbac.yaml"], tmp_path)
-    commander = OperatorsCommander()
-    async with objects_in(served, kube_namespace) as objects, commander.serving() as url:
-        stage = Stage(objects, commander, url, kubeconfig)
-        try:
-            yield stage
-        finally:
-            await stage.end()
+    async with staged(served, kube_namespace, tmp_path) as stage:
+        yield stage
 
 
 @pytest.fixture
@@ -283,111 +267,6 @@ async def test_statuses_never_fall_behind_whoever_else_writes(
     await objects.create_missions("witness")
     await objects.until_states({"ahead": "InProgress", "witness": "Queued"})
     assert (await objects.get("missions", "ahead"))["status"]["sequence"] == 9_000_000
-
-
-# Pools
-
-
-def _pool(name: str = "default", **spec: object) -> Object:
-    return {"apiVersion": API_VERSION, "kind": "SoldierPool", "metadata": {"name": name}, "spec": spec}
-
-
-async def test_a_pool_is_declared_and_has_its_deployment(
-    stage: Stage, objects: Objects, commander: OperatorsCommander
-) -> None:
-    await stage.operator(soldier_image="example/soldier:1")
-    await objects.create("soldierpools", _pool("render", minReplicas=2, drainSeconds=45, handlers="shop.missions"))
-    key = (objects.namespace, "render")
-    await until(lambda: key in commander.declared, "the pool is declared")
-    assert commander.declared[key] == PoolDeclaration(replicas=2, max_replicas=10)
-    status = await objects.until_status("soldierpools", "render", lambda s: "busy" in s, "the pool is described")
-    assert _holding(status) == {"Declared": "True", "Deployed": "True", "Ready": "False"}
-
-    deployment = await objects.get("deployments", "soldier-render")
-    pod = deployment["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    values = {one["name"]: one.get("value") for one in container["env"]}
-    assert deployment["spec"]["replicas"] == 2
-    assert container["image"] == "example/soldier:1"
-    assert values["SOLDIER_POOL"] == "render"
-    assert values["SOLDIER_HANDLERS"] == "shop.missions"
-    assert values["SOLDIER_CLIENT_SECRET"] is None, "a secret is named, never copied"
-    assert pod["terminationGracePeriodSeconds"] == 55
-
-    view = commander.pools[key]
-    soldiers = tuple(SoldierView(instance=f"i{n}", slots=16, busy=n, taking=True) for n in range(2))
-    commander.pools[key] = msgspec.structs.replace(view, soldiers=soldiers, queued=3)
-    status = await objects.until_status("soldierpools", "render", lambda s: s["ready"] == 2, "its soldiers are counted")
-    assert (status["busy"], status["queued"]) == (1, 3)
-    assert _holding(status)["Ready"] == "True"
-
-    await objects.request(
-        "PATCH",
-        objects.path("soldierpools", "render") + "/scale",
-        {"spec": {"replicas": 5}},
-        content_type="application/merge-patch+json",
-    )
-    await until(lambda: commander.declared[key].replicas == 5, "the Commander learns the new size")
-    await objects.until_status("soldierpools", "render", lambda s: s["desired"] == 5, "the pool shows it")
-    assert (await objects.get("deployments", "soldier-render"))["spec"]["replicas"] == 5
-    scale = await objects.request("GET", objects.path("soldierpools", "render") + "/scale")
-    assert scale["spec"]["replicas"] == 5, "a pinned pool can be read by a HorizontalPodAutoscaler"
-
-    await commander.lose_everything()
-    await until(lambda: key in commander.declared, "the pool is declared to a Commander that forgot it")
-
-    await objects.delete("soldierpools", "render")
-    await until(lambda: key not in commander.declared, "the Commander forgets the pool")
-
-
-def _holding(status: Object) -> dict[str, str]:
-    return {one["type"]: one["status"] for one in status["conditions"]}
-
-
-async def test_somebody_elses_deployment_is_left_alone(stage: Stage, objects: Objects) -> None:
-    labels = {"app": "theirs"}
-    await objects.create(
-        "deployments",
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": "soldier-taken"},
-            "spec": {
-                "selector": {"matchLabels": labels},
-                "template": {
-                    "metadata": {"labels": labels},
-                    "spec": {"containers": [{"name": "theirs", "image": "theirs"}]},
-                },
-            },
-        },
-    )
-    await stage.operator()
-    await objects.create("soldierpools", _pool("taken"))
-    status = await objects.until_status("soldierpools", "taken", bool, "the pool is described")
-    deployed = next(one for one in status["conditions"] if one["type"] == "Deployed")
-    assert (deployed["status"], deployed["reason"]) == ("False", "NotOwned")
-    theirs = await objects.get("deployments", "soldier-taken")
-    assert theirs["spec"]["template"]["spec"]["containers"][0]["image"] == "theirs"
-
-
-async def test_the_default_pool_is_created_once_and_then_left_alone(
-    stage: Stage, objects: Objects, tmp_path: Path
-) -> None:
-    file = tmp_path / "pool.json"
-    file.write_text(json.dumps(_pool(minReplicas=3)))
-    first = await stage.operator(default_pool_file=str(file))
-    await _until_pool(objects, "default")
-    await first.stop()
-    await objects.patch("soldierpools", "default", {"spec": {"minReplicas": 4}})
-    await stage.operator(default_pool_file=str(file))
-    await objects.until_status("soldierpools", "default", lambda s: s.get("desired") == 4, "the change holds")
-
-
-async def _until_pool(objects: Objects, name: str) -> None:
-    deadline = time.monotonic() + 10
-    while name not in await objects.all("soldierpools"):
-        assert time.monotonic() < deadline, f"pool {name} was not created"
-        await asyncio.sleep(0.1)
 
 
 # Leadership

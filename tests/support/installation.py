@@ -19,6 +19,8 @@ from tools.stack import binaries
 
 RELEASE: Final = "mission-control"
 PATIENCE_SECONDS: Final = 180.0
+VALUES: Final = ("--set", "defaultPool.spec.maxReplicas=2")
+"""The autoscaler would bring more soldiers than a node of two cores starts in good time."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Installation:
 
     def helm(self, verb: str, *options: str) -> str:
         """Run helm on the release, with the chart where the verb takes one."""
-        chart = [str(helm.CHART)] if verb in {"install", "upgrade"} else []
+        chart = [str(helm.CHART), *VALUES] if verb in {"install", "upgrade"} else []
         where = ["--namespace", self.namespace]
         # What a hook's pod says comes on the error stream, and belongs to what one reads.
         both_streams = ["bash", "-c", 'exec "$@" 2>&1', "helm", str(binaries.required("helm"))]
@@ -75,8 +77,8 @@ class Installation:
         await self._until(none_is_left, lambda: f"no pod is left: {self.kubectl('get', 'pods')}")
 
     async def have_soldiers(self, count: int) -> None:
-        """Give the default pool so many soldiers, and wait for them."""
-        change = json.dumps({"spec": {"minReplicas": count}})
+        """Pin the default pool to so many soldiers, and wait for them."""
+        change = json.dumps({"spec": {"replicas": count}})
         self.kubectl("patch", "soldierpool", "default", "--type=merge", f"--patch={change}")
         await self.until_ready("soldier-", count)
 

@@ -17,11 +17,13 @@ from typing import Any
 import aiohttp
 from support.operators_commander import CLIENT_SECRET, OperatorsCommander
 from support.patience import until
+from tools.installation import grant
 from tools.stack import KubeAccess
 
-from mission_contracts.resources import API_VERSION
+from mission_contracts.resources import API_VERSION, MISSION, SOLDIER_POOL
 
 PATIENCE_SECONDS = 30.0
+_MANIFESTS = Path(__file__).parents[2] / "manifests"
 
 Object = dict[str, Any]
 
@@ -53,6 +55,11 @@ class Objects:
 
     async def delete(self, plural: str, name: str) -> None:
         await self.request("DELETE", self.path(plural, name))
+
+    async def events_about(self, name: str) -> list[tuple[str, str]]:
+        """Reason and note of each Event about an object, the oldest first."""
+        found = sorted((await self.all("events")).values(), key=lambda one: str(one["eventTime"]))
+        return [(one["reason"], one["note"]) for one in found if one["regarding"]["name"] == name]
 
     async def patch(self, plural: str, name: str, change: Object, *, subresource: str = "") -> Object:
         path = self.path(plural, name) + (f"/{subresource}" if subresource else "")
@@ -112,6 +119,7 @@ _GROUPS = {
     "jobs": "apis/batch/v1",
     "leases": "apis/coordination.k8s.io/v1",
     "events": "apis/events.k8s.io/v1",
+    "pods": "api/v1",
 }
 
 
@@ -217,3 +225,24 @@ class Stage:
     async def end(self) -> None:
         for operator in self._running:
             await operator.kill()
+
+
+def serving_our_kinds(kube: KubeAccess) -> KubeAccess:
+    """Have the API server serve Missions and SoldierPools."""
+    kube.kubectl("apply", "-f", str(_MANIFESTS / "crds"))
+    for resource in (MISSION, SOLDIER_POOL):
+        kube.kubectl("wait", "--for=condition=Established", f"crd/{resource.full_name}", "--timeout=30s")
+    return kube
+
+
+@contextlib.asynccontextmanager
+async def staged(kube: KubeAccess, namespace: str, folder: Path) -> AsyncIterator[Stage]:
+    """Prepare a namespace, its operator's rights, and a Commander that tests control."""
+    kubeconfig = grant(kube, namespace, [_MANIFESTS / "base" / "operator" / "rbac.yaml"], folder)
+    commander = OperatorsCommander()
+    async with objects_in(kube, namespace) as objects, commander.serving() as url:
+        stage = Stage(objects, commander, url, kubeconfig)
+        try:
+            yield stage
+        finally:
+            await stage.end()

@@ -60,6 +60,8 @@ class OperatorsCommander:
         self._events: list[tuple[str, bytes]] = []
         self._changed = asyncio.Condition()
         self._streams: set[asyncio.Task[Any]] = set()
+        self._pool_streams: list[web.StreamResponse] = []
+        self.asked_for_pools = 0
 
     # Verbs for tests.
 
@@ -96,6 +98,17 @@ class OperatorsCommander:
         self._events.append((str(len(self._events) + 1), b""))
         async with self._changed:
             self._changed.notify_all()
+
+    def show_pool(self, key: tuple[str, str], **changes: Any) -> PoolView:
+        """Change a pool's numbers, as whoever asks next is told them."""
+        self.pools[key] = msgspec.structs.replace(self.pools[key], **changes)
+        return self.pools[key]
+
+    async def push_pool(self, key: tuple[str, str], **changes: Any) -> None:
+        """Change a pool's numbers, and tell everyone who follows."""
+        view = self.show_pool(key, **changes)
+        for stream in self._pool_streams:
+            await stream.write(b"event: pool\ndata: %s\n\n" % msgspec.json.encode(view))
 
     def go_down(self) -> None:
         """Refuse everything from now on, and cut the streams."""
@@ -136,6 +149,7 @@ class OperatorsCommander:
             web.put("/pools/{namespace}/{name}", self._declare),
             web.delete("/pools/{namespace}/{name}", self._forget),
             web.get("/pools", self._list_pools),
+            web.get("/pools/events", self._stream_pools),
         ]
 
     @web.middleware
@@ -233,7 +247,7 @@ class OperatorsCommander:
     async def _declare(self, request: web.Request) -> web.Response:
         key = (request.match_info["namespace"], request.match_info["name"])
         self.declared[key] = msgspec.json.decode(await request.read(), type=PoolDeclaration)
-        empty = PoolView(namespace=key[0], name=key[1], paused=False, queued=0, waiting=0, in_flight=0)
+        empty = PoolView(namespace=key[0], name=key[1], paused=False, queued=0, waiting=0, in_flight=0, in_broker=0)
         return _json(self.pools.setdefault(key, empty))
 
     async def _forget(self, request: web.Request) -> web.Response:
@@ -243,7 +257,26 @@ class OperatorsCommander:
         return web.Response(status=204)
 
     async def _list_pools(self, _: web.Request) -> web.Response:
+        self.asked_for_pools += 1
         return _json({"pools": tuple(self.pools.values())})
+
+    async def _stream_pools(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b": listening\n\n")
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams.add(task)
+        self._pool_streams.append(response)
+        try:
+            with suppress(ConnectionResetError, asyncio.CancelledError):
+                while True:
+                    await asyncio.sleep(5)
+                    await response.write(b": alive\n\n")
+        finally:
+            self._streams.discard(task)
+            self._pool_streams.remove(response)
+        return response
 
     async def _publish(self, view: MissionView) -> None:
         self._events.append((str(len(self._events) + 1), msgspec.json.encode(view)))

@@ -34,6 +34,7 @@ _REPORTED: Final = {
     Reason.ATTEMPTS_EXHAUSTED: "DeadLettered",
     Reason.CANCELLED: "Cancelled",
 }
+_BAD: Final = frozenset({"Refused", "DeadLettered", "LeaseLost"})
 
 
 class Posting(Protocol):
@@ -42,8 +43,17 @@ class Posting(Protocol):
     async def request(self, method: str, path: str, body: bytes | None = None) -> Answer: ...
 
 
+class Regarding(msgspec.Struct, frozen=True):
+    """The object that an Event speaks of."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
 class Announcer:
-    """Posts an Event the first time a mission comes to a remarkable point."""
+    """Posts Events; of a mission, the first time it comes to a remarkable point."""
 
     def __init__(self, api: Posting, clock: Clock, reporter: str) -> None:
         self._api = api
@@ -60,10 +70,19 @@ class Announcer:
         reason = _REPORTED.get(Reason(view.reason)) if view.reason in _REPORTED else None
         if reason is None or not self._is_new((view.mission_id, reason, view.attempt)):
             return
+        self.tell(
+            Regarding(MISSION.kind, view.namespace, view.name, view.mission_id),
+            reason,
+            view.message or f"attempt {view.attempt}: {view.reason}",
+            is_bad=reason in _BAD,
+        )
+
+    def tell(self, regarding: Regarding, reason: str, note: str, *, is_bad: bool = False) -> None:
+        """Announce this, if it is not one too many."""
         if self._waiting.full() or not self._may():
             self.dropped += 1
             return
-        self._waiting.put_nowait(self._event(view, reason))
+        self._waiting.put_nowait(self._event(regarding, reason, note, is_bad))
 
     async def run(self) -> None:
         """Post until cancelled."""
@@ -95,25 +114,18 @@ class Announcer:
         self._allowance -= 1
         return True
 
-    def _event(self, view: MissionView, reason: str) -> dict[str, Any]:
+    def _event(self, regarding: Regarding, reason: str, note: str, is_bad: bool) -> dict[str, Any]:
         now = datetime.fromtimestamp(self._clock.now(), UTC)
-        is_bad = reason in {"Refused", "DeadLettered", "LeaseLost"}
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{view.name[:230]}-", "namespace": view.namespace},
+            "metadata": {"generateName": f"{regarding.name[:230]}-", "namespace": regarding.namespace},
             "eventTime": now.isoformat(timespec="microseconds").replace("+00:00", "Z"),
             "action": reason,
             "reason": reason,
-            "note": (view.message or f"attempt {view.attempt}: {view.reason}")[:_MAX_NOTE],
+            "note": note[:_MAX_NOTE],
             "type": "Warning" if is_bad else "Normal",
             "reportingController": f"missioncontrol.dev/{FIELD_MANAGER}",
             "reportingInstance": self._reporter[:128],
-            "regarding": {
-                "apiVersion": API_VERSION,
-                "kind": MISSION.kind,
-                "namespace": view.namespace,
-                "name": view.name,
-                "uid": view.mission_id,
-            },
+            "regarding": {"apiVersion": API_VERSION, **msgspec.structs.asdict(regarding)},
         }

@@ -26,6 +26,7 @@ from mission_operator.missions.resyncing import Resync
 from mission_operator.pools import default
 from mission_operator.pools.api import PoolApi
 from mission_operator.pools.deployment import Installation
+from mission_operator.pools.following import PoolFollower
 from mission_operator.pools.reconciling import PoolReconciler
 from mission_operator.probes import Probes
 from mission_operator.settings import OperatorSettings
@@ -63,7 +64,9 @@ class Operator:
         )  # fmt: skip
         self._resync = Resync(self._missions, commander, objects, namespace, every_seconds=settings.resync_seconds)
         pool_objects = PoolApi(api, namespace)
-        self._pools = PoolReconciler(commander, pool_objects, _installation(settings), clock)
+        self._pool_announcer = Announcer(api, clock, settings.identity)  # a flood about missions must not silence it
+        self._pools = PoolReconciler(commander, pool_objects, _installation(settings), self._pool_announcer, clock)
+        self._pool_news = PoolFollower(commander, on_view=self._pools.take_view, on_gap=self._pools.ask)
         self._default_pool = _DefaultPool(settings, pool_objects)
         self._events = EventFollower(
             commander, reachability, namespace, on_view=self._missions.take_view, on_gap=self._gap
@@ -93,6 +96,8 @@ class Operator:
             self._resync.run(),
             self._events.run(),
             self._announcer.run(),
+            self._pool_announcer.run(),
+            self._pool_news.run(),
             self._guard(),
         )
 

@@ -153,6 +153,13 @@ class Kube:
             content_type="application/json-patch+json", accept=_METADATA_ONLY, params={"fieldManager": FIELD_MANAGER},
         )  # fmt: skip
 
+    async def merge_patch(self, path: str, body: Mapping[str, Any]) -> Answer:
+        """Change these fields, and leave the others; the answer holds the object's metadata only."""
+        return await self.request(
+            "PATCH", path, msgspec.json.encode(body),
+            content_type="application/merge-patch+json", accept=_METADATA_ONLY, params={"fieldManager": FIELD_MANAGER},
+        )  # fmt: skip
+
     async def apply(self, path: str, body: Mapping[str, Any]) -> Answer:
         """Server-side apply: own these fields, and no others."""
         return await self.request(
@@ -212,6 +219,10 @@ def pools_path(namespace: str, name: str = "") -> str:
 
 def deployments_path(namespace: str, name: str = "") -> str:
     return _path(f"/apis/apps/v1/namespaces/{namespace}/deployments", name)
+
+
+def pods_path(namespace: str, name: str = "") -> str:
+    return _path(f"/api/v1/namespaces/{namespace}/pods", name)
 
 
 def leases_path(namespace: str, name: str = "") -> str:

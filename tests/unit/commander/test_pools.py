@@ -183,8 +183,8 @@ async def test_what_a_soldier_says_it_holds_counts_although_the_ledger_has_lost_
 async def test_the_brokers_own_count_is_shown_while_it_is_known(
     stage: Stage, pools: Pools, counts: QueueCounts
 ) -> None:
-    await pools.declare("default", "default", PLAIN)
-    assert pools.views()[0].in_broker is None, "nobody has counted yet"
+    view = await pools.declare("default", "default", PLAIN)
+    assert view.in_broker == 0, "a new pool is counted at once"
     high, normal = topology.queues_of("default", "default")
     for queue in (high, normal, normal):
         await stage.broker.publish([Message(exchange=queue.bound_to, key=queue.key, body=b"{}")])

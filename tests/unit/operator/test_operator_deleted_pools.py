@@ -1,28 +1,20 @@
 """Pools that the Commander knows and the cluster does not: deleted while no operator lived."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
 
+from support import pool_stage
 from support.patience import until
+from support.pool_builders import INSTALLATION
 
 from mission_contracts.rest import PoolDeclaration, PoolView
 from mission_contracts.testing import FakeClock
-from mission_operator.kube import Answer, KubeAwayError
-from mission_operator.pools.deployment import Installation
-from mission_operator.pools.observing import Pool
+from mission_operator.announcing import Regarding
+from mission_operator.kube import KubeAwayError
 from mission_operator.pools.reconciling import PoolReconciler
 
 HERE, ELSEWHERE = "default", "another-namespace"
-INSTALLATION = Installation(
-    image="example/soldier:1",
-    commander_url="http://commander:8484",
-    client_id="soldier",
-    secret_name="keys",
-    rabbitmq_secret_name="rabbitmq",
-    service_account="soldier",
-)
 
 
 class FakeCommander:
@@ -30,7 +22,7 @@ class FakeCommander:
         self.known = set(pools)
         self.asked = 0
 
-    async def declare_pool(self, namespace: str, name: str, declaration: PoolDeclaration) -> None:
+    async def declare_pool(self, namespace: str, name: str, declaration: PoolDeclaration) -> PoolView:
         raise AssertionError("no pool is watched here")
 
     async def forget_pool(self, namespace: str, name: str) -> None:
@@ -44,10 +36,11 @@ class FakeCommander:
         ]
 
 
-class FakeCluster:
+class FakeCluster(pool_stage.FakeCluster):
     namespace = HERE
 
     def __init__(self, *names: str, is_away: bool = False) -> None:
+        super().__init__()
         self.there = set(names)
         self.is_away = is_away
 
@@ -56,18 +49,14 @@ class FakeCluster:
             raise KubeAwayError("away")
         return self.there
 
-    async def read_deployment(self, pool: Pool) -> Answer:
-        raise AssertionError("no pool is watched here")
 
-    async def apply_deployment(self, pool: Pool, manifest: Mapping[str, Any]) -> Answer:
-        raise AssertionError("no pool is watched here")
-
-    async def patch_status(self, pool: Pool, patch: bytes) -> Answer:
-        raise AssertionError("no pool is watched here")
+class NobodyToTell:
+    def tell(self, regarding: Regarding, reason: str, note: str, *, is_bad: bool = False) -> None:
+        raise AssertionError(f"{reason}: {note}")
 
 
 async def after_some_rounds(commander: FakeCommander, cluster: FakeCluster) -> set[tuple[str, str]]:
-    reconciler = PoolReconciler(commander, cluster, INSTALLATION, FakeClock(), every_seconds=0.01)
+    reconciler = PoolReconciler(commander, cluster, INSTALLATION, NobodyToTell(), FakeClock(), every_seconds=0.01)
     work = asyncio.create_task(reconciler.run())
     try:
         await until(lambda: commander.asked > 3, "it compared several times")

@@ -3,58 +3,48 @@
 from typing import Any
 
 import pytest
+from support import pool_builders
 from support.operator_builders import NOON
+from support.pool_builders import INSTALLATION, a_pool
 
 from mission_contracts.resources import PoolReason, SoldierPoolStatus
-from mission_contracts.rest import PoolDeclaration, PoolView, SoldierView
-from mission_operator.pools.deployment import Installation, belongs_to, deployment_of, is_like
-from mission_operator.pools.observing import Pool, observe
+from mission_contracts.rest import PoolView, SoldierView
+from mission_operator.pools import wording
+from mission_operator.pools.deployment import belongs_to, deployment_of, is_like, is_of_earlier, size_of
+from mission_operator.pools.freshness import FRESH_SECONDS, judge
+from mission_operator.pools.observing import Pool
+from mission_operator.pools.scaling import Scaling
 from mission_operator.pools.status import Outcome, Situation, status_of
+from mission_operator.pools.troubles import Trouble
 
-INSTALLATION = Installation(
-    image="soldier:1",
-    commander_url="http://commander",
-    client_id="soldier",
-    secret_name="s",
-    rabbitmq_secret_name="broker",
-    service_account="default",
-)
 DECLARED, DEPLOYED = Outcome(PoolReason.DECLARED), Outcome(PoolReason.DEPLOYED)
 
 
-def a_pool(name: str = "render", **spec: Any) -> Pool:
-    metadata = {"uid": "u1", "namespace": "shop", "name": name, "generation": 2}
-    return observe({"metadata": metadata, "spec": spec})
-
-
 def a_pool_view(*taking: bool, queued: int = 0) -> PoolView:
-    soldiers = tuple(SoldierView(instance=f"i{n}", slots=16, busy=n, taking=t) for n, t in enumerate(taking))
-    return PoolView(
-        namespace="shop", name="render", paused=False, queued=queued, waiting=0, in_flight=4, soldiers=soldiers
+    soldiers = tuple(
+        SoldierView(instance=f"i{n}", slots=16, busy=n, taking=is_taking) for n, is_taking in enumerate(taking)
     )
+    return pool_builders.a_pool_view(*soldiers, queued=queued, in_flight=4)
+
+
+def a_situation(view: PoolView | None = None, desired: int = 1, **fields: Any) -> Situation:
+    told: dict[str, Any] = {
+        "declared": DECLARED,
+        "deployed": DEPLOYED,
+        "numbers": judge(view, 0.0),
+        "scaling": Scaling(desired=desired, needed=1),
+    } | fields
+    return Situation(**told)
 
 
 def _pod(pool: Pool) -> dict[str, Any]:
-    template: dict[str, Any] = deployment_of(pool, INSTALLATION)["spec"]["template"]
+    template: dict[str, Any] = deployment_of(pool, INSTALLATION, 1)["spec"]["template"]
     return template
 
 
 def _environment(pool: Pool) -> dict[str, Any]:
     (container,) = _pod(pool)["spec"]["containers"]
     return {one["name"]: one.get("value", one.get("valueFrom")) for one in container["env"]}
-
-
-@pytest.mark.parametrize(
-    ("spec", "expected"),
-    [
-        ({}, PoolDeclaration(replicas=1, max_replicas=10)),
-        ({"minReplicas": 0}, PoolDeclaration(replicas=0, max_replicas=10)),
-        ({"replicas": 20, "paused": True}, PoolDeclaration(replicas=20, max_replicas=20, paused=True)),
-    ],
-    ids=["by default one soldier", "as few as none", "a pinned size wins"],
-)
-def test_declaration(spec: dict[str, Any], expected: PoolDeclaration) -> None:
-    assert a_pool(**spec).declaration == expected
 
 
 def test_soldiers_run_without_privileges() -> None:
@@ -102,13 +92,39 @@ def test_the_grace_period_outlasts_the_drain() -> None:
     assert _environment(pool)["SOLDIER_DRAIN_SECONDS"] == "120"
 
 
-def test_a_stored_deployment_is_recognised_until_the_pool_changes() -> None:
-    stored = deployment_of(a_pool(), INSTALLATION)
-    assert is_like(stored, deployment_of(a_pool(), INSTALLATION))
-    assert not is_like(stored, deployment_of(a_pool(image="soldier:2"), INSTALLATION))
-    assert not is_like(stored | {"spec": stored["spec"] | {"replicas": 7}}, stored)
+def test_a_soldier_that_fails_leaves_its_last_words_in_the_pods_status() -> None:
+    (container,) = _pod(a_pool())["spec"]["containers"]
+    assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+def test_a_rollout_takes_nobody_away_before_somebody_new_is_ready() -> None:
+    strategy = deployment_of(a_pool(), INSTALLATION, 3)["spec"]["strategy"]
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}
+
+
+def test_our_own_folder_keeps_no_node_alive_unless_the_pool_says_so() -> None:
+    key = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
+    assert _pod(a_pool())["metadata"]["annotations"] == {key: "tmp"}
+    assert _pod(a_pool(template={"annotations": {key: "tmp,cache"}}))["metadata"]["annotations"] == {key: "tmp,cache"}
+
+
+def test_a_stored_deployment_is_recognised_until_the_pool_or_its_size_changes() -> None:
+    stored = deployment_of(a_pool(), INSTALLATION, 2)
+    assert is_like(stored, deployment_of(a_pool(), INSTALLATION, 2))
+    assert not is_like(stored, deployment_of(a_pool(image="soldier:2"), INSTALLATION, 2))
+    assert not is_like(stored, deployment_of(a_pool(), INSTALLATION, 3))
+    assert size_of(stored) == 2
     assert belongs_to(stored, a_pool())
     assert not belongs_to({"metadata": {}}, a_pool())
+
+
+def test_the_deployment_of_an_earlier_pool_of_this_name_is_told_from_a_strangers() -> None:
+    ours = deployment_of(a_pool(), INSTALLATION, 1)
+    (owner,) = ours["metadata"]["ownerReferences"]
+    earlier = {"metadata": {"ownerReferences": [owner | {"uid": "u0"}]}}
+    assert is_of_earlier(earlier, a_pool())
+    assert not is_of_earlier(ours, a_pool())
+    assert not is_of_earlier({"metadata": {}}, a_pool())
 
 
 def _reasons(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -116,55 +132,156 @@ def _reasons(status: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("pool", "view", "expected"),
+    ("pool", "situation", "expected"),
     [
         pytest.param(
-            a_pool(minReplicas=2), a_pool_view(True, True), ("True", "SoldiersReady"), id="as many take as are wanted"
+            a_pool(), a_situation(a_pool_view(True, True), 2), ("True", "SoldiersReady"), id="as many as are wanted"
         ),
         pytest.param(
-            a_pool(minReplicas=2),
-            a_pool_view(True, False),
-            ("False", "SoldiersStarting"),
-            id="a soldier that takes nothing does not count",
+            a_pool(), a_situation(a_pool_view(True, False), 2), ("False", "SoldiersStarting"), id="one takes nothing"
         ),
-        pytest.param(a_pool(replicas=0), a_pool_view(), ("True", "ScaledToZero"), id="none is wanted"),
-        pytest.param(a_pool(paused=True), a_pool_view(True), ("False", "Paused"), id="paused"),
         pytest.param(
-            a_pool(), None, ("True", "SoldiersReady"), id="without the Commander the Deployment's word is taken"
+            a_pool(),
+            a_situation(a_pool_view(True), 2, trouble=Trouble(PoolReason.UNSCHEDULABLE, "no room")),
+            ("False", "Unschedulable"),
+            id="one cannot come up",
+        ),
+        pytest.param(
+            a_pool(),
+            a_situation(a_pool_view(True), 1, trouble=Trouble(PoolReason.UNSCHEDULABLE, "no room")),
+            ("True", "SoldiersReady"),
+            id="one cannot come up and is not wanted",
+        ),
+        pytest.param(a_pool(), a_situation(a_pool_view(), 0), ("True", "ScaledToZero"), id="none is wanted"),
+        pytest.param(a_pool(paused=True), a_situation(a_pool_view(True)), ("False", "Paused"), id="paused"),
+        pytest.param(
+            a_pool(),
+            a_situation(None, deployment={"readyReplicas": 1}),
+            ("True", "SoldiersReady"),
+            id="without the Commander the Deployment's word is taken",
         ),
     ],
 )
-def test_readiness(pool: Pool, view: PoolView | None, expected: tuple[str, str]) -> None:
-    situation = Situation(declared=DECLARED, deployed=DEPLOYED, view=view, deployment={"readyReplicas": 1})
+def test_readiness(pool: Pool, situation: Situation, expected: tuple[str, str]) -> None:
     assert _reasons(status_of(pool, situation, NOON))["Ready"] == expected
 
 
+def _scaled(desired: int, needed: int | None) -> Scaling:
+    return Scaling(desired=desired, needed=needed)
+
+
+BUSY, QUIET = a_pool_view(True, queued=40), pool_builders.a_pool_view()
+
+
+@pytest.mark.parametrize(
+    ("pool", "situation", "active", "limited"),
+    [
+        pytest.param(
+            a_pool(), a_situation(BUSY, scaling=_scaled(3, 3)),
+            ("True", "MissionsToRun"), ("False", "WithinBounds"), id="busy",
+        ),
+        pytest.param(
+            a_pool(), a_situation(QUIET, scaling=_scaled(1, 0)),
+            ("False", "NothingToDo"), ("False", "WithinBounds"), id="quiet",
+        ),
+        pytest.param(
+            a_pool(maxReplicas=2), a_situation(BUSY, scaling=_scaled(2, 3)),
+            ("True", "MissionsToRun"), ("True", "AtMaximum"), id="more would be needed",
+        ),
+        pytest.param(
+            a_pool(replicas=2), a_situation(BUSY, scaling=_scaled(2, 3)),
+            ("True", "MissionsToRun"), ("True", "Pinned"), id="pinned to fewer",
+        ),
+        pytest.param(
+            a_pool(autoscaler="KEDA"), a_situation(BUSY, scaling=_scaled(2, 3)),
+            ("True", "MissionsToRun"), ("False", "NotAutomatic"), id="another decides",
+        ),
+        pytest.param(
+            a_pool(), a_situation(None, scaling=_scaled(2, None)),
+            ("Unknown", "NumbersOld"), ("Unknown", "NumbersOld"), id="nobody knows",
+        ),
+    ],
+)  # fmt: skip
+def test_scaling_conditions(
+    pool: Pool, situation: Situation, active: tuple[str, str], limited: tuple[str, str]
+) -> None:
+    found = _reasons(status_of(pool, situation, NOON))
+    assert (found["Active"], found["ScalingLimited"]) == (active, limited)
+
+
+@pytest.mark.parametrize(
+    ("view", "age_seconds", "expected", "may_conclude"),
+    [
+        pytest.param(QUIET, 1.0, ("False", "NumbersFresh"), True, id="fresh"),
+        pytest.param(QUIET, FRESH_SECONDS + 1, ("True", "NumbersOld"), False, id="old"),
+        pytest.param(None, 0.0, ("True", "NumbersOld"), False, id="missing"),
+        pytest.param(
+            pool_builders.a_pool_view(is_current=False), 1.0, ("True", "LedgerAway"), False, id="the ledger is away"
+        ),
+        pytest.param(
+            pool_builders.a_pool_view(in_broker=None), 1.0, ("True", "BrokerAway"), True, id="the broker is away"
+        ),
+    ],
+)
+def test_staleness(view: PoolView | None, age_seconds: float, expected: tuple[str, str], may_conclude: bool) -> None:
+    numbers = judge(view, age_seconds)
+    found = _reasons(status_of(a_pool(), a_situation(numbers=numbers), NOON))
+    assert found["MetricsStale"] == expected
+    assert (numbers.demand is not None) is may_conclude
+
+
+def test_what_soldiers_hold_counts_although_the_ledger_has_lost_it() -> None:
+    soldier = pool_builders.a_soldier_view(busy=3)
+    demand = judge(pool_builders.a_pool_view(soldier, in_flight=0), 0.0).demand
+    assert demand is not None
+    assert demand.in_flight == 3
+
+
 def test_a_status_counts_soldiers_and_missions_in_the_contracts_words() -> None:
-    situation = Situation(
-        declared=DECLARED, deployed=DEPLOYED, view=a_pool_view(True, True, queued=3), deployment={"replicas": 2}
-    )
+    situation = a_situation(a_pool_view(True, True, queued=3), deployment={"replicas": 2})
     status = status_of(a_pool(), situation, NOON)
     SoldierPoolStatus.model_validate(status)
     counted = {name: status[name] for name in ("replicas", "ready", "busy", "queued", "inFlight", "desired")}
     assert counted == {"replicas": 2, "ready": 2, "busy": 1, "queued": 3, "inFlight": 4, "desired": 1}
 
 
+def test_numbers_that_nobody_knows_are_not_shown() -> None:
+    status = status_of(a_pool(), a_situation(None), NOON)
+    assert not {"busy", "queued", "inFlight"} & status.keys()
+
+
 def test_a_status_that_did_not_change_is_rendered_the_same_later() -> None:
-    situation = Situation(declared=DECLARED, deployed=DEPLOYED, view=a_pool_view(True))
+    situation = a_situation(a_pool_view(True))
     first = status_of(a_pool(), situation, NOON)
-    body = {
-        "metadata": {"uid": "u1", "namespace": "shop", "name": "render", "generation": 2},
-        "spec": {},
-        "status": first,
-    }
-    later = NOON.replace(hour=18)
-    assert status_of(observe(body), situation, later) == first
+    assert status_of(a_pool(status=first), situation, NOON.replace(hour=18)) == first
 
 
 def test_what_went_wrong_is_said() -> None:
-    situation = Situation(
+    situation = a_situation(
         declared=Outcome(PoolReason.COMMANDER_UNREACHABLE, "away"), deployed=Outcome(PoolReason.REFUSED, "quota")
     )
     found = _reasons(status_of(a_pool(), situation, NOON))
     assert found["Declared"] == ("False", "CommanderUnreachable")
     assert found["Deployed"] == ("False", "Refused")
+
+
+@pytest.mark.parametrize(
+    ("spec", "chosen", "says"),
+    [
+        ({"replicas": 2}, _scaled(2, 3), "spec.replicas pins 2 soldiers"),
+        ({"paused": True}, _scaled(2, 3), "paused: 2 soldiers stay"),
+        ({"autoscaler": "None"}, _scaled(2, 3), "autoscaler None: the number of the Deployment is left as it is"),
+        ({}, _scaled(3, 3), "3 soldiers wanted: of its missions 40 wait, 4 run, worth 3 at 16 per soldier"),
+        ({"maxReplicas": 2}, _scaled(2, 3), "worth 3 at 16 per soldier; maxReplicas is 2"),
+        ({"minReplicas": 5}, _scaled(5, 3), "worth 3 at 16 per soldier; minReplicas is 5"),
+        ({}, _scaled(5, 3), "fewer are enough once they have been for 60 s"),
+    ],
+)
+def test_every_size_has_its_sentence(spec: dict[str, Any], chosen: Scaling, says: str) -> None:
+    assert says in wording.reason_of_size(a_pool(**spec), chosen, judge(BUSY, 0.0).demand)
+
+
+def test_a_step_says_from_where_to_where_and_how_long_somebody_waited() -> None:
+    demand = judge(pool_builders.a_pool_view(queued=1, oldest_queued_seconds=12.4), 0.0).demand
+    assert wording.step(0, 1, "why", demand) == "0 → 1 soldiers; why; the first has waited for 12 s"
+    assert wording.step(1, 0, "why", demand) == "1 → 0 soldiers; why"

@@ -25,7 +25,18 @@ def test_there_is_no_wildcard() -> None:
     assert [word for word in given if "*" in word] == []
 
 
-def test_secrets_pods_and_roles_are_out_of_reach() -> None:
+def test_of_pods_it_lists_and_annotates_and_deletes_none() -> None:
+    verbs = {verb for rule in _rules() if "pods" in rule["resources"] for verb in rule["verbs"]}
+    assert verbs == {"list", "patch"}
+
+
+def test_what_pods_run_in_is_out_of_reach() -> None:
+    """Logs, exec and the like are subresources of their own."""
+    reached = {resource for rule in _rules() for resource in rule["resources"]}
+    assert not {one for one in reached if one.startswith("pods/")}
+
+
+def test_secrets_and_roles_are_out_of_reach() -> None:
     reached = {resource for rule in _rules() for resource in rule["resources"]}
     assert reached == {
         "missions",
@@ -33,6 +44,7 @@ def test_secrets_pods_and_roles_are_out_of_reach() -> None:
         "soldierpools",
         "soldierpools/status",
         "deployments",
+        "pods",
         "leases",
         "events",
     }

@@ -38,6 +38,15 @@ class QueueCounts:
             return
         self._counts = {key: (count, self._clock.monotonic()) for key, count in counts.items() if count is not None}
 
+    async def look_at(self, key: PoolKey) -> None:
+        """Count one pool's now: it is new, and somebody waits for its first numbers."""
+        try:
+            count = await self._count(key)
+        except BrokerAwayError:
+            return
+        if count is not None:
+            self._counts[key] = (count, self._clock.monotonic())
+
     def of(self, key: PoolKey) -> int | None:
         """How many orders wait for a pool's soldiers; None when that is not known for certain."""
         count, at = self._counts.get(key, (0, None))

@@ -65,6 +65,7 @@ class Pools:
         is_new = await self._garrison.declare(pool)
         await self._declare_queues(key)
         if is_new:
+            await self._counts.look_at(key)
             await self._wake(key)
         return self.view(pool)
 

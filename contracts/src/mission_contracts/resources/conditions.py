@@ -33,6 +33,9 @@ class PoolCondition(StrEnum):
     DECLARED = "Declared"  # True: the Commander knows the pool and its queues exist
     DEPLOYED = "Deployed"  # True: the Deployment is as the spec asks. False: the message says who refused it
     READY = "Ready"  # True: at least as many soldiers take missions as are wanted
+    ACTIVE = "Active"  # True: missions wait, run or are due soon. The message says how many soldiers that is worth
+    SCALING_LIMITED = "ScalingLimited"  # True: there would be more soldiers if the spec allowed it
+    METRICS_STALE = "MetricsStale"  # True: the numbers are missing or old, and nothing scales in
 
 
 class PoolReason(StrEnum):
@@ -47,6 +50,24 @@ class PoolReason(StrEnum):
     SOLDIERS_STARTING = "SoldiersStarting"
     SCALED_TO_ZERO = "ScaledToZero"
     PAUSED = "Paused"
+    # Ready=False: what the cluster says of the pods.
+    IMAGE_UNAVAILABLE = "ImageUnavailable"
+    CONTAINER_REFUSED = "ContainerRefused"
+    SOLDIERS_CRASHING = "SoldiersCrashing"
+    UNSCHEDULABLE = "Unschedulable"
+    PODS_REFUSED = "PodsRefused"  # a quota or a policy lets no pod be made
+    REPLACING = "Replacing"  # the Deployment of an earlier pool of this name is being removed
+    # Active, ScalingLimited and MetricsStale.
+    MISSIONS_TO_RUN = "MissionsToRun"
+    NOTHING_TO_DO = "NothingToDo"
+    WITHIN_BOUNDS = "WithinBounds"
+    AT_MAXIMUM = "AtMaximum"
+    PINNED = "Pinned"  # spec.replicas is less than the missions are worth
+    NOT_AUTOMATIC = "NotAutomatic"  # autoscaler None or KEDA: the number of the Deployment is left as it is
+    NUMBERS_FRESH = "NumbersFresh"
+    NUMBERS_OLD = "NumbersOld"
+    LEDGER_AWAY = "LedgerAway"
+    BROKER_AWAY = "BrokerAway"
 
 
 class Condition(Model):

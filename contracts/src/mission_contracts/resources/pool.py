@@ -95,15 +95,15 @@ class SoldierPoolSpec(Model):
             ge=0,
             le=DAY_SECONDS,
             description="How long fewer soldiers must have been enough before some leave, in seconds. Default 60, "
-            "from 0 to 86400. Only idle soldiers leave.",
+            "from 0 to 86400; at least 5 count. Only idle soldiers leave.",
         ),
     ] = 60
     autoscaler: Annotated[
         Autoscaler,
         Field(
             description="Who chooses the number of soldiers while replicas is unset. BuiltIn: the operator, from the "
-            "missions that wait and run. KEDA: a KEDA ScaledObject of yours. None: nobody, minReplicas are kept. "
-            "Default: BuiltIn."
+            "missions that wait and run. None: nobody; a new pool has minReplicas, and the number of its Deployment is "
+            "then left as it is. KEDA: a KEDA ScaledObject of yours; not served yet, it is as None. Default: BuiltIn."
         ),
     ] = Autoscaler.BUILT_IN
     paused: Annotated[
@@ -157,7 +157,9 @@ class SoldierPoolStatus(Model):
         Field(
             max_length=MAX_CONDITIONS,
             description="Declared: the Commander knows the pool. Deployed: its Deployment is as the spec asks. "
-            "Ready: as many soldiers take missions as are wanted.",
+            "Ready: as many soldiers take missions as are wanted. Active: there are missions to run. ScalingLimited: "
+            "there would be more soldiers if the spec allowed it. MetricsStale: the numbers are missing or old, and "
+            "nothing scales in.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = ()

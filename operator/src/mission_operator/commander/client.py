@@ -1,7 +1,7 @@
 """One request at a time: paths, tokens, and the three ways an answer can be no answer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, TypeVar
 
@@ -113,9 +113,10 @@ class CommanderClient:
                 return
             params["cursor"] = page.cursor
 
-    async def declare_pool(self, namespace: str, name: str, declaration: PoolDeclaration) -> None:
-        """Make the pool known and its queues exist."""
-        await self._ask("PUT", f"/pools/{namespace}/{name}", content=msgspec.json.encode(declaration))
+    async def declare_pool(self, namespace: str, name: str, declaration: PoolDeclaration) -> PoolView:
+        """Make the pool known and its queues exist; gives its numbers."""
+        content = msgspec.json.encode(declaration)
+        return _read(await self._ask("PUT", f"/pools/{namespace}/{name}", content=content), PoolView)
 
     async def forget_pool(self, namespace: str, name: str) -> None:
         await self._ask("DELETE", f"/pools/{namespace}/{name}", may_be_unknown=True)
@@ -128,20 +129,32 @@ class CommanderClient:
         self, namespace: str, last_event_id: str, *, silence_seconds: float
     ) -> AsyncIterator[AsyncIterator[str]]:
         """Open the event stream; it ends with CommanderAwayError when nothing arrives for so long."""
-        headers = {"Accept": "text/event-stream", **await self._token.headers()}
-        if last_event_id:
-            headers["Last-Event-ID"] = last_event_id
+        headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
         params = {"door": Door.CLUSTER.value, "namespace": namespace}
+        async with self._stream("/events", params, headers, silence_seconds) as lines:
+            yield lines
+
+    @asynccontextmanager
+    async def pool_events(self, *, silence_seconds: float) -> AsyncIterator[AsyncIterator[str]]:
+        """Open the stream of pools that work comes to; it ends as the other one does."""
+        async with self._stream("/pools/events", {}, {}, silence_seconds) as lines:
+            yield lines
+
+    @asynccontextmanager
+    async def _stream(
+        self, path: str, params: Mapping[str, str], headers: Mapping[str, str], silence_seconds: float
+    ) -> AsyncIterator[AsyncIterator[str]]:
+        asked = {"Accept": "text/event-stream", **await self._token.headers(), **headers}
         timeout = httpx.Timeout(silence_seconds, connect=2)
         try:
-            async with self._http.stream("GET", "/events", params=params, headers=headers, timeout=timeout) as answer:
+            async with self._http.stream("GET", path, params=dict(params), headers=asked, timeout=timeout) as answer:
                 if not answer.is_success:
                     await answer.aread()
                     self._token.doubt(answer.status_code)
-                    raise _refusal(answer, "GET /events")
+                    raise _refusal(answer, f"GET {path}")
                 yield answer.aiter_lines()
         except (httpx.HTTPError, OSError) as error:
-            raise CommanderAwayError(f"the event stream ended: {error!r}") from error
+            raise CommanderAwayError(f"the event stream {path} ended: {error!r}") from error
 
     async def _ask(self, method: str, path: str, *, may_be_unknown: bool = False, **request: Any) -> httpx.Response:
         headers = {"Content-Type": "application/json", **await self._token.headers()}

@@ -12,13 +12,15 @@ import msgspec
 
 from mission_contracts.resources import API_VERSION, SOLDIER_POOL, PodTemplate
 from mission_operator.pools.observing import Pool
+from mission_operator.pools.pods import CONTAINER
 
 POOL_LABEL: Final = "missioncontrol.dev/pool"
 DIGEST_ANNOTATION: Final = "missioncontrol.dev/digest"
-_CONTAINER: Final = "soldier"
 _PROBE_PORT: Final = 8081
 _BEYOND_DRAIN_SECONDS: Final = 10
 """What a soldier needs after its drain: to flush its reports and to close its connections."""
+_EVICTABLE_VOLUMES: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
+"""Without it an idle soldier would keep its node for ever: it has a local folder."""
 
 CLIENT_SECRET_KEY: Final = "client-secret"  # noqa: S105 - a key of a Secret, not its content
 RABBITMQ_URLS_KEY: Final = "rabbitmq-urls"
@@ -50,8 +52,8 @@ def selector_text(pool: str) -> str:
     return ",".join(f"{name}={value}" for name, value in labels_of(pool).items())
 
 
-def deployment_of(pool: Pool, installation: Installation) -> Manifest:
-    """Render the whole Deployment, with a digest of itself to tell whether a stored one is still the same."""
+def deployment_of(pool: Pool, installation: Installation, replicas: int) -> Manifest:
+    """Render the whole Deployment, with a digest of all but its size to tell whether a stored one is like it."""
     manifest: Manifest = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -62,14 +64,15 @@ def deployment_of(pool: Pool, installation: Installation) -> Manifest:
             "ownerReferences": [_owner(pool)],
         },
         "spec": {
-            "replicas": pool.wanted,
             "selector": {"matchLabels": labels_of(pool.name)},
-            # A new version takes missions before an old one stops.
+            # A new version takes missions before an old one is told to leave, and that one has its whole grace.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
+            "revisionHistoryLimit": 2,
             "template": _pod(pool, installation),
         },
     }
     manifest["metadata"]["annotations"] = {DIGEST_ANNOTATION: _digest(manifest)}
+    manifest["spec"]["replicas"] = replicas
     return manifest
 
 
@@ -78,6 +81,20 @@ def is_like(stored: Mapping[str, Any], wanted: Manifest) -> bool:
     annotations = stored["metadata"].get("annotations") or {}
     is_same = annotations.get(DIGEST_ANNOTATION) == wanted["metadata"]["annotations"][DIGEST_ANNOTATION]
     return bool(is_same and stored["spec"].get("replicas") == wanted["spec"]["replicas"])
+
+
+def size_of(stored: Mapping[str, Any]) -> int:
+    """How many pods a stored Deployment asks for."""
+    return int(stored["spec"].get("replicas", 1))
+
+
+def is_of_earlier(stored: Mapping[str, Any], pool: Pool) -> bool:
+    """Tell whether a stored Deployment belonged to a deleted pool of the same name: the cluster will remove it."""
+    owners = stored["metadata"].get("ownerReferences") or ()
+    return any(
+        owner.get("kind") == SOLDIER_POOL.kind and owner.get("name") == pool.name and owner.get("uid") != pool.uid
+        for owner in owners
+    )
 
 
 def belongs_to(stored: Mapping[str, Any], pool: Pool) -> bool:
@@ -103,9 +120,10 @@ def _digest(manifest: Manifest) -> str:
 def _pod(pool: Pool, installation: Installation) -> Manifest:
     template = pool.spec.template or PodTemplate()
     given = template.model_dump(mode="json", by_alias=True, exclude_none=True)
-    metadata = {"labels": given.get("labels", {}) | labels_of(pool.name)}
-    if "annotations" in given:
-        metadata["annotations"] = given["annotations"]
+    metadata = {
+        "labels": given.get("labels", {}) | labels_of(pool.name),
+        "annotations": {_EVICTABLE_VOLUMES: "tmp"} | given.get("annotations", {}),
+    }
     return {"metadata": metadata, "spec": _pod_spec(pool, installation, given)}
 
 
@@ -129,7 +147,7 @@ def _pod_spec(pool: Pool, installation: Installation, given: Manifest) -> Manife
 def _container(pool: Pool, installation: Installation, given: Manifest) -> Manifest:
     own = _environment(pool, installation)
     container: Manifest = {
-        "name": _CONTAINER,
+        "name": CONTAINER,
         "image": pool.spec.image or installation.image,
         "env": [*_others(given.get("env", ()), *(one["name"] for one in own)), *own],
         "ports": [{"name": "probes", "containerPort": _PROBE_PORT}],
@@ -140,6 +158,8 @@ def _container(pool: Pool, installation: Installation, given: Manifest) -> Manif
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
+        # The last lines of one that failed are then in the pod's status, and from there in the pool's.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [*_others(given.get("volumeMounts", ()), "tmp"), {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
     }
     if pool.spec.resources:

@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 
 from mission_contracts.resources import SoldierPoolSpec
-from mission_contracts.rest import PoolDeclaration
 from mission_operator.objects import Since, conditions_shown
 
 
@@ -21,16 +20,14 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     status: Mapping[str, Any] = {}
 
     @property
-    def wanted(self) -> int:
-        """How many soldiers there shall be."""
-        return self.spec.min_replicas if self.spec.replicas is None else self.spec.replicas
+    def annotations(self) -> Mapping[str, str]:
+        """Those that its pods have from the pool's own template."""
+        return (self.spec.template.annotations if self.spec.template else None) or {}
 
     @property
-    def declaration(self) -> PoolDeclaration:
-        """What the Commander needs to know."""
-        return PoolDeclaration(
-            paused=self.spec.paused, replicas=self.wanted, max_replicas=max(self.spec.max_replicas, self.wanted)
-        )
+    def per_soldier(self) -> int:
+        """How many missions one soldier is worth."""
+        return self.spec.missions_per_soldier or self.spec.concurrency
 
     @property
     def conditions(self) -> Mapping[str, Since]:
