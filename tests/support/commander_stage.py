@@ -8,6 +8,7 @@ from typing import Any
 from mission_broker.memory import MemoryBroker
 from mission_broker.memory_server import MemoryServer
 from mission_broker.port import Message
+from mission_broker.rejecting import Rejects
 from mission_commander.adapters.memory_ledger import MemoryLedger, MemoryStore
 from mission_commander.domain import life
 from mission_commander.domain.lane import LaneChange
@@ -23,6 +24,7 @@ from mission_commander.services.feed import Feed
 from mission_commander.services.garrison import Garrison
 from mission_commander.services.late_records import LateRecords
 from mission_commander.services.recorder import Command, Decision, Recorder
+from mission_commander.services.reporting import Reporter
 from mission_commander.services.restoring import Restorer
 from mission_commander.services.submission import Submitter
 from mission_commander.services.tombstones import Tombstones
@@ -157,6 +159,20 @@ class Stage:
     def late_records(self) -> LateRecords:
         """What records that which was accepted without the ledger."""
         return LateRecords(self.recorder, self.ledger, self.seals, self.eras, self.around, self.counts)
+
+    def a_reporter(self, rejects: Rejects, on_marker: Callable[[str], None] = lambda _: None) -> Reporter:
+        """The consumer of `missions.status`; what it cannot use goes to `rejects`, which has to run too."""
+        return Reporter(
+            self.recorder,
+            self.broker,
+            self.secrets,
+            self.tombstones,
+            self.eras,
+            rejects,
+            self.late_records(),
+            on_marker=on_marker,
+            counts=self.counts,
+        )
 
     def a_restorer(self) -> Restorer:
         """Notices what the ledger loses; runs when the test runs it."""

@@ -4,7 +4,6 @@ import contextlib
 import json
 import secrets
 import sys
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +12,12 @@ from typing import Final
 from mission_contracts.resources import API_VERSION, SOLDIER_POOL
 from missionctl import context_file
 from tools.demo.errors import DemoError
+from tools.installation import answers
 from tools.stack import KubeAccess
 from tools.stack.ports import LOOPBACK, free_port
 from tools.stack.process import Launch, Process
 
 NAMESPACE: Final = "default"
-ANSWER_SECONDS: Final = 2.0
 SLOTS: Final = 4
 """Few on purpose, so that some missions of the samples are seen waiting."""
 
@@ -114,7 +113,7 @@ def commander_on(servers: Servers, state: Path) -> tuple[Commander, Launch, Laun
         "commander",
         ("mission_commander",),
         state,
-        is_ready=lambda: _answers(f"{url}/readyz"),
+        is_ready=lambda: answers(f"{url}/readyz"),
         environment={
             "COMMANDER_INSTALL_KEY": keys["install"],
             "COMMANDER_CLIENTS": json.dumps(clients),
@@ -134,7 +133,7 @@ def _soldier(commander: Commander, servers: Servers, secret: str, state: Path) -
         "soldier",
         ("mission_soldier",),
         state,
-        is_ready=lambda: _answers(f"http://{LOOPBACK}:{port}/livez"),
+        is_ready=lambda: answers(f"http://{LOOPBACK}:{port}/livez"),
         environment={
             "SOLDIER_COMMANDER_URL": commander.url,
             "SOLDIER_CLIENT_SECRET": secret,
@@ -158,7 +157,7 @@ def operator(commander: Commander, kube: KubeAccess, state: Path, *, may_make_po
         "operator",
         ("mission_operator",),
         state,
-        is_ready=lambda: _answers(f"http://{LOOPBACK}:{port}/readyz"),
+        is_ready=lambda: answers(f"http://{LOOPBACK}:{port}/readyz"),
         environment={
             **kube.environment(),
             "OPERATOR_COMMANDER_URL": commander.url,
@@ -199,13 +198,3 @@ def _launch(
         log=state / f"{name}.log",
         environment=environment,
     )
-
-
-def _answers(url: str) -> bool:
-    """GET says 200; a proxy that the user set up is not asked."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=ANSWER_SECONDS):
-            return True
-    except OSError:
-        return False

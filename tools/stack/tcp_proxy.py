@@ -66,10 +66,6 @@ class TcpProxy:
         self.flow()  # what waits for a stall to end finds its connection broken
         await asyncio.gather(*self._accepting, return_exceptions=True)
 
-    @property
-    def open_connections(self) -> int:
-        return len(self._connections)
-
     def cut(self) -> None:
         """Break every connection with a reset; new ones are welcome."""
         for connection in tuple(self._connections):

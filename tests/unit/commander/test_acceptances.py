@@ -17,7 +17,6 @@ from mission_commander.domain.unrecorded import Unrecorded, as_accepted
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services import reporting
 from mission_commander.services.acceptances import Acceptances
-from mission_commander.services.reporting import Reporter
 from mission_commander.services.submission import Accepted, Answer, RefusedError, Request, Submitter
 from mission_contracts import messages, metrics, topology
 from mission_contracts import mission as m
@@ -47,17 +46,7 @@ async def submitter(stage: Stage) -> Submitter:
 async def recording(stage: Stage) -> AsyncIterator[None]:
     """The consumer of `missions.status`, which records."""
     rejects = Rejects(stage.broker, stage.clock, count=stage.count_rejected)
-    reporter = Reporter(
-        stage.recorder,
-        stage.broker,
-        stage.secrets,
-        stage.tombstones,
-        stage.eras,
-        rejects,
-        stage.late_records(),
-        on_marker=lambda _: None,
-        counts=stage.counts,
-    )
+    reporter = stage.a_reporter(rejects)
     async with running(reporter.run, rejects.run):
         yield
 

@@ -15,7 +15,6 @@ from mission_commander.domain import life
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.services import reporting
 from mission_commander.services.counts import Labels
-from mission_commander.services.reporting import Reporter
 from mission_contracts import messages, metrics, topology
 from mission_contracts.messages import Report, ReportKind
 from mission_contracts.mission import Epoch, Instance, MissionState
@@ -34,17 +33,7 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 async def reporting_to(stage: Stage, markers: list[str] | None = None) -> AsyncIterator[None]:
     heard: list[str] = [] if markers is None else markers
     rejects = Rejects(stage.broker, stage.clock, count=stage.count_rejected)
-    reporter = Reporter(
-        stage.recorder,
-        stage.broker,
-        stage.secrets,
-        stage.tombstones,
-        stage.eras,
-        rejects,
-        stage.late_records(),
-        on_marker=heard.append,
-        counts=stage.counts,
-    )
+    reporter = stage.a_reporter(rejects, heard.append)
     await stage.broker.declare(topology.FIXED_QUEUES)
     async with running(stage.recorder.run, reporter.run, rejects.run):
         yield

@@ -129,11 +129,6 @@ class Lane:
         """Who has the turn, and who comes next."""
         return [self.places[place] for place in self.queue[:FRONT]]
 
-    def as_whole(self, expected: int) -> LaneChange:
-        """The change that makes a ledger which knows another version know this one."""
-        entries: dict[Place, MissionId | None] = dict(self.places)
-        return LaneChange(key=self.key, expected=expected, record=self.record, entries=entries, whole=True)
-
     def _put_all(self, entries: Entries) -> None:
         for place, mission_id in entries.items():
             if self.places.pop(place, SPENT) != SPENT:
@@ -375,17 +370,3 @@ def _is_same(before: LaneRecord, after: LaneRecord) -> bool:
     """Equal but for the version, and for a date that only grows while nobody comes."""
     blank = {"version": 0, "expires_at": None}
     return msgspec.structs.replace(before, **blank) == msgspec.structs.replace(after, **blank)
-
-
-def merged(ours: Lane, theirs: Lane) -> Lane:
-    """What two Commanders know of a lane after a loss: the newer one's places, and the higher mark."""
-    newer, older = (ours, theirs) if ours.record.version >= theirs.record.version else (theirs, ours)
-    if newer.record.mark >= older.record.mark or not newer.record.is_numbered or not older.record.is_numbered:
-        return newer
-    version = newer.record.version + 1
-    last = max(newer.record.last, older.record.last)
-    record = msgspec.structs.replace(newer.record, version=version, mark=older.record.mark, last=last)
-    spent = {place: None for place, who in newer.places.items() if who == SPENT and place.number <= record.mark}
-    lane = Lane(newer.key, record, newer.places)
-    lane.apply(record, spent)
-    return lane
