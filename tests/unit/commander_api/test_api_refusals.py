@@ -8,6 +8,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 from support.commander_api import SECRET, Api, Soldier
+from support.problems import problem
 
 from mission_commander.services.submission import Submitter
 from mission_contracts.clock import SystemClock
@@ -15,18 +16,6 @@ from mission_contracts.spec import MAX_PAYLOAD_BYTES
 from mission_contracts.tokens import Role, Tokens
 
 NOOP: dict[str, Any] = {"type": "noop", "payload": {}}
-
-
-def problem(answer: httpx.Response, status: int, code: str, *, field: str | None = None) -> str:
-    """Check that it is a whole problem; give its sentence."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    said = answer.json()
-    assert (said["status"], said["code"], said.get("field")) == (status, code, field)
-    assert said["title"]
-    assert len(said["detail"].split()) >= 4, "a sentence"
-    assert said["request_id"] == answer.headers["request-id"]
-    return str(said["detail"])
 
 
 # Submitting.
