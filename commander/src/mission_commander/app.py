@@ -16,17 +16,30 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mission_broker.port import Broker
-from mission_commander.api import answers, dead_letters, events, health, metrics, missions, pools, scheduler, soldiers
+from mission_commander.api import (
+    answers,
+    dead_letters,
+    events,
+    health,
+    metrics,
+    missions,
+    pools,
+    scheduler,
+    soldiers,
+    tokens,
+)
 from mission_commander.api.answers import ProblemError, problem, problem_answer
 from mission_commander.api.authentication import Gate
 from mission_commander.api.counted import Answers
 from mission_commander.api.doors import Doors
+from mission_commander.api.grants import CLIENT_CREDENTIALS, ClientCredentials, Grants, Issuer
 from mission_commander.commander import Commander
 from mission_commander.ports import Ledger, LedgerAwayError
 from mission_commander.settings import CommanderSettings
 from mission_contracts import telemetry
 from mission_contracts.clock import Clock, SystemClock
 from mission_contracts.rest import REQUEST_ID_HEADER
+from mission_contracts.signing_keys import SigningKeys
 from mission_contracts.tokens import Tokens
 
 _REQUEST_ID: Final = re.compile(r"^[\x21-\x7e]{1,128}$")
@@ -57,23 +70,21 @@ def create_app(
 
     app = FastAPI(title="Mission Control: the Commander", lifespan=lifespan, redirect_slashes=False)
     app.state.commander = commander
-    doors = Doors(commander, _gate(commander, settings, clock))
+    doors = _doors(commander, settings, clock)
     app.router.routes.extend(metrics.routes(doors, CollectorRegistry()))
-    for group in (missions, dead_letters, events, soldiers, pools, scheduler, health):
+    for group in (missions, dead_letters, events, soldiers, pools, scheduler, tokens, health):
         app.router.routes.extend(group.routes(doors))
     _answer_errors(app)
     app.add_middleware(RequestIds, answers=Answers(commander.counts, app.router.routes))
     return app
 
 
-def _gate(commander: Commander, settings: CommanderSettings, clock: Clock) -> Gate:
-    return Gate(
-        Tokens(commander.install_key, clock),
-        settings.clients,
-        clock,
-        lifetime=settings.token_seconds,
-        grace=settings.token_grace_seconds,
-    )
+def _doors(commander: Commander, settings: CommanderSettings, clock: Clock) -> Doors:
+    keys = SigningKeys(commander.install_key, settings.token_key_generation)
+    signed = Tokens(keys, clock)
+    issuer = Issuer(signed, lifetime_seconds=settings.token_seconds)
+    grants = Grants({CLIENT_CREDENTIALS: ClientCredentials(issuer, settings.clients)})
+    return Doors(commander, Gate(signed, clock, grace=settings.token_grace_seconds), grants, keys)
 
 
 async def _run(commander: Commander, on_failure: Callable[[], None]) -> None:

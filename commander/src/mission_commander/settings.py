@@ -79,6 +79,13 @@ class CommanderSettings(BaseSettings):
     token_grace_seconds: Annotated[float, Field(ge=0, le=60)] = 5.0
     """How long after its end a token is still taken: for requests that were on their way."""
 
+    token_key_generation: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    """Which generation of the signing key is in use; tokens of the one before and of the one after are accepted too.
+
+    Raise it by one, and restart the replicas in any order, to rotate: no token is refused. Raise it by two to refuse
+    at once all tokens that were signed before, for a key that was lost.
+    """
+
     metrics_access: Literal["open", "token"] = "open"
     """Who may read `GET /metrics`: open needs no token, token needs one, as `GET /status` does.
 

@@ -21,6 +21,7 @@
     GET  /status                                         → 200 StatusView
     POST /scheduler/stop, /scheduler/start               → 200 SchedulerView   (admin)
     POST /token                    TokenRequest          → 200 TokenAnswer
+    GET  /.well-known/jwks.json                          → 200 KeySet          (what checks access tokens)
 
 Every refusal is a `Problem` (problem+json). Batches, lookups and acknowledgements take at most 1,000 items.
 """
@@ -271,20 +272,25 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """False while the ledger is away: these are the numbers from before, and nothing may be concluded from them."""
 
 
-class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """OAuth 2.0 client credentials, as JSON."""
+class TokenRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How to get a token, as JSON: `grant_type` says by which means, and so which of the other fields count."""
 
-    client_id: str
-    client_secret: str
     grant_type: str = "client_credentials"
+    client_id: str | None = None
+    client_secret: str | None = None
+    refresh_token: str | None = None
+    assertion: str | None = None
+    """A token that somebody else gave, such as a ServiceAccount's."""
 
 
-class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A short-lived access token."""
+class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A short-lived access token; for a user also the refresh token that gets the next pair, once."""
 
     access_token: str
     expires_in: float
     token_type: str = "Bearer"  # noqa: S105
+    refresh_token: str | None = None
+    refresh_expires_in: float | None = None
 
 
 class OutboxView(msgspec.Struct, frozen=True, kw_only=True):

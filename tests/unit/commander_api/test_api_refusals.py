@@ -12,8 +12,9 @@ from support.problems import problem
 
 from mission_commander.services.submission import Submitter
 from mission_contracts.clock import SystemClock
+from mission_contracts.signing_keys import SigningKeys
 from mission_contracts.spec import MAX_PAYLOAD_BYTES
-from mission_contracts.tokens import Role, Tokens
+from mission_contracts.tokens import Holder, Role, Tokens
 
 NOOP: dict[str, Any] = {"type": "noop", "payload": {}}
 
@@ -219,9 +220,9 @@ async def test_a_bad_token_is_refused(api: Api, authorization: str) -> None:
 
 
 async def test_an_expired_token_is_refused_after_its_grace(api: Api) -> None:
-    tokens = Tokens(api.commander.install_key, SystemClock())
+    tokens = Tokens(SigningKeys(api.commander.install_key), SystemClock())
     for lifetime, status in ((-3.0, 200), (-60.0, 401)):
-        token = tokens.sign("anna", Role.USER, lifetime_seconds=lifetime)
+        token = tokens.sign(Holder(subject="anna", role=Role.USER), lifetime_seconds=lifetime)
         answer = await (await api.stranger()).get("/missions", headers={"Authorization": f"Bearer {token}"})
         assert answer.status_code == status
 
@@ -241,8 +242,8 @@ async def test_bad_credentials_all_look_the_same(api: Api, asked: dict[str, str]
 
 async def test_a_token_request_is_bounded(api: Api) -> None:
     stranger = await api.stranger()
-    problem(await stranger.post("/token", json={"client_id": "anna"}), 422, "BadField")
-    problem(await stranger.post("/token", content=b"x" * 5_000), 413, "BodyTooLarge")
+    problem(await stranger.post("/token", json={"client_id": "anna"}), 422, "BadField", field="client_secret")
+    problem(await stranger.post("/token", content=b"x" * 20_000), 413, "BodyTooLarge")
 
 
 async def test_strangers_missions_do_not_exist(api: Api) -> None:

@@ -1,46 +1,27 @@
 """Who asks, and whether they may. A checked token is remembered until it ends: signatures cost more than look-ups."""
 
 import hashlib
-import hmac
 from collections import OrderedDict
-from collections.abc import Mapping
 from typing import Final
 
 from starlette.requests import Request
 
 from mission_commander.api.answers import ProblemError
-from mission_commander.settings import Client
 from mission_contracts.clock import Clock
 from mission_contracts.errors import InvalidTokenError
-from mission_contracts.rest import TokenAnswer, TokenRequest
-from mission_contracts.tokens import Claims, Role, Tokens
+from mission_contracts.tokens import LONGEST_TOKEN, Claims, Role, Tokens
 
 REMEMBERED: Final = 4_096
-LONGEST_TOKEN: Final = 4_096
 
 
 class Gate:
-    """Gives tokens for client secrets, and reads them again."""
+    """Reads the token that a request brings."""
 
-    def __init__(
-        self, tokens: Tokens, clients: Mapping[str, Client], clock: Clock, *, lifetime: float, grace: float
-    ) -> None:
+    def __init__(self, tokens: Tokens, clock: Clock, *, grace: float) -> None:
         self._tokens = tokens
-        self._clients = clients
         self._clock = clock
-        self._lifetime = lifetime
         self._grace = grace
         self._known: OrderedDict[bytes, Claims] = OrderedDict()
-
-    def issue(self, asked: TokenRequest) -> TokenAnswer:
-        """Give a token; an unknown client and a wrong secret look and take the same."""
-        client = self._clients.get(asked.client_id)
-        secret = client.secret.get_secret_value() if client else ""
-        is_right = hmac.compare_digest(_digest(secret), _digest(asked.client_secret))
-        if client is None or not is_right:
-            raise ProblemError(401, "BadCredentials", "client id or secret is wrong: check both")
-        token = self._tokens.sign(asked.client_id, client.role, lifetime_seconds=self._lifetime)
-        return TokenAnswer(access_token=token, expires_in=self._lifetime)
 
     def admit(self, request: Request, *roles: Role) -> Claims:
         """Give the request's claims; 401 without a valid token, 403 for another role."""

@@ -1,4 +1,4 @@
-"""What every route needs: the Commander's services and the gate."""
+"""What every route needs: the Commander's services, the gate, and the ways to a token."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,10 @@ from starlette.requests import Request
 
 from mission_commander.api.answers import ProblemError
 from mission_commander.api.authentication import Gate
+from mission_commander.api.grants import Grants
 from mission_commander.commander import Commander
 from mission_commander.domain.record import Mission
+from mission_contracts.signing_keys import SigningKeys
 from mission_contracts.tokens import Claims, Role
 
 PEOPLE = (Role.VIEWER, Role.USER, Role.ADMIN, Role.OPERATOR)
@@ -21,6 +23,8 @@ class Doors:
 
     commander: Commander
     gate: Gate
+    grants: Grants
+    keys: SigningKeys
 
     def loaded(self) -> Commander:
         """The Commander, once it knows its missions; 503 before."""

@@ -1,20 +1,15 @@
-"""The routes that watch over the Commander, and POST /token."""
+"""The routes that watch over the Commander."""
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mission_commander.api import bodies
 from mission_commander.api.answers import json_answer
 from mission_commander.api.doors import PEOPLE, Doors
-from mission_contracts.rest import TokenRequest
-
-_token = msgspec.json.Decoder(TokenRequest)
 
 
 def routes(doors: Doors) -> list[Route]:
-    """Health for people and probes; tokens for machines."""
+    """Health for people and probes."""
     commander = doors.commander
 
     async def health(_: Request) -> Response:
@@ -32,13 +27,9 @@ def routes(doors: Doors) -> list[Route]:
         doors.gate.admit(request, *PEOPLE)
         return json_answer(await commander.overview.view())
 
-    async def token(request: Request) -> Response:
-        return json_answer(doors.gate.issue(await bodies.read_as(request, _token, 4_096)))
-
     return [
         Route("/health", health, methods=["GET"]),
         Route("/livez", live, methods=["GET"]),
         Route("/readyz", ready, methods=["GET"]),
         Route("/status", status, methods=["GET"]),
-        Route("/token", token, methods=["POST"]),
     ]

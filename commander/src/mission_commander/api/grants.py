@@ -1,0 +1,77 @@
+"""The ways to an access token: each `grant_type` of POST /token is one small object."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from mission_commander.api.answers import ProblemError
+from mission_commander.settings import Client
+from mission_contracts.rest import TokenAnswer, TokenRequest
+from mission_contracts.tokens import Holder, Tokens
+
+CLIENT_CREDENTIALS: Final = "client_credentials"
+
+
+class Grant(Protocol):
+    """One way: reads its own fields of the request, and knows who that is."""
+
+    async def issue(self, asked: TokenRequest) -> TokenAnswer:
+        """Give a token, or end the request with a ProblemError."""
+        ...
+
+
+class Grants:
+    """All ways there are, by the name they have in a request."""
+
+    def __init__(self, by_type: Mapping[str, Grant]) -> None:
+        self._by_type = by_type
+
+    async def issue(self, asked: TokenRequest) -> TokenAnswer:
+        grant = self._by_type.get(asked.grant_type)
+        if grant is None:
+            detail = f"there is no such grant_type here: use one of {', '.join(sorted(self._by_type))}"
+            raise ProblemError(400, "UnknownGrant", detail, field="grant_type")
+        return await grant.issue(asked)
+
+
+class Issuer:
+    """Makes the answer for whoever has proven who they are."""
+
+    def __init__(self, tokens: Tokens, *, lifetime_seconds: float) -> None:
+        self._tokens = tokens
+        self._lifetime = lifetime_seconds
+
+    def answer(self, holder: Holder) -> TokenAnswer:
+        token = self._tokens.sign(holder, lifetime_seconds=self._lifetime)
+        return TokenAnswer(access_token=token, expires_in=self._lifetime)
+
+
+class ClientCredentials:
+    """A machine with a secret of its own, named in the settings."""
+
+    def __init__(self, issuer: Issuer, clients: Mapping[str, Client]) -> None:
+        self._issuer = issuer
+        self._clients = clients
+
+    async def issue(self, asked: TokenRequest) -> TokenAnswer:
+        """Give a token; an unknown client and a wrong secret look and take the same."""
+        client_id = told(asked.client_id, "client_id")
+        given = told(asked.client_secret, "client_secret")
+        client = self._clients.get(client_id)
+        secret = client.secret.get_secret_value() if client else ""
+        is_right = hmac.compare_digest(_digest(secret), _digest(given))
+        if client is None or not is_right:
+            raise ProblemError(401, "BadCredentials", "client id or secret is wrong: check both")
+        return self._issuer.answer(Holder(subject=client_id, role=client.role))
+
+
+def told(value: str | None, field: str) -> str:
+    """Give what the request says in a field that its grant needs; 422 where it says nothing."""
+    if value is None:
+        raise ProblemError(422, "BadField", f"this grant_type needs {field}: send it", field=field)
+    return value
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
