@@ -24,6 +24,7 @@ from mission_commander.api import (
     metrics,
     missions,
     pools,
+    reference,
     scheduler,
     soldiers,
     tokens,
@@ -68,12 +69,14 @@ def create_app(
         with suppress(asyncio.CancelledError):
             await run
 
-    app = FastAPI(title="Mission Control: the Commander", lifespan=lifespan, redirect_slashes=False)
+    # The description is ours (api/described): FastAPI's page would be loaded from elsewhere.
+    app = FastAPI(lifespan=lifespan, redirect_slashes=False, openapi_url=None, docs_url=None, redoc_url=None)
     app.state.commander = commander
     doors = _doors(commander, settings, clock)
     app.router.routes.extend(metrics.routes(doors, CollectorRegistry()))
     for group in (missions, dead_letters, events, soldiers, pools, scheduler, tokens, health):
         app.router.routes.extend(group.routes(doors))
+    app.router.routes.extend(reference.routes())
     _answer_errors(app)
     app.add_middleware(RequestIds, answers=Answers(commander.counts, app.router.routes))
     return app

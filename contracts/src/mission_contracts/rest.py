@@ -272,6 +272,12 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """False while the ledger is away: these are the numbers from before, and nothing may be concluded from them."""
 
 
+class Pools(msgspec.Struct, frozen=True, kw_only=True):
+    """All pools of the installation."""
+
+    pools: tuple[PoolView, ...]
+
+
 class TokenRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How to get a token, as JSON: `grant_type` says by which means, and so which of the other fields count."""
 

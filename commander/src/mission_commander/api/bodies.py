@@ -10,6 +10,7 @@ from mission_commander.api.answers import ProblemError, problem
 from mission_contracts.errors import Problem
 from mission_contracts.rest import Submission
 
+SMALL_BYTES: Final = 4_096
 ONE_MISSION_BYTES: Final = 512 * 1024
 MANY_BYTES: Final = 32 * 1024 * 1024
 

@@ -12,6 +12,7 @@ from mission_commander.api import bodies, queries
 from mission_commander.api.answers import ProblemError, json_answer, problem
 from mission_commander.api.doors import PEOPLE, SUBMITTERS, Doors, may_see, path_of
 from mission_commander.api.finding import cursor, fetch, find, position
+from mission_commander.api.queries import DEFAULT_PAGE, LONGEST_PAGE
 from mission_commander.api.retrying import retried
 from mission_commander.commander import Commander
 from mission_commander.domain.record import Mission
@@ -22,8 +23,6 @@ from mission_contracts.names import is_dns_label
 from mission_contracts.rest import DeadLetterPage, MissionHistory, RedriveAnswer, RedriveRequest
 from mission_contracts.tokens import Claims
 
-DEFAULT_PAGE: Final = 100
-LONGEST_PAGE: Final = 1_000
 READ_AT_ONCE: Final = 500
 MOST_SCANNED: Final = 20_000
 """Records that one request looks at; the cursor goes on from there."""

@@ -13,6 +13,7 @@ from mission_commander.api import bodies, queries
 from mission_commander.api.answers import ProblemError, json_answer, ledger_away, problem
 from mission_commander.api.doors import PEOPLE, SUBMITTERS, Doors, may_see, path_of
 from mission_commander.api.finding import cursor, fetch, find, not_found, position, recorded
+from mission_commander.api.queries import DEFAULT_PAGE, LONGEST_PAGE
 from mission_commander.api.retrying import retried
 from mission_commander.commander import Commander
 from mission_commander.domain.record import Mission
@@ -43,8 +44,6 @@ from mission_contracts.rest import (
 )
 from mission_contracts.tokens import Claims, Role
 
-DEFAULT_PAGE: Final = 100
-LONGEST_PAGE: Final = 1_000
 MOST_SCANNED: Final = 20_000
 """Records that one page of a filtered list looks at; the cursor goes on from there."""
 
@@ -155,7 +154,7 @@ class _Missions:
         claims = self._doors.gate.admit(request, *SUBMITTERS)
         commander = self._doors.loaded()
         mission_id = MissionId(path_of(request, "id"))
-        asked = await bodies.read_as(request, _cancel, 4_096, empty=CancelRequest())
+        asked = await bodies.read_as(request, _cancel, bodies.SMALL_BYTES, empty=CancelRequest())
         if asked.deleted and claims.role is not Role.OPERATOR:
             why = "deleted: only the operator sees whether an object is gone; leave it out"
             raise ProblemError(403, "OperatorOnly", why, field="deleted")
@@ -167,7 +166,7 @@ class _Missions:
         claims = self._doors.gate.admit(request, *SUBMITTERS)
         commander = self._doors.loaded()
         mission_id = MissionId(path_of(request, "id"))
-        asked = await bodies.read_as(request, _change, 4_096)
+        asked = await bodies.read_as(request, _change, bodies.SMALL_BYTES)
         mission: Mission | None = await find(commander, claims, mission_id)
         if asked.suspend is not None:
             wish = commander.wishes.suspend if asked.suspend else commander.wishes.resume

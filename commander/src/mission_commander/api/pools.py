@@ -13,7 +13,7 @@ from mission_commander.api.answers import ProblemError, json_answer
 from mission_commander.api.doors import PEOPLE, Doors, path_of
 from mission_commander.services.pool_news import PoolNews
 from mission_contracts.names import is_dns_label
-from mission_contracts.rest import PoolDeclaration
+from mission_contracts.rest import PoolDeclaration, Pools
 from mission_contracts.tokens import Role
 
 QUIET_SECONDS: Final = 5.0
@@ -40,7 +40,7 @@ def routes(doors: Doors) -> list[Route]:
 
     async def show(request: Request) -> Response:
         doors.gate.admit(request, *PEOPLE)
-        return json_answer({"pools": doors.loaded().pools.views()})
+        return json_answer(Pools(pools=tuple(doors.loaded().pools.views())))
 
     async def events(request: Request) -> Response:
         doors.gate.admit(request, *PEOPLE)

@@ -10,6 +10,9 @@ from starlette.requests import Request
 from mission_commander.api.answers import ProblemError
 from mission_contracts.names import DNS_LABEL_PATTERN, SENTENCES, is_dns_label
 
+DEFAULT_PAGE: Final = 100
+LONGEST_PAGE: Final = 1_000
+
 _E = TypeVar("_E", bound=StrEnum)
 
 
