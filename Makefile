@@ -88,7 +88,7 @@ test-real: setup ## Tests against real RabbitMQ, Redis and API server
 
 .PHONY: test-long
 test-long: setup ## Tests that take too long for every change, and the real ones on RabbitMQ 4.0 and Redis 8
-	@$(PYTHON) -m tools.test_run servers trixie-servers long trixie
+	@$(PYTHON) -m tools.test_run servers trixie-servers long trixie long-e2e
 
 .PHONY: test-e2e
 test-e2e: setup ## Tests on a whole cluster, which they make and end

@@ -87,7 +87,8 @@ STAGES: Mapping[str, Stage] = {
         _pytest("long", "long and not e2e"),
         # The same tests on RabbitMQ 4.0 and Redis 8; those of the API server alone would learn nothing from it.
         _pytest("trixie", "real and not long and not e2e", **{pairs.VARIABLE: pairs.Pair.TRIXIE}),
-        _pytest("e2e", "e2e"),
+        _pytest("e2e", "e2e and not long"),
+        _pytest("long-e2e", "e2e and long"),
     )
 }
 

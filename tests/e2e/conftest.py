@@ -1,10 +1,13 @@
 """The cluster of the end-to-end tests: made when the first of them asks for it, ended after the last."""
 
 import os
+import secrets
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 from support import nodes
+from support.installation import Installation, installed
 from tools import cluster as clusters
 from tools.cluster import programs
 from tools.stack import containers
@@ -21,7 +24,33 @@ def a_node(layout: clusters.Layout) -> Iterator[Callable[[], nodes.Node]]:
     """Gives the cluster, made again where a test has ended it."""
     _unless(None if containers.docker_answers() else programs.why_no_node())
     yield lambda: nodes.start(layout)
-    nodes.make("cluster-down")
+    if nodes.OWN_CLUSTER not in os.environ:
+        nodes.make("cluster-down")
+
+
+@pytest.fixture(scope="module")
+def pools(a_node: Callable[[], nodes.Node]) -> Iterator[Installation]:
+    """The product without any pool, for tests that make their own."""
+    node = a_node()
+    nodes.make("images")
+    # A name that nobody had before, and what an earlier installation left to the cluster is taken over: after a test
+    # that failed, or on a cluster that is kept.
+    namespace = f"pools-{secrets.token_hex(3)}"
+    settings = "defaultPool.enabled=false,commander.tokenSeconds=3600"
+    with installed(node, namespace, "--take-ownership", "--set", settings) as installation:
+        yield installation
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Print a figure where whoever runs the tests sees it."""
+
+    def said(line: str) -> None:
+        with capsys.disabled():
+            sys.stdout.write(f"\n{line}\n")
+            sys.stdout.flush()
+
+    return said
 
 
 def _unless(reason: str | None) -> None:

@@ -19,7 +19,7 @@ import httpx
 import pytest
 import yaml
 from support.cluster_door import ClusterDoor, a_mission, conditions_of
-from support.installation import RELEASE, Installation, image_of
+from support.installation import RELEASE, Installation, image_of, installed
 from support.nodes import FIRST_START_SECONDS, NAME, ROOT, Node, make, run
 from support.operator_stage import Object, Objects
 from support.rest_door import RestDoor
@@ -40,13 +40,8 @@ def installation(a_node: Callable[[], Node]) -> Iterator[Installation]:
     """Installed with the README's commands, in a namespace that refuses every pod that is not restricted."""
     node = a_node()
     make("images")
-    installed = Installation(node, NAMESPACE)
-    node.kubectl("create", "namespace", NAMESPACE)
-    node.kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-    installed.helm("install", "--wait")
-    yield installed
-    installed.helm("uninstall", "--no-hooks", "--ignore-not-found")
-    node.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    with installed(node, NAMESPACE) as installation:
+        yield installation
 
 
 @pytest.fixture
@@ -59,18 +54,6 @@ async def rest(installation: Installation) -> AsyncIterator[RestDoor]:
 async def cluster(installation: Installation) -> AsyncIterator[ClusterDoor]:
     async with installation.cluster() as door:
         yield door
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Print a figure where whoever runs the tests sees it."""
-
-    def said(line: str) -> None:
-        with capsys.disabled():
-            sys.stdout.write(f"\n{line}\n")
-            sys.stdout.flush()
-
-    return said
 
 
 # Installed

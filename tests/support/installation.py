@@ -5,7 +5,7 @@ import base64
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -112,6 +112,18 @@ class Installation:
     def _client_secret(self) -> str:
         data = self.kubectl("get", "secret", f"{RELEASE}-keys", "-o", "jsonpath={.data.user-client-secret}")
         return base64.b64decode(data).decode()
+
+
+@contextlib.contextmanager
+def installed(node: Node, namespace: str, *options: str) -> Iterator[Installation]:
+    """Have the product in a namespace of its own, which refuses every pod that is not restricted."""
+    installation = Installation(node, namespace)
+    node.kubectl("create", "namespace", namespace)
+    node.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    installation.helm("install", "--wait", *options)
+    yield installation
+    installation.helm("uninstall", "--no-hooks", "--ignore-not-found")
+    node.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 def is_ready(pod: Object) -> bool:

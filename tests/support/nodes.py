@@ -10,7 +10,9 @@ from typing import Final
 from tools import cluster as clusters
 from tools.stack import KubeAccess, binaries
 
-NAME: Final = "smoke"
+OWN_CLUSTER: Final = "TEST_CLUSTER"
+"""Names a cluster to run the tests on, which is then kept: for whoever runs one test again and again."""
+NAME: Final = os.environ.get(OWN_CLUSTER, "smoke")
 ROOT: Final = Path(__file__).parents[2]
 FIRST_START_SECONDS: Final = 1500
 """Builds and base images included."""

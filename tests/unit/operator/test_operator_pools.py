@@ -13,7 +13,7 @@ from mission_operator.pools import wording
 from mission_operator.pools.deployment import belongs_to, deployment_of, is_like, is_of_earlier, size_of
 from mission_operator.pools.freshness import FRESH_SECONDS, judge
 from mission_operator.pools.observing import Pool
-from mission_operator.pools.scaling import Scaling
+from mission_operator.pools.scaling import Demand, Scaling
 from mission_operator.pools.status import Outcome, Situation, status_of
 from mission_operator.pools.troubles import Trouble
 
@@ -274,14 +274,29 @@ def test_what_went_wrong_is_said() -> None:
         ({}, _scaled(3, 3), "3 soldiers wanted: of its missions 40 wait, 4 run, worth 3 at 16 per soldier"),
         ({"maxReplicas": 2}, _scaled(2, 3), "worth 3 at 16 per soldier; maxReplicas is 2"),
         ({"minReplicas": 5}, _scaled(5, 3), "worth 3 at 16 per soldier; minReplicas is 5"),
-        ({}, _scaled(5, 3), "fewer are enough once they have been for 60 s"),
+        ({}, _scaled(5, 3), "worth 3 at 16 per soldier; fewer are enough once they have been for 60 s"),
     ],
 )
 def test_every_size_has_its_sentence(spec: dict[str, Any], chosen: Scaling, says: str) -> None:
     assert says in wording.reason_of_size(a_pool(**spec), chosen, judge(BUSY, 0.0).demand)
 
 
+@pytest.mark.parametrize(
+    ("demand", "chosen", "says"),
+    [
+        (Demand(), _scaled(0, 0), "0 soldiers wanted: no mission waits, runs or is due soon"),
+        (Demand(), _scaled(1, 0), "1 soldier wanted: no mission waits, runs or is due soon; minReplicas is 1"),
+        (Demand(), _scaled(2, 0), "is due soon; fewer are enough once that has been so for 60 s"),
+        (Demand(ready=1), _scaled(1, 1), "1 soldier wanted: of its missions 1 waits, worth 1 at 16 per soldier"),
+        (Demand(in_flight=1, due_soon=1), _scaled(1, 1), "of its missions 1 runs, 1 is due within a minute, worth 1"),
+        (Demand(in_broker=3), _scaled(1, 1), "1 soldier wanted: the broker has 3 orders that the ledger does not"),
+    ],
+)
+def test_one_or_none_is_said_as_a_person_would(demand: Demand, chosen: Scaling, says: str) -> None:
+    assert says in wording.reason_of_size(a_pool(minReplicas=1), chosen, demand)
+
+
 def test_a_step_says_from_where_to_where_and_how_long_somebody_waited() -> None:
     demand = judge(pool_builders.a_pool_view(queued=1, oldest_queued_seconds=12.4), 0.0).demand
-    assert wording.step(0, 1, "why", demand) == "0 → 1 soldiers; why; the first has waited for 12 s"
+    assert wording.step(0, 1, "why", demand) == "0 → 1 soldier; why; the first has waited for 12 s"
     assert wording.step(1, 0, "why", demand) == "1 → 0 soldiers; why"

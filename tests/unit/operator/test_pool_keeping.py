@@ -36,7 +36,7 @@ async def test_from_zero_at_the_first_mission_without_asking_again() -> None:
     await stage.keeper.look()
     assert stage.cluster.size == 1
     assert stage.told == [
-        ("ScaledOut", "0 → 1 soldiers; 1 soldier wanted: of its missions 1 wait, worth 1 at 16 per soldier")
+        ("ScaledOut", "0 → 1 soldier; 1 soldier wanted: of its missions 1 waits, worth 1 at 16 per soldier")
     ]
 
 

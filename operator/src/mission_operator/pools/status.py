@@ -10,7 +10,7 @@ from mission_contracts.resources import Autoscaler, ConditionStatus, PoolConditi
 from mission_contracts.rest import PoolView
 from mission_operator.objects import moment_text, since
 from mission_operator.pools import wording
-from mission_operator.pools.deployment import selector_text
+from mission_operator.pools.deployment import name_of, selector_text
 from mission_operator.pools.freshness import Numbers
 from mission_operator.pools.observing import Pool
 from mission_operator.pools.scaling import Scaling
@@ -84,8 +84,10 @@ def _counted(view: PoolView | None) -> dict[str, Any]:
 
 def _conditions(pool: Pool, situation: Situation, now: datetime) -> list[dict[str, Any]]:
     found: Mapping[PoolCondition, _Said] = {
-        PoolCondition.DECLARED: _outcome(situation.declared),
-        PoolCondition.DEPLOYED: _outcome(situation.deployed),
+        PoolCondition.DECLARED: _outcome(situation.declared, "the Commander knows the pool, and its queues exist"),
+        PoolCondition.DEPLOYED: _outcome(
+            situation.deployed, f"the Deployment {name_of(pool.name)} is as the spec asks"
+        ),
         PoolCondition.READY: _readiness(pool, situation),
         PoolCondition.ACTIVE: _activity(pool, situation),
         PoolCondition.SCALING_LIMITED: _limit(pool, situation),
@@ -94,8 +96,8 @@ def _conditions(pool: Pool, situation: Situation, now: datetime) -> list[dict[st
     return [_condition(pool, kind, said, now) for kind, said in found.items()]
 
 
-def _outcome(outcome: Outcome) -> _Said:
-    return (TRUE if outcome.is_good else FALSE), outcome.reason, outcome.message
+def _outcome(outcome: Outcome, when_good: str) -> _Said:
+    return (TRUE, outcome.reason, when_good) if outcome.is_good else (FALSE, outcome.reason, outcome.message)
 
 
 def _readiness(pool: Pool, situation: Situation) -> _Said:

@@ -12,20 +12,29 @@ def soldiers(count: int) -> str:
 def demand_text(demand: Demand) -> str:
     """What there is to do."""
     parts = (
-        f"{demand.ready} wait" if demand.ready else "",
-        f"{demand.in_flight} run" if demand.in_flight else "",
-        f"{demand.due_soon} are due within a minute" if demand.due_soon else "",
-        f"the broker has {demand.in_broker} orders" if demand.in_broker and not demand.ready else "",
+        _count(demand.ready, "waits", "wait"),
+        _count(demand.in_flight, "runs", "run"),
+        _count(demand.due_soon, "is due within a minute", "are due within a minute"),
     )
     said = ", ".join(part for part in parts if part)
-    return f"of its missions {said}" if said else "no mission waits, runs or is due soon"
+    if said:
+        return f"of its missions {said}"
+    if demand.in_broker:
+        return f"the broker has {demand.in_broker} orders that the ledger does not count"
+    return "no mission waits, runs or is due soon"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    if not number:
+        return ""
+    return f"1 {one}" if number == 1 else f"{number} {many}"
 
 
 def step(before: int, after: int, why: str, demand: Demand | None) -> str:
     """One decision, for an Event."""
     oldest = demand.oldest_seconds if demand is not None and demand.oldest_seconds else 0
     waited = f"; the first has waited for {oldest:.0f} s" if oldest >= 1 and after > before else ""
-    return f"{before} → {after} soldiers; {why}{waited}"
+    return f"{before} → {soldiers(after)}; {why}{waited}"
 
 
 def reason_of_size(pool: Pool, chosen: Scaling, demand: Demand | None) -> str:
@@ -43,6 +52,10 @@ def reason_of_size(pool: Pool, chosen: Scaling, demand: Demand | None) -> str:
 
 def _beyond(pool: Pool, chosen: Scaling) -> str:
     needed = chosen.needed or 0
+    if not needed and chosen.desired > pool.spec.min_replicas:
+        return f"; fewer are enough once that has been so for {pool.spec.idle_seconds} s"
+    if not needed:
+        return f"; minReplicas is {pool.spec.min_replicas}" if chosen.desired else ""
     worth = f", worth {needed} at {pool.per_soldier} per soldier"
     if needed > pool.spec.max_replicas:
         return f"{worth}; maxReplicas is {pool.spec.max_replicas}"
