@@ -275,7 +275,12 @@ def a_pool(name: str = "default", **fields: Any) -> PoolRecord:
 
 
 def a_beat(
-    number: int, *held: Mission, after: float = 0, unclaimed: Sequence[Mission] = (), taking: bool = True
+    number: int,
+    *held: Mission,
+    after: float = 0,
+    unclaimed: Sequence[Mission] = (),
+    taking: bool = True,
+    left: bool = False,
 ) -> Beat:
     return Beat(
         beat=number,
@@ -284,4 +289,5 @@ def a_beat(
         unclaimed=tuple((one.id, one.epoch) for one in unclaimed),
         slots=4,
         taking=taking,
+        left=left,
     )

@@ -66,6 +66,7 @@ class FakeCommander:
     lost: set[Key] = field(default_factory=set)
     """Reports that its ledger lost, and that it asks for again once they are listed as reported."""
     take_nothing: bool = False
+    unheard_goodbyes: int = 0
     withholds_applied: bool = False
     """No answer says that a report is applied."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -87,6 +88,7 @@ class FakeCommander:
         return answers
 
     def beat(self, _instance: Instance, heartbeat: Heartbeat) -> HeartbeatAnswer:
+        self.unheard_goodbyes += self.is_away and heartbeat.left
         self._require_presence()
         self._require_acquaintance()
         with self._lock:

@@ -32,6 +32,7 @@ class Stage:
         self.settings = settings
         self.soldier = soldier
         self.stop = asyncio.Event()
+        self.hurry = asyncio.Event()
         self.serving: asyncio.Task[None] | None = None
 
     async def hand_out(self, *orders: Order) -> None:
@@ -97,7 +98,15 @@ async def a_stage(
     defaults: dict[str, Any] = {"drain_seconds": 0.0, "flush_seconds": 1.0, "cancel_grace_seconds": 0.05}
     stage = Stage(commander or FakeCommander(), Settings(**{**defaults, **settings}), soldier or Soldier())
     async with stage.broker.consume(topology.STATUS, stage.read_reports, prefetch=100):
-        work = serve(stage.soldier, stage.settings, stage.broker, stage.commander, instance=INSTANCE, stop=stage.stop)
+        work = serve(
+            stage.soldier,
+            stage.settings,
+            stage.broker,
+            stage.commander,
+            instance=INSTANCE,
+            stop=stage.stop,
+            hurry=stage.hurry,
+        )
         stage.serving = asyncio.create_task(work)
         try:
             if begins:

@@ -122,6 +122,7 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
     unclaimed: tuple[tuple[m.MissionId, m.Epoch], ...]
     slots: int
     taking: bool
+    left: bool = False
 
     @classmethod
     def of(cls, heartbeat: Heartbeat) -> "Beat":
@@ -133,6 +134,7 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True):
             unclaimed=tuple((one.mission_id, one.epoch) for one in heartbeat.unclaimed),
             slots=heartbeat.slots,
             taking=heartbeat.taking,
+            left=heartbeat.left,
         )
 
 

@@ -9,13 +9,16 @@ or the ledger was wiped) gets 404 with code `UnknownSoldier`, and registers agai
 """
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from mission_contracts import bounds
 from mission_contracts.envelope import Envelope
 from mission_contracts.mission import Epoch, Era, Instance, MissionId, OpenWords
+
+LEAVING_SECONDS: Final = 15
+"""What a soldier may need beyond its drain: for its last claims and reports, and to say that it left."""
 
 
 class TypeInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -144,6 +147,8 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How many missions it can run at once."""
     taking: bool
     """False once it takes nothing more: it retires or leaves."""
+    left: bool = False
+    """True in its last beat: its last reports are published, whatever else it held is to be handed out again."""
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):

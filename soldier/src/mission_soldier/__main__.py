@@ -19,10 +19,14 @@ from mission_soldier.soldier import Soldier
 from mission_soldier.tokens import ClientSecret
 
 EXIT_NOW: Final = 130
+LEAVE_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def main() -> None:
     """Read the settings, run missions until told to stop."""
+    for number in LEAVE_SIGNALS:
+        # A container's first process hears only signals that it asked for, and importing handlers may take long.
+        signal.signal(number, _leave_unbegun)
     arguments = _parser().parse_args()
     try:
         settings = Settings() if arguments.handlers is None else Settings(handlers=arguments.handlers)
@@ -38,25 +42,32 @@ def main() -> None:
 
 
 async def _serve(soldier: Soldier, settings: Settings) -> None:
-    stop = asyncio.Event()
+    stop, hurry = asyncio.Event(), asyncio.Event()
     instance = settings.instance_name()
     async with AsyncExitStack() as stack:
-        _on_signals(stop)
+        _on_signals(stop, hurry)
         broker = await stack.enter_async_context(rabbitmq.connect(_rabbitmq_settings(settings, instance)))
         post = await stack.enter_async_context(commander.connect(settings.commander_url, _secret(settings)))
-        await runtime.serve(soldier, settings, broker, post, instance=instance, stop=stop)
+        await runtime.serve(soldier, settings, broker, post, instance=instance, stop=stop, hurry=hurry)
 
 
-def _on_signals(stop: asyncio.Event) -> None:
-    """The first signal asks to leave, the second does not ask."""
+def _on_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
+    """The first signal asks to leave, the second to leave at once, the third does not ask."""
+    asked = iter((stop.set, hurry.set))
 
-    def stop_or_exit() -> None:
-        if stop.is_set():
-            os._exit(EXIT_NOW)
-        stop.set()
+    def leave() -> None:
+        next(asked, _exit_now)()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop_or_exit)
+    for number in LEAVE_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, leave)
+
+
+def _exit_now() -> None:
+    os._exit(EXIT_NOW)
+
+
+def _leave_unbegun(_number: int, _frame: object) -> None:
+    os._exit(0)
 
 
 def _rabbitmq_settings(settings: Settings, instance: str) -> "rabbitmq.RabbitMQSettings":

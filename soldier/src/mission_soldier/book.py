@@ -34,6 +34,7 @@ class Book:
         self.era = Era(0)
         """The newest era heard of."""
         self.is_taking = True
+        self._has_left = False
 
     def add_unclaimed(self, keys: Iterable[Key]) -> None:
         with self._lock:
@@ -82,6 +83,7 @@ class Book:
                 unclaimed=tuple(Unclaimed(mission_id=mission_id, epoch=epoch) for mission_id, epoch in self._unclaimed),
                 slots=self._slots,
                 taking=self.is_taking,
+                left=self._has_left,
             )
 
     def apply(self, answer: HeartbeatAnswer) -> None:
@@ -96,6 +98,7 @@ class Book:
         """Empty the hands: what was not reported by now is the Commander's to hand out again."""
         with self._lock:
             self.is_taking = False
+            self._has_left = True
             self._held.clear()
             self._unclaimed.clear()
 

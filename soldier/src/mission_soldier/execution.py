@@ -147,9 +147,13 @@ class Attempts:
         self._is_leaving, self._begins_grants = True, begins_grants
         self._release_ready()
 
-    async def drain(self, timeout_seconds: float) -> None:
-        """Let running missions finish for a while, then stop the rest and release them."""
-        await self._wait_idle(timeout_seconds)
+    async def finished(self) -> None:
+        """Wait until nothing runs."""
+        await self._idle.wait()
+
+    async def release(self) -> None:
+        """Stop what still runs, and release it; from now on nothing begins."""
+        self._begins_grants = False
         for attempt in tuple(self._running):
             self._stop(attempt, Stop.RELEASED, grace_seconds=0)
         await self._wait_idle(UNWIND_SECONDS)

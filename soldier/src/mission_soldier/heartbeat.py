@@ -17,6 +17,7 @@ from mission_soldier.commander import Commander, CommanderAwayError, UnknownSold
 UNANSWERED_SHARE: Final = 0.7
 """Of the lease: after so long without an answer it is worth a line in the log. Only the Commander ends a lease."""
 BLOCKED_LOOP_SECONDS: Final = 5.0
+LAST_BEATS_APART_SECONDS: Final = 0.1
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class HeartbeatThread:
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._answered_at = time.monotonic()
+        self._gone_at = 0.0
         self._is_unanswered = False
         self._is_blocked = False
         self.set_times(heartbeat_seconds, lease_seconds)
@@ -73,7 +75,8 @@ class HeartbeatThread:
         self._thread.start()
 
     async def leave(self, timeout_seconds: float) -> None:
-        """Send one last beat, with whatever the book says by now, and end the thread."""
+        """Send a last beat, with whatever the book says by now, until it is answered, and end the thread."""
+        self._gone_at = time.monotonic() + timeout_seconds
         self._leaving.set()
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join, timeout_seconds)
 
@@ -84,13 +87,16 @@ class HeartbeatThread:
             self._look_at_answers()
             self._look_at_loop()
             self._leaving.wait(max(0.0, self._heartbeat_seconds - (time.monotonic() - began)))
-        self._beat()
+        while not self._beat() and time.monotonic() < self._gone_at:
+            time.sleep(LAST_BEATS_APART_SECONDS)
 
-    def _beat(self) -> None:
+    def _beat(self) -> bool:
+        """Tell, and hear; True when it was answered."""
         try:
             answer = self._commander.beat(self._instance, self._book.next_beat())
         except UnknownSoldierError:
             self._in_loop(self._on_unknown)
+            return self._leaving.is_set()  # there is nobody to say goodbye to
         except CommanderAwayError as error:
             log.debug("a heartbeat was not answered", error=str(error))
         except Exception:
@@ -100,6 +106,8 @@ class HeartbeatThread:
             self._answered_at = time.monotonic()
             self._book.apply(answer)
             self._in_loop(self._on_answer, answer)
+            return True
+        return False
 
     def _look_at_answers(self) -> None:
         silent_seconds = time.monotonic() - self._answered_at

@@ -1,7 +1,8 @@
 """Takes orders from both queues of the pool: reads them, settles redeliveries, lines up the rest."""
 
+import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 
 from mission_broker.port import Broker, Consumer, Delivery
@@ -54,11 +55,12 @@ class Intake:
             subscription = self._broker.consume(queue, partial(self._arrived, queue), prefetch=prefetch)
             self._consumers.append(await self._stack.enter_async_context(subscription))
 
-    async def pause(self) -> None:
+    async def pause(self, most_seconds: float) -> None:
         """Take nothing more and give back what waits; what runs can still be acknowledged."""
         consumers, self._consumers = self._consumers, []
-        for consumer in consumers:
-            await consumer.pause()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(most_seconds):
+                await asyncio.gather(*(consumer.pause() for consumer in consumers))
         self._waiting.close()
 
     async def close(self) -> None:

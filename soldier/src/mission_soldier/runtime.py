@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -37,6 +36,8 @@ from mission_soldier.waiting import Waiting
 TICK_SECONDS: Final = 0.25
 LAST_CLAIMS_SECONDS: Final = 2.0
 LAST_BEAT_SECONDS: Final = 2.0
+STOP_TAKING_SECONDS: Final = 2.0
+"""How long a frozen broker may keep a soldier from what comes after it."""
 
 log = structlog.get_logger(__name__)
 
@@ -49,14 +50,16 @@ async def serve(
     *,
     instance: Instance,
     stop: asyncio.Event,
+    hurry: asyncio.Event | None = None,
     clock: Clock | None = None,
 ) -> None:
     """Run missions until `stop` is set, then leave in order: finish or release what runs, flush, say goodbye.
 
+    Once `hurry` is set too, what still runs is released at once.
     It installs no signal handlers and configures no logging, so several can live in one process.
     """
     runtime = Runtime(soldier, settings, broker, commander, instance=instance, clock=clock or SystemClock())
-    await runtime.serve(stop)
+    await runtime.serve(stop, hurry or asyncio.Event())
 
 
 class Runtime:
@@ -77,6 +80,7 @@ class Runtime:
         self._broker = broker
         self._commander = commander
         self._instance = instance
+        self._clock = clock
         self._queues = topology.queues_of(settings.namespace, settings.pool)
         self._pulse = Pulse()
         self._book = Book(slots=settings.concurrency)
@@ -113,7 +117,7 @@ class Runtime:
         self._is_leaving = False
         self._take_changed = asyncio.Event()
 
-    async def serve(self, stop: asyncio.Event) -> None:
+    async def serve(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
             if self._settings.probe_port is not None:
                 await stack.enter_async_context(probes.serve(self._settings.probe_port, self._probes()))
@@ -127,7 +131,7 @@ class Runtime:
             warming = asyncio.get_running_loop().run_in_executor(None, self._children.warm_up)
             warming.add_done_callback(_look_at)
             await _first_of(stop, background)
-            await self._leave()
+            await self._leave(hurry)
             for task in background:
                 if task.done():
                     task.result()  # a part that ended is a defect: the process says so by its exit code
@@ -159,27 +163,37 @@ class Runtime:
         if self._heartbeat is not None:
             self._heartbeat.start()
 
-    async def _leave(self) -> None:
+    async def _leave(self, hurry: asyncio.Event) -> None:
         """Take nothing, finish or release, flush, say goodbye: in this order no mission is lost or run twice."""
         log.info("leaving", running=self._attempts.running, drain_seconds=self._settings.drain_seconds)
+        drained_at = self._clock.monotonic() + self._settings.drain_seconds
         self._is_leaving = True
         self._attempts.leave(begins_grants=self._settings.drain_seconds > LAST_CLAIMS_SECONDS)
         await self._stop_taking()
-        drained_at = time.monotonic() + self._settings.drain_seconds
-        await self._last_claims()  # first: a mission that is granted now still begins, and has to be waited for
-        await self._attempts.drain(max(0.0, drained_at - time.monotonic()))
+        last_claims = asyncio.create_task(self._last_claims())
+        await _unless(hurry, self._finish(last_claims, drained_at - self._clock.monotonic()))
+        if self._attempts.running:
+            log.warning("the drain is over, releasing what still runs", running=self._attempts.running)
+        await asyncio.gather(self._attempts.release(), last_claims)
         if not await self._reports.flush(self._settings.flush_seconds):
             log.warning("leaving with reports that the broker did not confirm: those missions run again elsewhere")
         self._book.leave()
         if self._heartbeat is not None:
             await self._heartbeat.leave(LAST_BEAT_SECONDS)
 
+    async def _finish(self, last_claims: asyncio.Task[None], most_seconds: float) -> None:
+        """Let what runs finish. The claims first: a mission that is granted now still begins, and is waited for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, most_seconds)):
+                await asyncio.shield(last_claims)
+                await self._attempts.finished()
+
     async def _last_claims(self) -> None:
         await self._claims.close(LAST_CLAIMS_SECONDS)
         self._waiting.give_back_rest()
 
     async def _stop_taking(self) -> None:
-        await self._intake.pause()
+        await self._intake.pause(STOP_TAKING_SECONDS)
         self._book.is_taking = False
 
     async def _follow_taking(self) -> None:

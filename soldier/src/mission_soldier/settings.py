@@ -53,7 +53,8 @@ class Settings(BaseSettings):
     drain_seconds: NonNegativeFloat = 20.0
     """How long running missions may finish after SIGTERM; then they are released, uncharged, to other soldiers.
 
-    Keep it, with flush_seconds and 5 s more, below the pod's grace period (30 s by default).
+    A second SIGTERM ends it at once. Keep it, with flush_seconds and 7 s more, below the pod's grace period (30 s by
+    default).
     """
 
     flush_seconds: NonNegativeFloat = 3.0

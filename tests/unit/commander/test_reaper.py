@@ -107,6 +107,40 @@ async def test_a_marker_that_comes_back_is_acted_upon_at_once(scene: Scene, monk
             await eventually(lambda: now(scene, mission).phase is Phase.OUT, "it does not wait for its next look")
 
 
+async def left_behind(scene: Scene) -> Mission:
+    mission = await held(scene)
+    await scene.beat(1, mission)
+    assert await scene.stage.garrison.beat(SOLDIER, a_beat(2, after=scene.stage.clock.now(), left=True))
+    return mission
+
+
+async def test_what_a_soldier_left_behind_is_released_as_soon_as_its_reports_are_in(scene: Scene) -> None:
+    async with running(scene.stage.recorder.run):
+        mission = await left_behind(scene)
+        await scene.reaper.look()
+        assert now(scene, mission).phase is Phase.CLAIMED, "its last reports may still be on their way"
+        await scene.markers_come_back()
+    released = now(scene, mission)
+    assert (released.phase, released.reason, released.solo) == (Phase.OUT, Reason.RELEASED, False)
+
+
+async def test_a_claim_granted_to_a_soldier_after_it_left_is_released_too(scene: Scene) -> None:
+    async with running(scene.stage.recorder.run):
+        await left_behind(scene)
+        await scene.reaper.look()
+        await scene.markers_come_back()
+        late = await held(scene, "m-late")
+        await scene.reaper.look()
+        await scene.markers_come_back()
+    assert (now(scene, late).phase, now(scene, late).reason) == (Phase.OUT, Reason.RELEASED)
+
+
+async def test_a_soldier_that_left_counts_no_more(scene: Scene) -> None:
+    assert scene.stage.garrison.soldiers_of(("default", "default"))
+    await scene.stage.garrison.beat(SOLDIER, a_beat(1, left=True))
+    assert not scene.stage.garrison.soldiers_of(("default", "default"))
+
+
 async def test_within_its_lease_nobody_is_asked_about(scene: Scene) -> None:
     async with running(scene.stage.recorder.run):
         mission = await held(scene)

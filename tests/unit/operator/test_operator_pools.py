@@ -9,6 +9,7 @@ from support.pool_builders import INSTALLATION, a_pool
 
 from mission_contracts.resources import PoolReason, SoldierPoolStatus
 from mission_contracts.rest import PoolView, SoldierView
+from mission_contracts.soldiering import LEAVING_SECONDS
 from mission_operator.pools import wording
 from mission_operator.pools.deployment import belongs_to, deployment_of, is_like, is_of_earlier, size_of
 from mission_operator.pools.freshness import FRESH_SECONDS, judge
@@ -88,7 +89,7 @@ def test_a_template_adds_and_replaces_nothing_of_ours() -> None:
 
 def test_the_grace_period_outlasts_the_drain() -> None:
     pool = a_pool(drainSeconds=120)
-    assert _pod(pool)["spec"]["terminationGracePeriodSeconds"] == 130
+    assert _pod(pool)["spec"]["terminationGracePeriodSeconds"] == 120 + LEAVING_SECONDS
     assert _environment(pool)["SOLDIER_DRAIN_SECONDS"] == "120"
 
 

@@ -9,7 +9,9 @@ from support.fake_commander import FakeCommander, an_order
 from support.soldier_stage import Stage, a_stage
 
 from mission_contracts.messages import ReportKind
-from mission_soldier import Context, Soldier
+from mission_contracts.soldiering import LEAVING_SECONDS
+from mission_soldier import Context, Soldier, execution, runtime
+from mission_soldier.settings import Settings
 
 
 class Company:
@@ -73,6 +75,41 @@ async def test_a_thread_that_does_not_stop_is_released_and_left_behind(monkeypat
         company.let_go.set()
 
 
+async def test_a_second_word_to_leave_releases_what_runs_at_once() -> None:
+    company = Company()
+    async with a_stage(company.soldier, drain_seconds=600) as stage:
+        await busy(stage, company, "gated")
+        stage.stop.set()
+        await eventually(lambda: not stage.commander.beats[-1].taking, "nothing more is taken")
+        stage.hurry.set()
+        assert await stage.left_in() == 0
+        assert (await stage.report_on()).kind is ReportKind.RELEASED
+
+
+async def test_a_claim_without_an_answer_does_not_prolong_the_drain_of_what_runs() -> None:
+    company = Company()
+    commander = SlowCommander()
+    commander.may_answer.set()
+    async with a_stage(company.soldier, commander=commander, drain_seconds=0.05) as stage:
+        await busy(stage, company, "gated")
+        commander.may_answer.clear()
+        commander.is_asked = False
+        await stage.hand_out(an_order("gated", mission_id="late"))
+        await eventually(lambda: commander.is_asked, "a claim is under way")
+        stage.stop.set()
+        assert (await stage.report_on()).kind is ReportKind.RELEASED
+        assert not commander.may_answer.is_set()
+        commander.may_answer.set()
+        assert (await stage.report_on("late")).kind is ReportKind.RELEASED
+        assert company.running == 1
+
+
+def test_leaving_takes_no_longer_than_the_pods_grace_allows_for() -> None:
+    flush = Settings.model_fields["flush_seconds"].default
+    beyond = max(runtime.LAST_CLAIMS_SECONDS, execution.UNWIND_SECONDS) + flush + runtime.LAST_BEAT_SECONDS
+    assert beyond + 2 * execution.UNWIND_SECONDS <= LEAVING_SECONDS
+
+
 async def test_unclaimed_orders_go_back_and_nothing_more_is_taken() -> None:
     company = Company()
     async with a_stage(company.soldier, concurrency=1, drain_seconds=20) as stage:
@@ -128,7 +165,18 @@ async def test_the_last_beat_says_goodbye_with_empty_hands() -> None:
         await busy(stage, company, "gated")
         await stage.leave()
         last = stage.commander.beats[-1]
-        assert (last.taking, last.held, last.unclaimed) == (False, (), ())
+        assert (last.taking, last.held, last.unclaimed, last.left) == (False, (), (), True)
+        assert not any(beat.left for beat in stage.commander.beats[:-1])
+
+
+async def test_goodbye_is_said_again_until_it_is_heard() -> None:
+    async with a_stage() as stage:
+        stage.commander.is_away = True
+        stage.stop.set()
+        await eventually(lambda: stage.commander.unheard_goodbyes, "a goodbye that nobody heard")
+        stage.commander.is_away = False
+        await stage.leave()
+        assert stage.commander.beats[-1].left
 
 
 async def test_a_soldier_that_shall_leave_before_it_is_registered_just_goes() -> None:

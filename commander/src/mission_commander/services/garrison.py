@@ -34,6 +34,11 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
         return self.beat.taking if self.beat else True
 
     @property
+    def has_left(self) -> bool:
+        """It said so: no lease has to tell."""
+        return self.beat is not None and self.beat.left
+
+    @property
     def unclaimed(self) -> int:
         return len(self.beat.unclaimed) if self.beat else 0
 
@@ -100,7 +105,7 @@ class Garrison:
         return [seen for seen in self._soldiers.values() if seen.pool == pool and self.is_heard(seen)]
 
     def is_heard(self, seen: Seen) -> bool:
-        return self._clock.monotonic() - seen.moved_at < self._silence_seconds
+        return not seen.has_left and self._clock.monotonic() - seen.moved_at < self._silence_seconds
 
     def handles(self, pool: PoolKey, mission_type: str) -> bool:
         """False only when living soldiers are there and none of them handles the type."""

@@ -2,7 +2,7 @@
 
 A lease is timed by this Commander's monotonic clock since it saw the beat move, and ends only after a marker has
 come back through `missions.status`: so every report published before it is applied first. Only the one active
-consumer of that queue gets the marker, so only one Commander reaps.
+consumer of that queue gets the marker, so only one Commander reaps. Whoever said that it left is not waited for.
 """
 
 import asyncio
@@ -102,7 +102,7 @@ class Reaper:
         await self._garrison.refresh()
         await self._expire_returned()
         await self._release_abandoned()
-        await self._ask_about_silent()
+        await self._ask_about_gone()
         await self._forget_gone()
 
     def until_next_look(self) -> float:
@@ -136,12 +136,13 @@ class Reaper:
             return seen.moved_at
         return self._first_seen.setdefault(instance, self._clock.monotonic())
 
-    async def _ask_about_silent(self) -> None:
+    async def _ask_about_gone(self) -> None:
         now = self._clock.monotonic()
         self._forget_settled()
         waiting_for = {asked.instance for asked in self._asked.values() if now - asked.at < self._lease_seconds}
         for instance in self._memory.holders():
-            if now - self._moved_at(instance) >= self._lease_seconds and instance not in waiting_for:
+            is_gone = self._has_left(instance) or now - self._moved_at(instance) >= self._lease_seconds
+            if is_gone and instance not in waiting_for:
                 await self._ask(instance)
 
     def _forget_settled(self) -> None:
@@ -167,11 +168,27 @@ class Reaper:
         for asked in returned:
             if self._beat_of(asked.instance) != asked.beat:
                 continue  # it beats again
-            held = list(self._memory.held_by(asked.instance))
-            self._log.warning("a lease ended", **{telemetry.INSTANCE: asked.instance}, missions=len(held))
-            ended = await self._recorder.decide_each([_expire(mission) for mission in held])
-            self._counts.add(metrics.LEASES_EXPIRED, times=ended.count(True))
-            await self._garrison.dismiss(asked.instance)
+            if self._has_left(asked.instance):
+                await self._release_left(asked.instance)
+            else:
+                await self._expire(asked.instance)
+
+    async def _expire(self, instance: m.Instance) -> None:
+        held = list(self._memory.held_by(instance))
+        self._log.warning("a lease ended", **{telemetry.INSTANCE: instance}, missions=len(held))
+        ended = await self._recorder.decide_each([_expire(mission) for mission in held])
+        self._counts.add(metrics.LEASES_EXPIRED, times=ended.count(True))
+        await self._garrison.dismiss(instance)
+
+    async def _release_left(self, instance: m.Instance) -> None:
+        """It stays known for a while: an answer to its last claims may have come too late for it."""
+        held = list(self._memory.held_by(instance))
+        self._log.info("a soldier left claims behind", **{telemetry.INSTANCE: instance}, missions=len(held))
+        await self._recorder.decide_each([_release(mission) for mission in held])
+
+    def _has_left(self, instance: m.Instance) -> bool:
+        seen = self._garrison.soldier(instance)
+        return seen is not None and seen.has_left
 
     def _beat_of(self, instance: m.Instance) -> int:
         seen = self._garrison.soldier(instance)

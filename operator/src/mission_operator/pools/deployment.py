@@ -11,14 +11,13 @@ from typing import Any, Final
 import msgspec
 
 from mission_contracts.resources import API_VERSION, SOLDIER_POOL, PodTemplate
+from mission_contracts.soldiering import LEAVING_SECONDS
 from mission_operator.pools.observing import Pool
 from mission_operator.pools.pods import CONTAINER
 
 POOL_LABEL: Final = "missioncontrol.dev/pool"
 DIGEST_ANNOTATION: Final = "missioncontrol.dev/digest"
 _PROBE_PORT: Final = 8081
-_BEYOND_DRAIN_SECONDS: Final = 10
-"""What a soldier needs after its drain: to flush its reports and to close its connections."""
 _EVICTABLE_VOLUMES: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
 """Without it an idle soldier would keep its node for ever: it has a local folder."""
 
@@ -137,7 +136,7 @@ def _pod_spec(pool: Pool, installation: Installation, given: Manifest) -> Manife
         "serviceAccountName": given.get("serviceAccountName", installation.service_account),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": pool.spec.drain_seconds + _BEYOND_DRAIN_SECONDS,
+        "terminationGracePeriodSeconds": pool.spec.drain_seconds + LEAVING_SECONDS,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "volumes": [*_others(given.get("volumes", ()), "tmp"), {"name": "tmp", "emptyDir": {}}],
         "containers": [_container(pool, installation, given)],
