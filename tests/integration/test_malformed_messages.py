@@ -14,7 +14,7 @@ from mission_broker.rejecting import MOST_KEPT_BYTES
 from mission_contracts import messages, topology
 from mission_contracts.mission import Epoch, MissionId, Priority
 from mission_contracts.testing import a_mission, an_order
-from mission_contracts.topology import Queue
+from mission_contracts.topology import Exchange, Queue
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(90)]
 
@@ -30,6 +30,10 @@ GOOD = {
 }
 QUEUES = [topology.DEAD, topology.STATUS, *topology.queues_of("default", "default")]
 GOOD_HINT = messages.encode(messages.ControlMessage(v=messages.VERSION, cancel=(MissionId("nobody"),)))
+FANOUTS = [
+    (topology.CONTROL, GOOD_HINT),
+    (topology.ACCEPTED, messages.encode(messages.StatusMessage(v=messages.VERSION))),
+]
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +103,15 @@ async def test_what_cannot_be_read_is_kept_with_its_reason_and_the_queue_goes_on
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-async def test_a_hint_that_cannot_be_read_is_kept_too(broker: Broker, name: str) -> None:
+@pytest.mark.parametrize(("exchange", "good"), FANOUTS, ids=lambda one: getattr(one, "name", ""))
+async def test_what_comes_by_a_fanout_and_cannot_be_read_is_kept_too(
+    broker: Broker, name: str, exchange: Exchange, good: bytes
+) -> None:
     what = MALFORMED[name]
-    body = await broker.publish(what, GOOD_HINT, exchange=topology.CONTROL.name, key="")
+    body = await broker.publish(what, good, exchange=exchange.name, key="")
     got = await broker.next_rejected()
     queue = str((got.header.properties.headers or {})["queue"])
-    assert queue.startswith("missions.control.")
+    assert queue.startswith(f"{exchange.name}.")
     assert_says_why(got, what, body, queue)
 
 

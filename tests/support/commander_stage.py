@@ -25,7 +25,7 @@ from mission_commander.services.garrison import Garrison
 from mission_commander.services.late_records import LateRecords
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.reporting import Reporter
-from mission_commander.services.restoring import Restorer
+from mission_commander.services.restoring import RestoreMore, Restorer
 from mission_commander.services.submission import Submitter
 from mission_commander.services.tombstones import Tombstones
 from mission_contracts import messages, metrics, spec, topology
@@ -174,11 +174,11 @@ class Stage:
             counts=self.counts,
         )
 
-    def a_restorer(self) -> Restorer:
+    def a_restorer(self, *more: RestoreMore) -> Restorer:
         """Notices what the ledger loses; runs when the test runs it."""
         self.feed.on_gap(self.eras.look)
-        more = (self.garrison.restore,)
-        return Restorer(self.ledger, self.recorder, self.memory, self.eras, self.clock, more)
+        all_of_it = (self.garrison.restore, *more)
+        return Restorer(self.ledger, self.recorder, self.memory, self.eras, self.clock, all_of_it)
 
     async def begin_new_era(self) -> None:
         """Let the next era begin, as after a loss that was noticed, and nothing be restored."""

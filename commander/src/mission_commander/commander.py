@@ -30,6 +30,7 @@ from mission_commander.services.late_records import LateRecords
 from mission_commander.services.outbox import Outbox
 from mission_commander.services.overview import Overview
 from mission_commander.services.payloads import Payloads
+from mission_commander.services.peers import Peers
 from mission_commander.services.pool_news import PoolNews
 from mission_commander.services.pooling import Pools
 from mission_commander.services.purging import Purger
@@ -37,6 +38,7 @@ from mission_commander.services.reaping import Reaper
 from mission_commander.services.recorder import Recorder
 from mission_commander.services.reporting import Reporter
 from mission_commander.services.restoring import Restorer
+from mission_commander.services.restoring_marks import MarkRestorer
 from mission_commander.services.retrying import Retrier
 from mission_commander.services.scheduling import Scheduler
 from mission_commander.services.submission import Submitter
@@ -158,6 +160,8 @@ class Commander:
             counts=self.counts,
         )
         duty = Duty(broker, clock)
+        late_records = LateRecords(self.recorder, ledger, seals, self.eras, self.around, self.counts)
+        self._peers = Peers(broker, late_records.read, self.memory, self.unrecorded, rejects)
         reporter = Reporter(
             self.recorder,
             broker,
@@ -165,7 +169,7 @@ class Commander:
             tombstones,
             self.eras,
             rejects,
-            LateRecords(self.recorder, ledger, seals, self.eras, self.around, self.counts),
+            late_records,
             on_marker=_each(reaper.take_marker, duty.take_marker),
             counts=self.counts,
         )
@@ -202,7 +206,9 @@ class Commander:
             era=lambda: self.recorder.era,
             unaccounted=lambda: self.auditor.unaccounted,
         )
-        restorer = Restorer(ledger, self.recorder, self.memory, self.eras, clock, more=(self.garrison.restore,))
+        marks = MarkRestorer(ledger, self.recorder, self.memory.lanes, clock)
+        more = (self.garrison.restore, marks.restore)
+        restorer = Restorer(ledger, self.recorder, self.memory, self.eras, clock, more)
         self.feed.on_gap(self.eras.look)
         self._services: tuple[Callable[[], Awaitable[None]], ...] = (
             self.recorder.run,
@@ -249,7 +255,9 @@ class Commander:
         )
 
     def _count_rejected(self, queue: topology.Queue, defect: Defect) -> None:
-        self.counts.add(metrics.REJECTED, queue.name, Rejected.of(defect).value)
+        self.counts.add(
+            metrics.REJECTED, queue.bound_to.name if queue.transient else queue.name, Rejected.of(defect).value
+        )
 
     @property
     def is_loaded(self) -> bool:
@@ -268,6 +276,7 @@ class Commander:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_forever(self.vitals.run))
             await self._declare()  # before the ledger is read: work may be accepted by way of the broker meanwhile
+            tasks.create_task(_forever(self._peers.run))
             tasks.create_task(_forever(self.acceptances.run))
             await self._load()
             for service in self._services:

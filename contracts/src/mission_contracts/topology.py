@@ -58,6 +58,8 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
 MISSIONS: Final = Exchange("missions")
 REPORTS: Final = Exchange("missions.reports")
 CONTROL: Final = Exchange("missions.control", "fanout")
+ACCEPTED: Final = Exchange("missions.accepted", "fanout")
+"""Tells every Commander what one of them accepted without the ledger."""
 
 DEAD: Final = Queue(name="missions.dead", bound_to=MISSIONS, key="missions.dead")
 REJECTED: Final = Queue(name="missions.rejected", bound_to=MISSIONS, key="missions.rejected")

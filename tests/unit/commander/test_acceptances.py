@@ -17,6 +17,7 @@ from mission_commander.domain.unrecorded import Unrecorded, as_accepted
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services import reporting
 from mission_commander.services.acceptances import Acceptances
+from mission_commander.services.peers import Peers
 from mission_commander.services.submission import Accepted, Answer, RefusedError, Request, Submitter
 from mission_contracts import messages, metrics, topology
 from mission_contracts import mission as m
@@ -193,18 +194,18 @@ async def test_one_that_cannot_be_accepted_spoils_no_other(stage: Stage, submitt
 async def test_acceptances_share_messages_and_publishes(
     stage: Stage, submitter: Submitter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publishes: list[int] = []
+    publishes: list[list[str]] = []
     publish = stage.broker.publish
 
     async def counting(messages: Sequence[Message], timeout_seconds: float = 10) -> Sequence[Outcome]:
-        publishes.append(len(messages))
+        publishes.append([one.exchange.name for one in messages])
         return await publish(messages, timeout_seconds)
 
     monkeypatch.setattr(stage.broker, "publish", counting)
     async with without_ledger(stage):
         stage.is_known_to_be_away = True
         answers = await asyncio.gather(*(accepted(submitter, asked()) for _ in range(250)))
-        assert publishes == [3], "one publish of three messages of at most a hundred"
+        assert publishes == [["missions.reports"] * 3 + ["missions.accepted"] * 3], "one publish, a hundred in each"
         async with recording(stage):
             stage.ledger.mend()
             await eventually(lambda: len(stage.store.data.records) == 250, "all are recorded")
@@ -336,3 +337,48 @@ def test_until_it_is_recorded_it_shows_a_number_below_that_of_its_record(floor: 
     shown = as_accepted(Acceptance(era=ERA, envelope=a_mission(), payload=msgspec.Raw(b"{}"), floor=floor))
     assert (shown.id, shown.sequence, shown.epoch) == (MissionId("m-1"), sequence, Epoch(0))
     assert not shown.is_final
+
+
+# Other Commanders.
+
+
+@asynccontextmanager
+async def beside(stage: Stage) -> AsyncIterator[Stage]:
+    """Another Commander, which still has the ledger."""
+    other = Stage(clock=stage.clock, store=stage.store, server=stage.broker.server)
+    rejects = Rejects(other.broker, other.clock, count=other.count_rejected)
+    peers = Peers(other.broker, other.late_records().read, other.memory, other.unrecorded, rejects)
+    async with running(peers.run, rejects.run):
+        await eventually(lambda: other.broker.server.find(peers.queue.name), "it listens")
+        yield other
+
+
+async def test_what_one_accepts_without_the_ledger_the_others_know_at_once(stage: Stage, submitter: Submitter) -> None:
+    async with beside(stage) as other, without_ledger(stage):
+        answer = await accepted(submitter, asked())
+        await eventually(lambda: other.unrecorded.get(answer.mission.id), "the other one heard of it")
+        assert other.unrecorded.get(answer.mission.id) == answer.mission
+
+
+async def test_who_knows_the_record_needs_no_word_of_the_acceptance(stage: Stage, submitter: Submitter) -> None:
+    async with beside(stage) as other, without_ledger(stage):
+        first = await accepted(submitter, asked(key="first"))
+        await eventually(lambda: other.unrecorded.get(first.mission.id), "the other one heard of it")
+        other.memory.apply(msgspec.structs.replace(first.mission, sequence=first.mission.sequence + 1))
+        assert other.unrecorded.get(first.mission.id) is None
+        held = stage.broker.server.find(topology.STATUS.name)
+        assert held is not None
+        await stage.broker.publish([Message(exchange=topology.ACCEPTED, key="", body=held._waiting[0].body)])
+        second = await accepted(submitter, asked(key="second"))
+        await eventually(lambda: other.unrecorded.get(second.mission.id), "what came later was heard")
+        assert other.unrecorded.get(first.mission.id) is None
+
+
+async def test_what_no_commander_sealed_is_kept_as_rejected(stage: Stage) -> None:
+    async with beside(stage) as other:
+        forged = messages.SealedAcceptance(seal="x", acceptance=msgspec.Raw(b"{}"))
+        body = messages.encode(messages.StatusMessage(v=messages.VERSION, accepted=(forged,)))
+        await other.broker.declare(topology.FIXED_QUEUES)
+        await stage.broker.publish([Message(exchange=topology.ACCEPTED, key="", body=body)])
+        await eventually(lambda: stage.ready(topology.REJECTED), "it was kept")
+        assert not list(other.unrecorded.all())

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,8 @@ from support.commander_stage import running
 from support.lane_stage import GAP_SECONDS, LaneStage, final_state, key
 
 from mission_commander.domain.record import Mission, Phase
+from mission_commander.services.restoring import RestoreMore
+from mission_commander.services.restoring_marks import MarkRestorer
 from mission_commander.services.submission import Accepted
 from mission_contracts.messages import AttemptError
 from mission_contracts.mission import Failure, MissionState, Reason
@@ -411,3 +414,51 @@ async def test_a_commander_hears_of_lanes_through_the_stream(lanes: LaneStage, o
     assert known is not None
     assert (heard.record, heard.places, heard.queue) == (known.record, known.places, known.queue)
     assert list(heard.places.values()) == [second.id]
+
+
+# After a loss.
+
+
+@asynccontextmanager
+async def wiped(lanes: LaneStage, *more: RestoreMore) -> AsyncIterator[None]:
+    """The ledger loses all, and this Commander restores its missions."""
+    restorer = lanes.a_restorer(*more)
+    async with running(restorer.run, lanes.feed.run):
+        lanes.store.wipe()
+        await restorer.look()
+        yield
+
+
+async def test_an_idle_lane_goes_on_from_the_mark_that_is_remembered(lanes: LaneStage) -> None:
+    for number in (1, 2):
+        await lanes.end(await lanes.submit(sequence_number=number))
+    async with wiped(lanes):
+        assert lanes.shown(*await numbered(lanes, 3)) == [OUT]
+
+
+async def test_a_mark_is_restored_for_commanders_that_do_not_remember_it(lanes: LaneStage) -> None:
+    await lanes.end(await lanes.submit(sequence_number=1))
+    marks = MarkRestorer(lanes.ledger, lanes.recorder, lanes.memory.lanes, lanes.clock)
+    async with wiped(lanes, marks.restore):
+        newcomer = lanes.another()
+        newcomer.eras.enter(lanes.recorder.era)
+        await newcomer.open()
+        async with running(newcomer.recorder.run):
+            assert newcomer.shown(await newcomer.submit(sequence_number=2)) == [OUT]
+            assert final_state(await newcomer.submit(sequence_number=1))[1] is Reason.COMPLETED
+
+
+async def test_a_lane_that_somebody_began_anew_is_left_alone(lanes: LaneStage) -> None:
+    await lanes.end(await lanes.submit(sequence_number=1))
+    known = lanes.memory.lanes.get(key(), lanes.clock.now())
+    assert known is not None
+    lanes.clock.turn(1)
+    [next_one] = await numbered(lanes, 2)
+    stored = lanes.store.data.lanes.read(key())
+    lanes.memory.lanes.learn(known)
+    await MarkRestorer(lanes.ledger, lanes.recorder, lanes.memory.lanes, lanes.clock).restore()
+    found = lanes.store.data.lanes.read(key())
+    assert stored is not None
+    assert found is not None
+    assert found.record == stored.record
+    assert lanes.shown(next_one) == [OUT]

@@ -125,6 +125,11 @@ class Lane:
         self.record = record
         self._put_all(entries)
 
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Tell whether a ledger that lost it needs it back: somebody stands in it, or it knows how far it came."""
+        return bool(self.queue) or self.record.is_numbered
+
     def front(self) -> list[MissionId]:
         """Who has the turn, and who comes next."""
         return [self.places[place] for place in self.queue[:FRONT]]

@@ -1,7 +1,8 @@
 """Accepting while the ledger is away: what the broker has confirmed on `missions.status` is accepted.
 
 Group commit without timers, as the recorder's: what arrives while a publish is under way travels in the next one.
-Whoever consumes that queue records it once the ledger is back (`late_records`).
+Whoever consumes that queue records it once the ledger is back (`late_records`); meanwhile the other Commanders hear of
+it (`peers`).
 """
 
 import asyncio
@@ -14,11 +15,12 @@ from mission_broker.port import Broker, Message, Outcome
 from mission_commander.domain.record import Mission
 from mission_commander.domain.unrecorded import Unrecorded, as_accepted
 from mission_commander.ports import LedgerAwayError
-from mission_contracts import messages, topology
+from mission_contracts import messages
 from mission_contracts.clock import Clock
 from mission_contracts.install_key import Seals
 from mission_contracts.messages import Acceptance
 from mission_contracts.mission import MissionId
+from mission_contracts.topology import ACCEPTED, STATUS
 
 MOST_PER_MESSAGE: Final = 100
 MOST_BYTES_PER_MESSAGE: Final = 1024 * 1024
@@ -96,8 +98,11 @@ class Acceptances:
 
     async def _publish(self, batch: Sequence[_Waiting]) -> None:
         parts = list(_parts(batch))
-        outcomes = await self._broker.publish([_message(part) for part in parts], PUBLISH_SECONDS)
-        for part, outcome in zip(parts, outcomes, strict=True):
+        bodies = [_body(part) for part in parts]
+        to_record = [Message(exchange=STATUS.bound_to, key=STATUS.key, body=body) for body in bodies]
+        to_peers = [Message(exchange=ACCEPTED, key="", body=body) for body in bodies]
+        outcomes = await self._broker.publish([*to_record, *to_peers], PUBLISH_SECONDS)
+        for part, outcome in zip(parts, outcomes, strict=False):  # what peers do not hear, they hear from the ledger
             for one in part:
                 _settle(one, outcome)
 
@@ -124,7 +129,5 @@ def _parts(batch: Sequence[_Waiting]) -> Iterator[list[_Waiting]]:
         yield part
 
 
-def _message(part: Sequence[_Waiting]) -> Message:
-    status = messages.StatusMessage(v=messages.VERSION, accepted=tuple(one.sealed for one in part))
-    queue = topology.STATUS
-    return Message(exchange=queue.bound_to, key=queue.key, body=messages.encode(status))
+def _body(part: Sequence[_Waiting]) -> bytes:
+    return messages.encode(messages.StatusMessage(v=messages.VERSION, accepted=tuple(one.sealed for one in part)))

@@ -339,7 +339,7 @@ class Recorder:
         """Take the ledger's word on a lane; where it knows less than memory, it was rolled back: memory is right."""
         known = self._memory.lanes.get(key, now)
         self._lanes_behind.pop(key, None)
-        if known is not None and (stored.record.version < known.record.version if stored else known.queue):
+        if known is not None and (stored.record.version < known.record.version if stored else known.is_worth_keeping):
             self._lanes_behind[key] = stored.record.version if stored else 0
             self._memory.lanes.learn(known)
             self._tell_of_suspicion()

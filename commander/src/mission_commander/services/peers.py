@@ -1,0 +1,66 @@
+"""What other Commanders accept while the ledger is away: heard at once, so that a client may ask any of them about it.
+
+Only the record makes an acceptance last; this is for answers in the meantime. A Commander that was cut off from
+RabbitMQ may have missed some, and then knows them from the record on.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from mission_broker.port import Broker, BrokerAwayError, Delivery
+from mission_broker.rejecting import Rejects
+from mission_commander.domain.memory import MissionMemory
+from mission_commander.domain.unrecorded import Unrecorded, as_accepted
+from mission_contracts import messages, topology
+from mission_contracts.errors import UnreadableMessageError
+from mission_contracts.messages import Acceptance, SealedAcceptance
+from mission_contracts.topology import Queue
+
+PREFETCH: Final = 100
+
+
+class Peers:
+    """Listens to the fanout of acceptances, on a queue that ends with this process's connection."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        read: Callable[[SealedAcceptance], Acceptance],
+        memory: MissionMemory,
+        unrecorded: Unrecorded,
+        rejects: Rejects,
+    ) -> None:
+        name = f"{topology.ACCEPTED.name}.{secrets.token_hex(8)}"
+        self.queue = Queue(name=name, bound_to=topology.ACCEPTED, key="", transient=True)
+        self._broker = broker
+        self._read = read
+        self._memory = memory
+        self._unrecorded = unrecorded
+        self._rejects = rejects
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        with suppress(BrokerAwayError):  # it is declared when the broker is back
+            await self._broker.declare([self.queue])
+        async with self._broker.consume(self.queue, self._arrived, prefetch=PREFETCH):
+            await asyncio.Event().wait()
+
+    def _arrived(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            try:
+                accepted = [self._read(one) for one in messages.decode_status(delivery.body)[0].accepted]
+            except UnreadableMessageError as error:
+                self._rejects.keep(delivery, self.queue, error.defect, str(error))
+            else:
+                self._take(accepted)
+                delivery.ack()
+
+    def _take(self, accepted: Sequence[Acceptance]) -> None:
+        for one in accepted:
+            if self._memory.get(one.envelope.mission_id) is None and self._unrecorded.has_room(
+                one.envelope.accepted_at
+            ):
+                self._unrecorded.add(as_accepted(one))
