@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import json
 import math
 import os
 import signal
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from tools import stack
-from tools.installation import ROOT, Cluster, Installation, a_cluster
+from tools.installation import ROOT, Cluster, Installation, a_cluster, redirected
 from tools.stack import ApiServer, RabbitServer, RedisServer
 from tools.stack.ports import LOOPBACK, free_port
 from tools.stack.process import Launch, Process
@@ -207,7 +206,7 @@ class Ground:
 
     @contextlib.asynccontextmanager
     async def kubelet(self) -> AsyncIterator[None]:
-        """Start again what ends by itself, while the block lasts: an operator without its Lease has to end."""
+        """Start again what ends by itself, while the block lasts: an operator that lost its Lease has to end."""
 
         async def watch() -> None:
             while True:
@@ -296,7 +295,9 @@ def _launches(
     for name in (OPERATOR, SECOND_OPERATOR):
         yield installation.operator(
             name,
-            kubeconfig=_kubeconfig(cluster, links[name, API_SERVER], state / f"{name}-kubeconfig.json"),
+            kubeconfig=redirected(
+                cluster.operator_kubeconfig, links[name, API_SERVER].port, state / f"{name}-kubeconfig.json"
+            ),
             commander_url=_url(links[name, COMMANDER]),
             default_pool={"minReplicas": len(SOLDIERS), "concurrency": SLOTS},
             # A container that is started again in its pod keeps its identity, which is the name of its pod.
@@ -311,13 +312,6 @@ def _allow_second_operator(cluster: Cluster) -> None:
     cluster.kubectl("create", "role", lease, verbs, "--resource=leases", f"--resource-name={lease}")
     account = f"--serviceaccount={cluster.namespace}:mission-operator"
     cluster.kubectl("create", "rolebinding", lease, f"--role={lease}", account)
-
-
-def _kubeconfig(cluster: Cluster, link: TcpProxy, path: Path) -> Path:
-    config = json.loads(cluster.operator_kubeconfig.read_text())
-    config["clusters"][0]["cluster"]["server"] = f"https://{LOOPBACK}:{link.port}"
-    path.write_text(json.dumps(config))
-    return path
 
 
 def _through(link: TcpProxy, url: str) -> str:

@@ -59,6 +59,14 @@ def grant(kube: KubeAccess, namespace: str, manifests: Sequence[Path], folder: P
     return path
 
 
+def redirected(kubeconfig: Path, port: int, path: Path) -> Path:
+    """Write a kubeconfig that says the same and reaches its server through this port of the loopback address."""
+    config = json.loads(kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["server"] = f"https://{LOOPBACK}:{port}"
+    path.write_text(json.dumps(config))
+    return path
+
+
 # The processes
 
 

@@ -17,8 +17,10 @@ from typing import Any
 import aiohttp
 from support.operators_commander import CLIENT_SECRET, OperatorsCommander
 from support.patience import until
-from tools.installation import grant
+from tools.installation import grant, redirected
 from tools.stack import KubeAccess
+from tools.stack.tcp_proxy import TcpProxy
+from yarl import URL
 
 from mission_contracts.resources import API_VERSION, MISSION, SOLDIER_POOL
 
@@ -197,13 +199,28 @@ class Stage:
         self._kubeconfig = kubeconfig
         self._running: list[RunningOperator] = []
 
-    async def operator(self, *, must_act: bool = True, **settings: str) -> RunningOperator:
+    @contextlib.asynccontextmanager
+    async def link(self) -> AsyncIterator[TcpProxy]:
+        """Lay a network to the API server that can be broken."""
+        server = URL(json.loads(self._kubeconfig.read_text())["clusters"][0]["cluster"]["server"])
+        async with TcpProxy(server.host or "", server.port or 443) as link:
+            yield link
+
+    async def operator(
+        self, *, must_act: bool = True, through: TcpProxy | None = None, **settings: str
+    ) -> RunningOperator:
         """Start an operator; settings as their environment variables' names without the prefix."""
         number = len(self._running)
-        log = self._kubeconfig.parent / f"operator-{number}.log"
+        folder = self._kubeconfig.parent
+        log = folder / f"operator-{number}.log"
+        reaching = (
+            redirected(self._kubeconfig, through.port, folder / f"operator-{number}.json")
+            if through
+            else self._kubeconfig
+        )
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("OPERATOR_")},
-            "KUBECONFIG": str(self._kubeconfig),
+            "KUBECONFIG": str(reaching),
             "OPERATOR_COMMANDER_URL": self._url,
             "OPERATOR_CLIENT_SECRET": CLIENT_SECRET,
             "OPERATOR_NAMESPACE": self.objects.namespace,

@@ -1,5 +1,6 @@
 """How long to wait before trying again: growing, bounded, and never in step with others."""
 
+import asyncio
 import random
 
 
@@ -19,3 +20,29 @@ class Backoff:
 
     def reset(self) -> None:
         self._attempts = 0
+
+
+class Pause:
+    """One wait for all who ask the same server: while it is away few try it, and once it is back nobody waits on."""
+
+    def __init__(self, backoff: Backoff) -> None:
+        self._backoff = backoff
+        self._until = 0.0
+
+    async def over(self) -> None:
+        """Wait until it is time to try."""
+        if (left := self._until - _now()) > 0:
+            await asyncio.sleep(left)
+
+    def failed(self) -> None:
+        """Nobody answered. Those who tried together failed together, and that counts once."""
+        if self._until <= _now():
+            self._until = _now() + self._backoff.next()
+
+    def answered(self) -> None:
+        self._until = 0.0
+        self._backoff.reset()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

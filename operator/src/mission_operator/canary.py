@@ -1,27 +1,10 @@
 """Whether the watches really see: a watch can die in silence, and an open port says nothing about it.
 
-Two signs of life are asked for. The operator's own Lease, which it renews each second, has to show up in kopf's
-watch; and now and then a status of ours has to show up in the watch for Missions.
+What we wrote has to show up in kopf's watches: the Lease, which is renewed each second, and now and then a status of
+a Mission. Nothing is asked of a watch while nothing could be written: an API server that is away is no dead watch.
 """
 
 from mission_contracts.clock import Clock
-
-
-class Beat:
-    """Something that has to happen again and again."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._last = clock.monotonic()
-        self.has_happened = False
-
-    def happened(self) -> None:
-        self._last = self._clock.monotonic()
-        self.has_happened = True
-
-    @property
-    def silent_seconds(self) -> float:
-        return self._clock.monotonic() - self._last
 
 
 class Echoes:

@@ -12,11 +12,12 @@ from mission_contracts.clock import Clock, SystemClock
 from mission_contracts.resources import MISSION, SOLDIER_POOL
 from mission_operator import kube, login
 from mission_operator.announcing import Announcer
-from mission_operator.canary import Beat, Echoes
+from mission_operator.canary import Echoes
 from mission_operator.commander import client
 from mission_operator.commander.client import CommanderClient
 from mission_operator.commander.events import EventFollower
 from mission_operator.commander.reachability import Reachability
+from mission_operator.ending import closing_generators
 from mission_operator.kube import Kube
 from mission_operator.leadership import Leadership
 from mission_operator.leading import leading
@@ -47,12 +48,18 @@ class Operator:
     """The parts of an acting operator, and how they hear of each other."""
 
     def __init__(
-        self, settings: OperatorSettings, api: Kube, commander: CommanderClient, watcher: Watcher, clock: Clock
+        self,
+        settings: OperatorSettings,
+        api: Kube,
+        commander: CommanderClient,
+        watcher: Watcher,
+        renewals: Echoes,
+        clock: Clock,
     ) -> None:
         namespace = settings.namespace
         self._stale_seconds = settings.stale_watch_seconds
         self._watcher = watcher
-        self._lease_seen = Beat(clock)
+        self._renewals = renewals
         self._echoes = Echoes(clock)
         reachability = Reachability(clock)
         self._announcer = Announcer(api, clock, settings.identity)
@@ -103,8 +110,8 @@ class Operator:
 
     def why_stale(self) -> str:
         """Say which watch is dead; empty when none is."""
-        if self._lease_seen.silent_seconds > self._stale_seconds:
-            return f"the Lease, renewed each second, was not seen for {self._lease_seen.silent_seconds:.0f} s"
+        if self._renewals.overdue_seconds > self._stale_seconds:
+            return f"a renewal of the Lease was not seen for {self._renewals.overdue_seconds:.0f} s"
         if self._echoes.overdue_seconds > self._stale_seconds:
             return f"a status of ours was not seen for {self._echoes.overdue_seconds:.0f} s"
         return ""
@@ -121,8 +128,8 @@ class Operator:
     def _look_at_pool(self, body: Mapping[str, Any], is_gone: bool) -> None:
         self._pools.look(body, is_gone=is_gone)
 
-    def _look_at_lease(self, _body: Mapping[str, Any], _is_gone: bool) -> None:
-        self._lease_seen.happened()
+    def _look_at_lease(self, body: Mapping[str, Any], _is_gone: bool) -> None:
+        self._renewals.seen(int(body["metadata"]["resourceVersion"]))
 
     def _gap(self, why: str) -> None:
         self._pools.declare_again()
@@ -156,6 +163,7 @@ class Service:
     def __init__(self, settings: OperatorSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
+        self._renewals = Echoes(clock)
         self._operator: Operator | None = None
 
     async def run(self) -> None:
@@ -170,16 +178,22 @@ class Service:
             )
             commander = await stack.enter_async_context(self._commander())
             await api.wait_served(frozenset({MISSION.plural, SOLDIER_POOL.plural}))
-            lost = await stack.enter_async_context(leading(lambda: self._leadership(found)))
+            loop = asyncio.get_running_loop()
+            lost = await stack.enter_async_context(leading(lambda: self._leadership(found, loop)))
             watcher = Watcher(
                 found, namespace=settings.namespace, lease_name=settings.lease_name, identity=settings.identity
             )
-            self._operator = Operator(settings, api, commander, watcher, self._clock)
+            self._operator = Operator(settings, api, commander, watcher, self._renewals, self._clock)
             await _unless(lost, self._operator.run())
 
     @asynccontextmanager
-    async def _leadership(self, found: Configuration) -> AsyncIterator[Leadership]:
+    async def _leadership(self, found: Configuration, home: asyncio.AbstractEventLoop) -> AsyncIterator[Leadership]:
+        """Speak of the Lease in its own thread; what has to be seen in the watch is said at home."""
         settings = self._settings
+
+        def tell(version: int) -> None:
+            home.call_soon_threadsafe(self._renewals.expect, version)
+
         # A connection of its own: a renewal must never queue behind statuses.
         async with kube.connect(found, connections=2) as api:
             yield Leadership(
@@ -189,6 +203,7 @@ class Service:
                 name=settings.lease_name,
                 identity=settings.identity,
                 lease_seconds=settings.lease_seconds,
+                on_renewed=tell,
             )
 
     def _commander(self) -> client.Connection:
@@ -216,4 +231,5 @@ async def _unless(lost: "asyncio.Future[None]", running: Coroutine[Any, Any, Non
 
 async def serve(settings: OperatorSettings) -> None:
     """Run the operator as these settings say."""
-    await Service(settings, SystemClock()).run()
+    async with closing_generators():
+        await Service(settings, SystemClock()).run()

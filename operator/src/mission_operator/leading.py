@@ -7,10 +7,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Final
 
+import structlog
+
 from mission_operator.leadership import Leadership
 
-_MOST_SECONDS_TO_STOP: Final = 1.0
-"""Between giving the Lease up and its end, at the shortest Lease of 3 s."""
+_log: Final = structlog.get_logger()
+
+_MOST_SECONDS_TO_STOP: Final = 3.0
+"""Between hearing of another holder and the end of this process: so long both may act."""
 _MOST_SECONDS_TO_RELEASE: Final = 2.5
 _EXIT_LEASE_LOST: Final = 1
 
@@ -68,8 +72,9 @@ class _Holder:
         except asyncio.CancelledError:
             await leadership.release()
             raise
-        except Exception:
-            # Stopping in good order must not outlast the Lease.
+        except Exception as error:
+            # Said here, at once: stopping in good order may take longer than there is time.
+            _log.error("the Lease is lost: this operator stops", why=str(error))
             self._last_resort.start()
             raise
 

@@ -1,6 +1,7 @@
 """One log format for everything in the process, kopf's and aiohttp's lines included."""
 
 import logging
+import re
 import sys
 
 import structlog
@@ -18,6 +19,15 @@ _SHARED: tuple[structlog.typing.Processor, ...] = (
 # Loggers that say something about every object or every request; their warnings stay.
 _TALKATIVE = ("kopf.objects", "kopf.activities", "httpx", "httpcore", "aiohttp.access", "asyncio")
 
+_ANOTHER_TRY = re.compile(r"Request attempt #(?!1\b)\d+\S* failed; will retry")
+# Where kopf says so of its watches, several times a second and for as long as the API server is away.
+_PATIENT = ("kopf._cogs.clients.watching", "kopf._cogs.clients.fetching")
+
+
+def is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Tell the first failure of a request from its repetitions."""
+    return not _ANOTHER_TRY.match(record.getMessage())
+
 
 def configure(log_format: LogFormat, level: str) -> None:
     """Send structlog and the standard library's logging to stderr, in one format."""
@@ -34,6 +44,8 @@ def configure(log_format: LogFormat, level: str) -> None:
     root.setLevel(level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _PATIENT:
+        logging.getLogger(name).addFilter(is_worth_a_line)
 
 
 def _formatter(log_format: LogFormat) -> logging.Formatter:

@@ -46,8 +46,8 @@ class OperatorSettings(BaseSettings):
     lease_seconds: int = Field(default=3, ge=3, le=60)
     """How long the Lease lives without being renewed, which is how soon another operator takes over from a dead one.
 
-    It is renewed at each third of it, and given up after two thirds. Raise it where the API server is often slower
-    than that: an operator that cannot renew its Lease stops, and starts again.
+    It is renewed at each third of it. An operator that cannot renew it goes on, and stops when it hears that another
+    one holds it. Raise it where several run and are often slower than that: each that loses it starts anew.
     """
 
     identity: str = Field(default_factory=_own_identity, min_length=1)
@@ -93,7 +93,7 @@ class OperatorSettings(BaseSettings):
     """
 
     stale_watch_seconds: PositiveFloat = 15
-    """A watch that shows none of our own writes for this long counts as dead, and the operator restarts."""
+    """A watch that does not show what we wrote for this long counts as dead, and the operator restarts."""
 
     log_format: LogFormat = LogFormat.JSON
     """json (one object per line) or text."""

@@ -4,6 +4,7 @@ Only raw events are handled. kopf's change-detecting handlers copy the spec into
 writers; a raw event that gets lost or fails is made up for by the next look at the same object.
 """
 
+import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, cast
 
@@ -20,6 +21,10 @@ _SERVER_ENDS_WATCH_SECONDS: Final = 3
 _SILENCE_SECONDS: Final = 4.0
 """The API server ends each watch after 3 s, with a bookmark before, and kopf resumes it from there. So a watch that
 is silent for longer has died without a word, and is opened anew."""
+
+_AGAIN_SECONDS: Final = 0.25
+"""Between two tries of a request. Soon, as nothing is seen before one succeeds; three watches cost the API server
+twelve connections each second at most."""
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
@@ -99,7 +104,8 @@ def _settings(lease_name: str) -> kopf.OperatorSettings:
     settings.watching.field_selectors["coordination.k8s.io", "v1", "leases"] = f"metadata.name={lease_name}"
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 3
-    settings.networking.error_backoffs = (0.1, 0.2, 0.5, 1, 2, 2, 2)
+    # For ever: after the last one kopf would end the operator, and an API server that is away comes back.
+    settings.networking.error_backoffs = itertools.repeat(_AGAIN_SECONDS)
     settings.queueing.idle_timeout = 1
     settings.queueing.exit_timeout = 0.1
     settings.queueing.error_delays = (0.1, 0.5, 1, 2)

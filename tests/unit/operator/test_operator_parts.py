@@ -1,6 +1,7 @@
 """Small parts: signs of life, Events, deletions in time, tokens, settings, help."""
 
 import asyncio
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -12,10 +13,11 @@ from support.patience import until
 
 from mission_contracts.mission import MissionId, MissionState, Reason
 from mission_contracts.testing import FakeClock
+from mission_operator import logs
 from mission_operator.__main__ import main
 from mission_operator.announcing import Announcer
-from mission_operator.backoff import Backoff
-from mission_operator.canary import Beat, Echoes
+from mission_operator.backoff import Backoff, Pause
+from mission_operator.canary import Echoes
 from mission_operator.commander.client import CommanderAwayError, CommanderClient, CommanderRefusedError, TokenSource
 from mission_operator.kube import Answer
 from mission_operator.missions.expiring import Expiry
@@ -30,14 +32,6 @@ def clock() -> FakeClock:
 
 
 # Signs of life
-
-
-def test_a_beat_that_stopped_is_noticed(clock: FakeClock) -> None:
-    beat = Beat(clock)
-    clock.turn(5)
-    beat.happened()
-    clock.turn(3)
-    assert beat.silent_seconds == 3
 
 
 def test_a_write_that_the_watch_does_not_show_is_overdue(clock: FakeClock) -> None:
@@ -80,6 +74,34 @@ def test_waits_grow_within_bounds_and_obey_the_server() -> None:
     assert backoff.next(at_least=30) == 30
     backoff.reset()
     assert backoff.next() <= 1
+
+
+async def test_those_who_fail_together_wait_together_and_one_answer_ends_their_wait() -> None:
+    pause = Pause(Backoff(first=60, last=60))
+    pause.failed()
+    pause.failed()
+    waiting = asyncio.create_task(pause.over())
+    done, _ = await asyncio.wait({waiting}, timeout=0.05)
+    assert not done, "it is not time yet"
+    waiting.cancel()
+    pause.answered()
+    async with asyncio.timeout(5):
+        await pause.over()
+
+
+@pytest.mark.parametrize(
+    ("said", "is_said"),
+    [
+        ("Request attempt #1 failed; will retry: GET /apis", True),
+        ("Request attempt #2 failed; will retry: GET /apis", False),
+        ("Request attempt #12/40 failed; will retry: GET /apis", False),
+        ("Request attempt #12/12 failed; escalating: GET /apis", True),
+        ("Watch-stream is inactive", True),
+    ],
+)
+def test_a_request_that_is_tried_again_and_again_is_worth_one_line(said: str, is_said: bool) -> None:
+    record = logging.LogRecord("kopf", logging.ERROR, __file__, 1, said, None, None)
+    assert logs.is_worth_a_line(record) is is_said
 
 
 # Events

@@ -170,6 +170,15 @@ async def test_what_may_pass_is_tried_again(desk: Desk, obstacle: Answer | Excep
     assert desk.fates == [(3, Fate.WRITTEN)]
 
 
+async def test_while_the_api_server_is_away_few_try_and_after_its_return_nobody_waits(desk: Desk) -> None:
+    desk.objects.answers = [KubeAwayError("away")] * 12
+    for number in range(500):
+        desk.writer.offer(a_view(COMPLETED, 1, mission_id=f"m{number}"))
+    await desk.until_done()
+    assert len(desk.objects.patches) == 512, "each status is tried once, and again only where nobody answered"
+    assert len(desk.fates) == 500
+
+
 async def test_a_newer_view_takes_the_place_of_one_that_is_tried_again(desk: Desk) -> None:
     desk.objects.answers = [Answer(503, b"")]
     desk.writer.offer(a_view(IN_PROGRESS, 1))

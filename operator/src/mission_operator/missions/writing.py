@@ -5,7 +5,7 @@ write. Order between objects does not matter, and within one object there is nev
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -14,13 +14,15 @@ import structlog
 
 from mission_contracts.mission import MissionId
 from mission_contracts.rest import MissionView
-from mission_operator.backoff import Backoff
+from mission_operator.backoff import Backoff, Pause
 from mission_operator.kube import Answer, KubeAwayError
 
 _log: Final = structlog.get_logger()
 
 _TICK_SECONDS: Final = 0.001
 """The event loop counts in milliseconds: a timer that rings this early is on time."""
+_MOST_SECONDS_BETWEEN_TRIES: Final = 0.5
+"""While the API server is away. What waits is written within that time of its return."""
 _NOT_FOUND: Final = 404
 _AGAIN: Final = frozenset({401, 403, 408, 409, 429, 500, 502, 503, 504})
 
@@ -95,6 +97,7 @@ class StatusWriter:
         self._hold_at_most = hold_at_most_seconds
         self._slots: dict[MissionId, _Slot] = {}
         self._ready: asyncio.Queue[MissionId] = asyncio.Queue()
+        self._outage = Pause(Backoff(last=_MOST_SECONDS_BETWEEN_TRIES))
         self.written = 0
         self.minimal_written = 0
 
@@ -145,6 +148,7 @@ class StatusWriter:
     async def _work(self) -> None:
         while True:
             mission_id = await self._ready.get()
+            await self._outage.over()
             await self._write_newest(mission_id, self._slots[mission_id])
 
     async def _write_newest(self, mission_id: MissionId, slot: _Slot) -> None:
@@ -153,6 +157,9 @@ class StatusWriter:
         slot.waits, slot.newest, slot.flying = False, None, view
         try:
             fate, answer = await self._write(view)
+        except KubeAwayError:
+            slot.newest = slot.newest or view
+            self._outage.failed()
         except _AgainError as again:
             slot.newest = slot.newest or view
             slot.not_before = _now() + slot.backoff.next(again.after_seconds)
@@ -189,29 +196,22 @@ class StatusWriter:
         return (Fate.WRITTEN, answer) if answer.is_ok else (Fate.REFUSED, None)
 
     async def _patch(self, view: MissionView, patch: bytes) -> Answer:
-        return _worth_reading(await _reached(self._api.patch_status(view, patch)))
+        return self._worth_reading(await self._api.patch_status(view, patch))
 
     async def _look(self, view: MissionView) -> Answer:
-        return _worth_reading(await _reached(self._api.get(view)))
+        return self._worth_reading(await self._api.get(view))
+
+    def _worth_reading(self, answer: Answer) -> Answer:
+        self._outage.answered()
+        # A 404 that names no object says that the API server does not serve Missions at this moment.
+        if answer.status in _AGAIN or (answer.status == _NOT_FOUND and not answer.names_no_object):
+            raise _AgainError(answer.retry_after_seconds or 0)
+        return answer
 
 
 class _AgainError(Exception):
     def __init__(self, after_seconds: float = 0) -> None:
         self.after_seconds = after_seconds
-
-
-async def _reached(request: Awaitable[Answer]) -> Answer:
-    try:
-        return await request
-    except KubeAwayError as error:
-        raise _AgainError from error
-
-
-def _worth_reading(answer: Answer) -> Answer:
-    # A 404 that names no object says that the API server does not serve Missions at this moment.
-    if answer.status in _AGAIN or (answer.status == _NOT_FOUND and not answer.names_no_object):
-        raise _AgainError(answer.retry_after_seconds or 0)
-    return answer
 
 
 def _now() -> float:

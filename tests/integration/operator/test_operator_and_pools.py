@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.operator_stage import Object, Objects, Stage, serving_our_kinds, staged
+from support.operator_stage import Object, Objects, Stage
 from support.operators_commander import OperatorsCommander
 from support.patience import until
 from tools.stack import KubeAccess
@@ -21,28 +21,6 @@ from mission_operator.pools.pods import DELETION_COST
 from mission_operator.pools.retiring import CHEAPEST
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(120)]
-
-
-@pytest.fixture(scope="module")
-def served(kube: KubeAccess) -> KubeAccess:
-    """An API server that serves our kinds."""
-    return serving_our_kinds(kube)
-
-
-@pytest.fixture
-async def stage(served: KubeAccess, kube_namespace: str, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with staged(served, kube_namespace, tmp_path) as stage:
-        yield stage
-
-
-@pytest.fixture
-def objects(stage: Stage) -> Objects:
-    return stage.objects
-
-
-@pytest.fixture
-def commander(stage: Stage) -> OperatorsCommander:
-    return stage.commander
 
 
 def _pool(name: str = "default", **spec: object) -> Object:

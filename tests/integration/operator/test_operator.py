@@ -2,40 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from support.operator_stage import Objects, Stage, serving_our_kinds, staged
+from support.operator_stage import Objects, Stage
 from support.operators_commander import OperatorsCommander
 from support.patience import until
-from tools.stack import ApiServer, KubeAccess
+from tools.stack import ApiServer
 
 from mission_contracts.mission import MissionState, Reason
+from mission_operator.leadership import LEASE_SECONDS
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(120)]
-
-
-@pytest.fixture(scope="module")
-def served(kube: KubeAccess) -> KubeAccess:
-    """An API server that serves our kinds."""
-    return serving_our_kinds(kube)
-
-
-@pytest.fixture
-async def stage(served: KubeAccess, kube_namespace: str, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with staged(served, kube_namespace, tmp_path) as stage:
-        yield stage
-
-
-@pytest.fixture
-def objects(stage: Stage) -> Objects:
-    return stage.objects
-
-
-@pytest.fixture
-def commander(stage: Stage) -> OperatorsCommander:
-    return stage.commander
 
 
 def _names(prefix: str, count: int) -> list[str]:
@@ -310,25 +287,57 @@ async def test_an_operator_that_was_frozen_past_its_lease_stops(stage: Stage) ->
     assert second.is_running
 
 
-async def test_an_operator_whose_watch_shows_nothing_stops_and_frees_its_lease(stage: Stage, objects: Objects) -> None:
-    blind = await stage.operator(stale_watch_seconds="0.2")
-    assert await blind.exit_code() == 1
-    assert "the watch is dead" in blind.said
-    assert (await objects.get("leases", "mission-operator"))["spec"]["holderIdentity"] == ""
+async def test_an_operator_that_was_frozen_while_nobody_took_its_lease_goes_on(
+    stage: Stage, objects: Objects, commander: OperatorsCommander
+) -> None:
+    operator = await stage.operator()
+    await objects.create_missions("held")
+    await objects.until_states({"held": "Queued"})
+    operator.freeze()
+    await asyncio.sleep(LEASE_SECONDS + 1)  # what is tried is that time alone takes nothing from it
+    await commander.complete(commander.of("held").mission_id)
+    operator.thaw()
+    await objects.until_states({"held": "Completed"})
+    assert operator.is_running
 
 
-async def test_an_operator_stops_without_its_api_server_and_the_next_one_cancels_nothing(
+async def test_an_operator_whose_watches_show_nothing_stops_and_frees_its_lease(stage: Stage, objects: Objects) -> None:
+    async with stage.link() as link:
+        blind = await stage.operator(through=link, stale_watch_seconds="1")
+        await objects.create_missions("unseen")
+        await objects.until_states({"unseen": "Queued"})
+
+        def is_over() -> bool:
+            link.strand(quiet_seconds=1.2)  # watches: whatever else is said is said more often
+            return not blind.is_running
+
+        await until(is_over, "the operator finds out that its watches are dead")
+        assert await blind.exit_code() == 1
+        assert "the watch is dead" in blind.said
+        assert (await objects.get("leases", "mission-operator"))["spec"]["holderIdentity"] == ""
+
+
+async def test_an_operator_outlives_an_outage_of_its_api_server_and_cancels_nothing(
     stage: Stage, objects: Objects, commander: OperatorsCommander, api_server: ApiServer
 ) -> None:
-    first = await stage.operator()
+    operator = await stage.operator(stale_watch_seconds="1")
     await objects.create_missions("patient")
     await objects.until_states({"patient": "Queued"})
     api_server.kill()
-    assert await first.exit_code() == 1, "without its Lease it stops"
-    assert "the Lease could not be renewed" in first.said
+    await operator.until_it_says("the Lease could not be renewed")
     await commander.complete(commander.of("patient").mission_id)
-    second = await stage.operator(must_act=False)
     api_server.start()
-    await second.until_it_says("this operator acts now", seconds=60)
     await objects.until_states({"patient": "Completed"})
+    await objects.create_missions("later")
+    await objects.until_states({"patient": "Completed", "later": "Queued"})
+    assert operator.is_running, operator.said
     assert commander.of("patient").mission_id not in commander.cancelled
+
+
+async def test_an_operator_that_ends_leaves_no_traceback(stage: Stage, objects: Objects) -> None:
+    operator = await stage.operator()
+    names = _names("seen", 20)
+    await objects.create_missions(*names)
+    await objects.until_states(dict.fromkeys(names, "Queued"))
+    assert await operator.stop() == 0
+    assert "Traceback" not in operator.said
