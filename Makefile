@@ -107,6 +107,10 @@ demo: setup ## Watch missions go through a real API server (KEEP=1 leaves it up)
 bench: setup ## Measure missions per second and latency, next to the bare limits
 	@$(PYTHON) -m benchmarks
 
+.PHONY: bench-pools
+bench-pools: setup ## Measure pools on a real node: from zero, out, and in again (BENCH="--json FILE" keeps the figures)
+	@$(PYTHON) -m benchmarks.pools $(BENCH)
+
 .PHONY: chaos
 chaos: setup ## Break everything while 20,000 missions run, three times over; prints what each fault cost
 	@$(PYTHON) -m chaos $(CHAOS)

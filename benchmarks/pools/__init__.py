@@ -1,0 +1,1 @@
+"""How fast pools breathe on a real node: from zero, out, and in again; for comparison with other autoscalers."""
