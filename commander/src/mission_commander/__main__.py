@@ -13,7 +13,7 @@ import uvloop
 
 from mission_broker import rabbitmq
 from mission_commander import logs
-from mission_commander.adapters import redis_ledger
+from mission_commander.adapters import redis_ledger, redis_tally
 from mission_commander.app import create_app
 from mission_commander.settings import CommanderSettings
 
@@ -52,10 +52,11 @@ async def serve(settings: CommanderSettings) -> None:
             redis_ledger.connect(redis_ledger.RedisSettings(urls=(settings.redis_url,), prefix=settings.redis_prefix))
         )
         broker = await stack.enter_async_context(rabbitmq.connect(_broker(settings)))
+        tally = await stack.enter_async_context(redis_tally.connect(settings.redis_url, settings.redis_prefix))
         if settings.require_broker_at_start:
             await _wait_for(broker)
         server: uvicorn.Server
-        app = create_app(settings, ledger=ledger, broker=broker, on_failure=lambda: _end(server))
+        app = create_app(settings, ledger=ledger, broker=broker, tally=tally, on_failure=lambda: _end(server))
         server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -65,6 +66,7 @@ async def serve(settings: CommanderSettings) -> None:
                 access_log=False,
                 loop="none",
                 timeout_graceful_shutdown=STOP_SECONDS,
+                forwarded_allow_ips=settings.trusted_proxies,
             )
         )
         structlog.get_logger("commander").info("listening", host=settings.listen_host, port=settings.listen_port)

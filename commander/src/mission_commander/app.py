@@ -34,8 +34,10 @@ from mission_commander.api.authentication import Gate
 from mission_commander.api.counted import Answers
 from mission_commander.api.doors import Doors
 from mission_commander.api.grants import CLIENT_CREDENTIALS, ClientCredentials, Grants, Issuer
+from mission_commander.api.limits import Limits
 from mission_commander.commander import Commander
 from mission_commander.ports import Ledger, LedgerAwayError
+from mission_commander.services.limiting import Alone, Tally
 from mission_commander.settings import CommanderSettings
 from mission_contracts import telemetry
 from mission_contracts.clock import Clock, SystemClock
@@ -51,15 +53,17 @@ def create_app(
     *,
     ledger: Ledger,
     broker: Broker,
+    tally: Tally | None = None,
     clock: Clock | None = None,
     on_failure: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """Put a Commander behind HTTP. Its services run while the app's lifespan lasts.
 
+    `tally` is how this Commander hears what others beside it let through; without one it is alone.
     `on_failure` is called when a service ends in an unexpected way: the process should then end too.
     """
     clock = clock or SystemClock()
-    commander = Commander(settings, ledger, broker, clock)
+    commander = Commander(settings, ledger, broker, clock, tally or Alone())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -87,7 +91,9 @@ def _doors(commander: Commander, settings: CommanderSettings, clock: Clock) -> D
     signed = Tokens(keys, clock)
     issuer = Issuer(signed, lifetime_seconds=settings.token_seconds)
     grants = Grants({CLIENT_CREDENTIALS: ClientCredentials(issuer, settings.clients)})
-    return Doors(commander, Gate(signed, clock, grace=settings.token_grace_seconds), grants, keys)
+    limits = Limits(commander.limiter, commander.counts)
+    gate = Gate(signed, clock, limits, grace=settings.token_grace_seconds)
+    return Doors(commander, gate, grants, keys, limits)
 
 
 async def _run(commander: Commander, on_failure: Callable[[], None]) -> None:
@@ -138,7 +144,9 @@ Handler = Callable[[Request, Any], Awaitable[Response]]
 
 def _answer_errors(app: FastAPI) -> None:
     async def known(request: Request, error: ProblemError) -> Response:
-        return problem_answer(error.problem, request.state.request_id)
+        answer = problem_answer(error.problem, request.state.request_id)
+        answer.headers.update(error.headers)
+        return answer
 
     async def ledger_away(request: Request, error: LedgerAwayError) -> Response:
         return problem_answer(answers.ledger_away(error), request.state.request_id)

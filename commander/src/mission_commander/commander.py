@@ -27,6 +27,7 @@ from mission_commander.services.garrison import Garrison
 from mission_commander.services.gauges import Gauges
 from mission_commander.services.heartbeats import Heartbeats
 from mission_commander.services.late_records import LateRecords
+from mission_commander.services.limiting import Limit, Limiter, Tally
 from mission_commander.services.outbox import Outbox
 from mission_commander.services.overview import Overview
 from mission_commander.services.payloads import Payloads
@@ -49,7 +50,7 @@ from mission_commander.services.vanished import Vanished
 from mission_commander.services.vitals import Vitals
 from mission_commander.services.waiting import Ends
 from mission_commander.services.wishes import Wishes
-from mission_commander.settings import CommanderSettings
+from mission_commander.settings import CommanderSettings, rate_of
 from mission_contracts import metrics, spec, topology
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
@@ -65,11 +66,12 @@ TRIES_PER_LOG_LINE: Final = 25
 class Commander:
     """All services of one Commander process. It can be spoken to at once, and answers once it `is_loaded`."""
 
-    def __init__(self, settings: CommanderSettings, ledger: Ledger, broker: Broker, clock: Clock) -> None:
+    def __init__(self, settings: CommanderSettings, ledger: Ledger, broker: Broker, clock: Clock, tally: Tally) -> None:
         key = InstallKey(settings.install_key.get_secret_value().encode())
         secrets = ClaimSecrets(key)
         tombstones = Tombstones(ledger, clock, retention_seconds=settings.retention_seconds)
         self.counts = Counts()
+        self.limiter = _limiter(settings, tally, clock)
         self.settings = settings
         self.clock = clock
         self.install_key = key
@@ -275,6 +277,7 @@ class Commander:
         """Load the ledger, for as long as that takes, then run every service until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_forever(self.vitals.run))
+            tasks.create_task(_forever(self.limiter.run))
             await self._declare()  # before the ledger is read: work may be accepted by way of the broker meanwhile
             tasks.create_task(_forever(self._peers.run))
             tasks.create_task(_forever(self.acceptances.run))
@@ -304,6 +307,17 @@ class Commander:
             await self.broker.declare(topology.FIXED_QUEUES)
         except BrokerAwayError:
             self._log.warning("the broker is away; its queues are declared at its return")
+
+
+def _limiter(settings: CommanderSettings, tally: Tally, clock: Clock) -> Limiter:
+    rates = {
+        Limit.SUBMIT: rate_of(settings.limit_submit),
+        Limit.READ: rate_of(settings.limit_read),
+        Limit.WISH: rate_of(settings.limit_wish),
+        Limit.LOGIN_ADDRESS: rate_of(settings.limit_login_address),
+        Limit.LOGIN_USER: rate_of(settings.limit_login_user),
+    }
+    return Limiter(rates, tally, clock, share_while_away=settings.limit_share_alone)
 
 
 def _each(*listeners: Callable[[str], None]) -> Callable[[str], None]:

@@ -3,9 +3,11 @@
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
+import limits
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from mission_commander.domain.rates import Rate
 from mission_contracts.names import DNS_LABEL_PATTERN
 from mission_contracts.tokens import Role
 
@@ -15,6 +17,28 @@ class Client(BaseModel):
 
     secret: SecretStr
     role: Role
+
+
+def rate_of(written: str) -> Rate | None:
+    """Read a limit as it is written in the settings; None where there is none."""
+    if written == "off":
+        return None
+    why_not = f'{written!r} is no limit: write "600 per minute", "50 per 10 seconds" or "off"'
+    try:
+        item = limits.parse(written)
+    except ValueError as error:
+        raise ValueError(why_not) from error
+    if item.amount < 1:
+        raise ValueError(why_not)
+    return Rate(item.amount, item.get_expiry())
+
+
+def _checked(written: str) -> str:
+    rate_of(written)
+    return written
+
+
+Limited = Annotated[str, AfterValidator(_checked)]
 
 
 class CommanderSettings(BaseSettings):
@@ -84,6 +108,37 @@ class CommanderSettings(BaseSettings):
 
     Raise it by one, and restart the replicas in any order, to rotate: no token is refused. Raise it by two to refuse
     at once all tokens that were signed before, for a key that was lost.
+    """
+
+    limit_submit: Limited = "50000 per 10 seconds"
+    """How many missions one subject may submit, as "600 per minute"; "off" is no limit. Batches count each.
+
+    All of them may come at once; after that they come in at the same rate, 5,000 a second here. Retries and redrives
+    count too. What is too much is refused with 429 and Retry-After. Neither operators nor soldiers are limited.
+    """
+
+    limit_read: Limited = "20000 per 10 seconds"
+    """How many requests that only read one subject may send; written like `limit_submit`."""
+
+    limit_wish: Limited = "20000 per 10 seconds"
+    """How many requests that change something there is (cancel, suspend, …) one subject may send."""
+
+    limit_login_address: Limited = "60 per minute"
+    """How many logins one address (of IPv6: one /64) may try; what succeeds does not count.
+
+    Behind a proxy all people come from its address, unless the Commander trusts it (`trusted_proxies`).
+    """
+
+    limit_login_user: Limited = "10 per minute"
+    """How many failed logins one user name may have, from wherever they come, whether there is such a user or not."""
+
+    limit_share_alone: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """The part of each limit that one replica grants while Redis is away and it hears nothing of the others."""
+
+    trusted_proxies: str = "127.0.0.1"
+    """Whose X-Forwarded-For is believed: addresses and networks, separated by commas; * believes everybody.
+
+    Name your ingress here, else all its users share one address in `limit_login_address`.
     """
 
     metrics_access: Literal["open", "token"] = "open"

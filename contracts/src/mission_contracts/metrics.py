@@ -161,6 +161,13 @@ HTTP_REQUESTS: Final = Metric(
     "HTTP requests answered, by route and status.",
     ("method", "route", "status"),
 )
+LIMITED: Final = Metric(
+    "missioncontrol_limited_total",
+    Kind.COUNTER,
+    "Missions and requests refused with 429, by the limit that they exceeded: submit, read, wish, login_address, "
+    "login_user, live (missions of one subject that are not final).",
+    ("limit",),
+)
 
 ALL: Final = (
     LIVE,
@@ -191,4 +198,5 @@ ALL: Final = (
     COMMIT_SIZE,
     COMMIT_SECONDS,
     HTTP_REQUESTS,
+    LIMITED,
 )

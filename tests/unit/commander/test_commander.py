@@ -11,6 +11,7 @@ from mission_broker.memory import MemoryBroker
 from mission_commander.adapters.memory_ledger import MemoryStore
 from mission_commander.commander import Commander
 from mission_commander.ports import PoolRecord
+from mission_commander.services.limiting import Alone
 from mission_commander.services.submission import Accepted, Request
 from mission_commander.settings import CommanderSettings
 from mission_contracts import topology
@@ -21,7 +22,7 @@ SETTINGS = CommanderSettings(install_key="of these tests, and of no installation
 
 
 def a_commander(store: MemoryStore | None = None, broker: MemoryBroker | None = None) -> Commander:
-    return Commander(SETTINGS, GatedLedger(store or MemoryStore()), broker or MemoryBroker(), SystemClock())
+    return Commander(SETTINGS, GatedLedger(store or MemoryStore()), broker or MemoryBroker(), SystemClock(), Alone())
 
 
 @asynccontextmanager

@@ -7,6 +7,9 @@ from support.commander_stage import KEY
 from mission_commander.api import authentication
 from mission_commander.api.answers import ProblemError
 from mission_commander.api.authentication import Gate
+from mission_commander.api.limits import Limits
+from mission_commander.services.counts import Counts
+from mission_commander.services.limiting import Alone, Limit, Limiter
 from mission_contracts.install_key import InstallKey
 from mission_contracts.signing_keys import SigningKeys
 from mission_contracts.testing import FakeClock
@@ -27,11 +30,19 @@ def tokens(clock: FakeClock) -> Tokens:
 
 @pytest.fixture
 def gate(tokens: Tokens, clock: FakeClock) -> Gate:
-    return Gate(tokens, clock, grace=GRACE)
+    limits = Limits(Limiter(dict.fromkeys(Limit), Alone(), clock, share_while_away=1), Counts())
+    return Gate(tokens, clock, limits, grace=GRACE)
 
 
 def with_token(token: str) -> Request:
-    return Request({"type": "http", "headers": [(b"authorization", f"Bearer {token}".encode())]})
+    return Request(
+        {
+            "type": "http",
+            "method": "GET",
+            "path": "/missions",
+            "headers": [(b"authorization", f"Bearer {token}".encode())],
+        }
+    )
 
 
 def token_of(tokens: Tokens) -> str:

@@ -30,10 +30,18 @@ class ProblemError(Exception):
     """Ends a request with a problem."""
 
     def __init__(
-        self, status: int, code: str, detail: str, *, field: str | None = None, retry_after: float | None = None
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        field: str | None = None,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.problem = problem(status, code, detail, field=field, retry_after=retry_after)
+        self.headers = headers or {}
 
 
 def problem(

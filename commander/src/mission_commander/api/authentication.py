@@ -7,6 +7,7 @@ from typing import Final
 from starlette.requests import Request
 
 from mission_commander.api.answers import ProblemError
+from mission_commander.api.limits import Limits
 from mission_contracts.clock import Clock
 from mission_contracts.errors import InvalidTokenError
 from mission_contracts.tokens import LONGEST_TOKEN, Claims, Role, Tokens
@@ -17,18 +18,20 @@ REMEMBERED: Final = 4_096
 class Gate:
     """Reads the token that a request brings."""
 
-    def __init__(self, tokens: Tokens, clock: Clock, *, grace: float) -> None:
+    def __init__(self, tokens: Tokens, clock: Clock, limits: Limits, *, grace: float) -> None:
         self._tokens = tokens
         self._clock = clock
+        self._limits = limits
         self._grace = grace
         self._known: OrderedDict[bytes, Claims] = OrderedDict()
 
     def admit(self, request: Request, *roles: Role) -> Claims:
-        """Give the request's claims; 401 without a valid token, 403 for another role."""
+        """Give the request's claims; 401 without a valid token, 403 for another role, 429 for one too many."""
         claims = self._claims(request.headers.get("authorization", ""))
         if claims.role not in roles:
             wanted = " or ".join(role.value for role in roles)
             raise ProblemError(403, "WrongRole", f"this needs the role {wanted}; the token has {claims.role.value}")
+        self._limits.charge(request, claims)
         return claims
 
     def _claims(self, authorization: str) -> Claims:

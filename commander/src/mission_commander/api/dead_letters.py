@@ -54,6 +54,7 @@ def routes(doors: Doors) -> list[Route]:
         commander = doors.loaded()
         asked = await bodies.read_as(request, _redrive, bodies.ONE_MISSION_BYTES, empty=RedriveRequest())
         found = await _gather(commander, claims, _checked(asked))
+        doors.limits.charge_missions(claims, len(found.missions))
         answers = await commander.retrier.retry_all(found.missions, trace_id=request.state.request_id)
         made = tuple(view(one) for one in answers if isinstance(one, Mission))
         refused = tuple(problem(one.status, one.code, one.detail) for one in answers if isinstance(one, RefusedError))

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from mission_commander.api.answers import ProblemError
 from mission_commander.api.authentication import Gate
 from mission_commander.api.grants import Grants
+from mission_commander.api.limits import Limits
 from mission_commander.commander import Commander
 from mission_commander.domain.record import Mission
 from mission_contracts.signing_keys import SigningKeys
@@ -25,6 +26,7 @@ class Doors:
     gate: Gate
     grants: Grants
     keys: SigningKeys
+    limits: Limits
 
     def loaded(self) -> Commander:
         """The Commander, once it knows its missions; 503 before."""

@@ -98,6 +98,7 @@ class _Missions:
         commander = self._doors.commander
         items = (await bodies.read_as(request, _batch)).missions
         _bounded(items, "missions")
+        self._doors.limits.charge_missions(claims, len(items))
         asked = [_asked(bodies.submission(bytes(raw)), claims, None, request) for raw in items]
         good = [one for one in asked if isinstance(one, SubmissionRequest)]
         answers = await commander.submitter.submit_all(good)
