@@ -13,6 +13,7 @@ from mission_commander.domain.rates import Rate
 from mission_commander.services.counts import Counts
 from mission_commander.services.limiting import Alone, Limit, Limiter
 from mission_contracts import metrics
+from mission_contracts.errors import Problem
 from mission_contracts.testing import FakeClock
 
 NOOP: dict[str, Any] = {"type": "noop", "payload": {}}
@@ -69,14 +70,15 @@ async def test_a_batch_counts_its_missions() -> None:
     ],
 )
 async def test_each_kind_of_request_has_its_limit(setting: str, method: str, path: str) -> None:
-    async with serving(**{setting: FIVE}) as api:
+    tight: dict[str, Any] = {setting: FIVE}
+    async with serving(**tight) as api:
         given = await answers(await api.client("anna"), 7, method, path, content=b"{}")
         assert 429 not in given[:5]
         assert given[5:] == [429, 429]
 
 
 async def test_who_carries_the_missions_is_never_throttled() -> None:
-    tight = dict.fromkeys(("limit_submit", "limit_read", "limit_wish"), "1 per hour")
+    tight: dict[str, Any] = dict.fromkeys(("limit_submit", "limit_read", "limit_wish"), "1 per hour")
     async with serving(**tight) as api:
         await api.declare_pool()
         soldier = Soldier(api)
@@ -108,6 +110,7 @@ def a_throttle(clock: FakeClock) -> tuple[Limits, Counts]:
 def failures(throttle: Limits, count: int, user: str, address: str) -> int:
     """How many attempts of so many are let through."""
     through = 0
+    refused: Problem | None
     for _ in range(count):
         try:
             throttle.admit(user, address)
