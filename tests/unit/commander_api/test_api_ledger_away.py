@@ -208,10 +208,29 @@ async def test_a_commander_that_starts_without_ledger_accepts_and_records_once_i
         assert list(api.ledger.store.data.records) == [answer.json()["mission_id"]]
 
 
-async def test_what_one_commander_accepted_another_one_shows_once_it_is_recorded(api: Api) -> None:
+async def test_what_one_commander_accepted_another_one_shows_at_once_and_once_it_is_recorded(api: Api) -> None:
     async with serving(api.ledger.store, MemoryBroker(api.broker.server)) as other:
         async with ledger_away(other), ledger_away(api):
             mission = await api.submit()
-            assert_not_now(await asked(other, f"/missions/{mission['mission_id']}"))
+            await eventually(lambda: other.commander.unrecorded.get(mission["mission_id"]), "the other one heard of it")
+            assert (await asked(other, f"/missions/{mission['mission_id']}")).json() == mission
+            assert_not_now(await asked(other, "/missions/6f9619ff-8b86-5d01-b42d-00cf4fc964ff"))
         await eventually(lambda: mission["mission_id"] in api.ledger.store.data.records, "it is recorded")
         assert (await other.get(mission["mission_id"]))["mission_id"] == mission["mission_id"]
+
+
+@pytest.mark.parametrize("wish", ["cancel", "suspend"])
+async def test_who_wishes_while_a_mission_is_being_recorded_is_asked_to_come_back(
+    api: Api, monkeypatch: pytest.MonkeyPatch, wish: str
+) -> None:
+    mission_id = (await posted(api, "/missions", {"type": "noop", "payload": {}})).json()["mission_id"]
+
+    async def not_in_the_ledger_yet(*_: Any, **__: Any) -> None:
+        return None
+
+    monkeypatch.setattr(api.commander.wishes, wish, not_in_the_ledger_yet)
+    client = await api.client("anna")
+    if wish == "cancel":
+        assert_not_now(await client.post(f"/missions/{mission_id}/cancel"))
+    else:
+        assert_not_now(await client.patch(f"/missions/{mission_id}", json={"suspend": True}))

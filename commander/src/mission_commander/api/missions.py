@@ -12,7 +12,7 @@ from starlette.routing import Route
 from mission_commander.api import bodies, queries
 from mission_commander.api.answers import ProblemError, json_answer, ledger_away, problem
 from mission_commander.api.doors import PEOPLE, SUBMITTERS, Doors, may_see, path_of
-from mission_commander.api.finding import cursor, fetch, find, not_found, position, recorded
+from mission_commander.api.finding import cursor, fetch, find, position, recorded
 from mission_commander.api.queries import DEFAULT_PAGE, LONGEST_PAGE
 from mission_commander.api.retrying import retried
 from mission_commander.commander import Commander
@@ -161,7 +161,7 @@ class _Missions:
             raise ProblemError(403, "OperatorOnly", why, field="deleted")
         await find(commander, claims, mission_id)
         mission = await commander.wishes.cancel(mission_id, deleted=asked.deleted, message=asked.message)
-        return json_answer(view(_there(commander, mission_id, mission)))
+        return json_answer(view(_recorded(mission)))
 
     async def change(self, request: Request) -> Response:
         claims = self._doors.gate.admit(request, *SUBMITTERS)
@@ -172,7 +172,7 @@ class _Missions:
         if asked.suspend is not None:
             wish = commander.wishes.suspend if asked.suspend else commander.wishes.resume
             mission = await wish(mission_id)
-        return json_answer(view(_there(commander, mission_id, mission)))
+        return json_answer(view(_recorded(mission)))
 
     async def retry(self, request: Request) -> Response:
         claims = self._doors.gate.admit(request, *SUBMITTERS)
@@ -380,9 +380,8 @@ def _ended(said: Problem) -> ProblemError:
     return ProblemError(said.status, said.code, said.detail, field=said.field)
 
 
-def _there(commander: Commander, mission_id: MissionId, mission: Mission | None) -> Mission:
-    if mission is not None:
-        return mission
-    if commander.unrecorded.get(mission_id) is not None:
-        raise LedgerAwayError("the mission was accepted without the ledger, and is not recorded yet")
-    raise not_found()
+def _recorded(mission: Mission | None) -> Mission:
+    """What became of a wish for a mission that was found a moment ago; the ledger may not have it yet."""
+    if mission is None:
+        raise LedgerAwayError("the mission was accepted without the ledger, and is just being recorded")
+    return mission
