@@ -15,6 +15,7 @@ from support.commander_stage import GatedLedger, eventually
 from mission_broker.memory import MemoryBroker
 from mission_broker.port import Delivery, Message
 from mission_commander.adapters.memory_ledger import MemoryStore
+from mission_commander.adapters.memory_users import MemoryUserData, MemoryUsers
 from mission_commander.app import create_app
 from mission_commander.commander import Commander
 from mission_commander.settings import CommanderSettings
@@ -29,7 +30,11 @@ SECRET = "not a secret at all"
 
 def settings(**fields: Any) -> CommanderSettings:
     clients = {name: {"secret": SECRET, "role": role} for name, role in ROLES.items()}
-    told: dict[str, Any] = {"install_key": "of these tests, and of no installation", "clients": clients} | fields
+    told: dict[str, Any] = {
+        "install_key": "of these tests, and of no installation",
+        "clients": clients,
+        "password_cost": 4,
+    } | fields
     return CommanderSettings(**told)
 
 
@@ -70,12 +75,16 @@ class Api:
             client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         return client
 
+    async def another(self) -> httpx.AsyncClient:
+        """One more client, that nobody else uses."""
+        # trust_env: nothing of this machine's proxies has a say on loopback.
+        # verify: without TLS there is no need to read all certificates of this machine for each test.
+        client = httpx.AsyncClient(base_url=self.url, timeout=15, trust_env=False, verify=False)
+        return await self._stack.enter_async_context(client)
+
     async def _client(self, who: str) -> httpx.AsyncClient:
         if who not in self._clients:
-            # trust_env: nothing of this machine's proxies has a say on loopback.
-            # verify: without TLS there is no need to read all certificates of this machine for each test.
-            client = httpx.AsyncClient(base_url=self.url, timeout=15, trust_env=False, verify=False)
-            self._clients[who] = await self._stack.enter_async_context(client)
+            self._clients[who] = await self.another()
         return self._clients[who]
 
     async def submit(self, who: str = "anna", **fields: Any) -> dict[str, Any]:
@@ -100,7 +109,12 @@ class Api:
 
 @asynccontextmanager
 async def serving(
-    store: MemoryStore | None = None, broker: MemoryBroker | None = None, *, loaded: bool = True, **fields: Any
+    store: MemoryStore | None = None,
+    broker: MemoryBroker | None = None,
+    *,
+    users: MemoryUserData | None = None,
+    loaded: bool = True,
+    **fields: Any,
 ) -> AsyncIterator[Api]:
     """Serve until the context ends; `loaded=False` does not wait for the ledger, which is cut off then."""
     ledger = GatedLedger(store or MemoryStore())
@@ -111,6 +125,7 @@ async def serving(
         settings(**fields),
         ledger=ledger,
         broker=broker or MemoryBroker(),
+        users=MemoryUsers(users),
         on_failure=lambda: failures.append("a service ended"),
     )
     server = _Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1))

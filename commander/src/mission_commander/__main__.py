@@ -13,7 +13,7 @@ import uvloop
 
 from mission_broker import rabbitmq
 from mission_commander import logs
-from mission_commander.adapters import redis_ledger, redis_tally
+from mission_commander.adapters import redis_ledger, redis_tally, redis_users
 from mission_commander.app import create_app
 from mission_commander.settings import CommanderSettings
 
@@ -48,15 +48,17 @@ def _spare_the_collector() -> None:
 async def serve(settings: CommanderSettings) -> None:
     """Serve on real adapters until SIGTERM or SIGINT."""
     async with AsyncExitStack() as stack:
-        ledger = await stack.enter_async_context(
-            redis_ledger.connect(redis_ledger.RedisSettings(urls=(settings.redis_url,), prefix=settings.redis_prefix))
-        )
+        store = redis_ledger.RedisSettings(urls=(settings.redis_url,), prefix=settings.redis_prefix)
+        ledger = await stack.enter_async_context(redis_ledger.connect(store))
+        users = await stack.enter_async_context(redis_users.connect(store))
         broker = await stack.enter_async_context(rabbitmq.connect(_broker(settings)))
         tally = await stack.enter_async_context(redis_tally.connect(settings.redis_url, settings.redis_prefix))
         if settings.require_broker_at_start:
             await _wait_for(broker)
         server: uvicorn.Server
-        app = create_app(settings, ledger=ledger, broker=broker, tally=tally, on_failure=lambda: _end(server))
+        app = create_app(
+            settings, ledger=ledger, broker=broker, users=users, tally=tally, on_failure=lambda: _end(server)
+        )
         server = uvicorn.Server(
             uvicorn.Config(
                 app,

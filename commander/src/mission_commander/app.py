@@ -3,7 +3,7 @@
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -30,20 +30,17 @@ from mission_commander.api import (
     tokens,
 )
 from mission_commander.api.answers import ProblemError, problem, problem_answer
-from mission_commander.api.authentication import Gate
 from mission_commander.api.counted import Answers
-from mission_commander.api.doors import Doors
-from mission_commander.api.grants import CLIENT_CREDENTIALS, ClientCredentials, Grants, Issuer
-from mission_commander.api.limits import Limits
+from mission_commander.api.users import routes as user_routes
 from mission_commander.commander import Commander
+from mission_commander.identity import Identity, Service
 from mission_commander.ports import Ledger, LedgerAwayError
 from mission_commander.services.limiting import Alone, Tally
+from mission_commander.services.user_store import UserStore
 from mission_commander.settings import CommanderSettings
 from mission_contracts import telemetry
 from mission_contracts.clock import Clock, SystemClock
 from mission_contracts.rest import REQUEST_ID_HEADER
-from mission_contracts.signing_keys import SigningKeys
-from mission_contracts.tokens import Tokens
 
 _REQUEST_ID: Final = re.compile(r"^[\x21-\x7e]{1,128}$")
 
@@ -53,6 +50,7 @@ def create_app(
     *,
     ledger: Ledger,
     broker: Broker,
+    users: UserStore,
     tally: Tally | None = None,
     clock: Clock | None = None,
     on_failure: Callable[[], None] = lambda: None,
@@ -64,10 +62,11 @@ def create_app(
     """
     clock = clock or SystemClock()
     commander = Commander(settings, ledger, broker, clock, tally or Alone())
+    identity = Identity(commander, users, settings, clock)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        run = asyncio.create_task(_run(commander, on_failure))
+        run = asyncio.create_task(_run((commander.run, *identity.services()), on_failure))
         yield
         run.cancel()
         with suppress(asyncio.CancelledError):
@@ -76,34 +75,32 @@ def create_app(
     # The description is ours (api/described): FastAPI's page would be loaded from elsewhere.
     app = FastAPI(lifespan=lifespan, redirect_slashes=False, openapi_url=None, docs_url=None, redoc_url=None)
     app.state.commander = commander
-    doors = _doors(commander, settings, clock)
+    doors = identity.doors
     app.router.routes.extend(metrics.routes(doors, CollectorRegistry()))
     for group in (missions, dead_letters, events, soldiers, pools, scheduler, tokens, health):
         app.router.routes.extend(group.routes(doors))
-    app.router.routes.extend(reference.routes())
+    of_users = user_routes(doors, registration=settings.registration, first_admin=settings.first_admin)
+    app.router.routes.extend((*of_users, *reference.routes()))
     _answer_errors(app)
     app.add_middleware(RequestIds, answers=Answers(commander.counts, app.router.routes))
     return app
 
 
-def _doors(commander: Commander, settings: CommanderSettings, clock: Clock) -> Doors:
-    keys = SigningKeys(commander.install_key, settings.token_key_generation)
-    signed = Tokens(keys, clock)
-    issuer = Issuer(signed, lifetime_seconds=settings.token_seconds)
-    grants = Grants({CLIENT_CREDENTIALS: ClientCredentials(issuer, settings.clients)})
-    limits = Limits(commander.limiter, commander.counts)
-    gate = Gate(signed, clock, limits, grace=settings.token_grace_seconds)
-    return Doors(commander, gate, grants, keys, limits)
-
-
-async def _run(commander: Commander, on_failure: Callable[[], None]) -> None:
+async def _run(services: Sequence[Service], on_failure: Callable[[], None]) -> None:
     try:
-        await commander.run()
+        async with asyncio.TaskGroup() as tasks:
+            for service in services:
+                tasks.create_task(_ends_never(service))
     except asyncio.CancelledError:
         raise
     except Exception:  # noqa: BLE001  # whatever it was, the process has to end and say so
         structlog.get_logger("commander").exception("a service ended; this Commander has to end too")
         on_failure()
+
+
+async def _ends_never(service: Service) -> None:
+    await service()
+    raise RuntimeError(f"{service} ended, and must not")
 
 
 class RequestIds:

@@ -1,6 +1,7 @@
 """Everything one may set, read once at start from the environment (prefix COMMANDER_)."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Literal
 
 import limits
@@ -99,6 +100,30 @@ class CommanderSettings(BaseSettings):
 
     token_seconds: Annotated[float, Field(ge=30, le=86_400)] = 300.0
     """How long an access token lives. Short ones are safer to lose; they are renewed before they end."""
+
+    refresh_seconds: Annotated[float, Field(ge=30, le=366 * 86_400)] = 7 * 86_400
+    """How long a user's refresh token lives. Each use gives the next one, so who comes back in time stays logged in."""
+
+    refresh_retry_seconds: Annotated[float, Field(ge=0, le=60)] = 10.0
+    """How long a refresh token that was just used gets the very same pair again, for an answer that was lost.
+
+    Later use ends the login: somebody has a copy. The replicas' clocks must agree better than this.
+    """
+
+    registration: Literal["closed", "open"] = "closed"
+    """closed: only an admin registers users (`POST /register`); open: everybody may register, with the role user."""
+
+    password_cost: Annotated[int, Field(ge=4, le=16)] = 12
+    """How slowly passwords are hashed (bcrypt); each step doubles the time. Below 10 is for tests only."""
+
+    first_admin: str = ""
+    """The name of an admin who is always there, with the password of `first_admin_password_file`. Empty: none."""
+
+    first_admin_password_file: Path | None = None
+    """A file, such as a mounted Secret, that holds the first admin's password.
+
+    A changed password counts from a restart on; who is logged in with the old one is out.
+    """
 
     token_grace_seconds: Annotated[float, Field(ge=0, le=60)] = 5.0
     """How long after its end a token is still taken: for requests that were on their way."""

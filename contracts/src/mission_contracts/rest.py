@@ -21,6 +21,10 @@
     GET  /status                                         → 200 StatusView
     POST /scheduler/stop, /scheduler/start               → 200 SchedulerView   (admin)
     POST /token                    TokenRequest          → 200 TokenAnswer
+    POST /login                    LoginRequest          → 200 TokenAnswer     (a user)
+    POST /logout                   LogoutRequest or empty → 204                (ends the login everywhere)
+    POST /register                 RegisterRequest       → 201 UserView        (admin, unless everybody may)
+    DELETE /delete-user            DeleteUserRequest     → 204                 (oneself, or admin)
     GET  /.well-known/jwks.json                          → 200 KeySet          (what checks access tokens)
 
 Every refusal is a `Problem` (problem+json). Batches, lookups and acknowledgements take at most 1,000 items.
@@ -38,6 +42,7 @@ from mission_contracts.mission import MissionId, MissionState, Reason
 from mission_contracts.names import DNS_LABEL_PATTERN, OBJECT_NAME_PATTERN
 from mission_contracts.optional_json import OptionalJson
 from mission_contracts.spec import MissionSpec, Model
+from mission_contracts.tokens import Role
 
 MAX_BATCH: Final = 1_000
 IDEMPOTENCY_KEY_HEADER: Final = "Idempotency-Key"
@@ -297,6 +302,53 @@ class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     token_type: str = "Bearer"  # noqa: S105
     refresh_token: str | None = None
     refresh_expires_in: float | None = None
+
+
+class LoginRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A user's name and password."""
+
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"LoginRequest({self.username!r}, …)"
+
+
+class RegisterRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A new user. Another role than `user` is for an admin to give."""
+
+    username: str
+    password: str
+    role: Role = Role.USER
+
+    def __repr__(self) -> str:
+        return f"RegisterRequest({self.username!r}, …)"
+
+
+class UserView(msgspec.Struct, frozen=True, kw_only=True):
+    """A user, without secrets."""
+
+    username: str
+    role: Role
+
+
+class DeleteUserRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is to go. Oneself: with the password; an admin may delete anybody without."""
+
+    username: str
+    password: str | None = None
+
+    def __repr__(self) -> str:
+        return f"DeleteUserRequest({self.username!r}, …)"
+
+
+class LogoutRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The refresh token of the login to end; without it the login of the access token that the request carries."""
+
+    refresh_token: str | None = None
+
+    def __repr__(self) -> str:
+        return "LogoutRequest(…)"
 
 
 class OutboxView(msgspec.Struct, frozen=True, kw_only=True):

@@ -78,6 +78,7 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+_Moment = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class _Body(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,9 +86,9 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True):
     aud: Literal["mission-control"]
     sub: _Text
     role: Role
-    iat: int
-    exp: int
-    nbf: int | None = None
+    iat: _Moment
+    exp: _Moment
+    nbf: _Moment | None = None
     namespace: _Text | None = None
     pool: _Text | None = None
     account: _Text | None = None

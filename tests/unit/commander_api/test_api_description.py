@@ -14,6 +14,7 @@ from support.snippets import ROOT
 
 from mission_broker.memory import MemoryBroker
 from mission_commander.adapters.memory_ledger import MemoryLedger, MemoryStore
+from mission_commander.adapters.memory_users import MemoryUsers
 from mission_commander.api import described
 from mission_commander.api.described import Answer, Operation
 from mission_commander.app import create_app
@@ -27,7 +28,7 @@ def key(operation: Operation) -> tuple[str, str]:
 
 
 def test_every_route_and_method_is_described_and_nothing_else() -> None:
-    app = create_app(settings(), ledger=MemoryLedger(MemoryStore()), broker=MemoryBroker())
+    app = create_app(settings(), ledger=MemoryLedger(MemoryStore()), broker=MemoryBroker(), users=MemoryUsers())
     registered = {
         (method, route.path)
         for route in app.routes

@@ -4,12 +4,14 @@ import pytest
 from starlette.requests import Request
 from support.commander_stage import KEY
 
+from mission_commander.adapters.memory_users import MemoryUsers
 from mission_commander.api import authentication
 from mission_commander.api.answers import ProblemError
 from mission_commander.api.authentication import Gate
 from mission_commander.api.limits import Limits
 from mission_commander.services.counts import Counts
 from mission_commander.services.limiting import Alone, Limit, Limiter
+from mission_commander.services.revocations import Revocations
 from mission_contracts.install_key import InstallKey
 from mission_contracts.signing_keys import SigningKeys
 from mission_contracts.testing import FakeClock
@@ -31,7 +33,7 @@ def tokens(clock: FakeClock) -> Tokens:
 @pytest.fixture
 def gate(tokens: Tokens, clock: FakeClock) -> Gate:
     limits = Limits(Limiter(dict.fromkeys(Limit), Alone(), clock, share_while_away=1), Counts())
-    return Gate(tokens, clock, limits, grace=GRACE)
+    return Gate(tokens, Revocations(MemoryUsers(), clock), clock, limits, grace=GRACE)
 
 
 def with_token(token: str) -> Request:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.requests import Request
 
@@ -10,16 +10,31 @@ from mission_commander.api.answers import ProblemError
 from mission_commander.api.limits import Limits
 from mission_contracts.clock import Clock
 from mission_contracts.errors import InvalidTokenError
-from mission_contracts.tokens import LONGEST_TOKEN, Claims, Role, Tokens
+from mission_contracts.tokens import LONGEST_TOKEN, Claims, Holder, Role, Tokens
 
 REMEMBERED: Final = 4_096
+
+
+class Revocations(Protocol):
+    """Whose tokens are refused before their time."""
+
+    @property
+    def are_known(self) -> bool: ...
+
+    @property
+    def are_current(self) -> bool: ...
+
+    def covers(self, holder: Holder) -> bool: ...
 
 
 class Gate:
     """Reads the token that a request brings."""
 
-    def __init__(self, tokens: Tokens, clock: Clock, limits: Limits, *, grace: float) -> None:
+    def __init__(
+        self, tokens: Tokens, revocations: Revocations, clock: Clock, limits: Limits, *, grace: float
+    ) -> None:
         self._tokens = tokens
+        self._revocations = revocations
         self._clock = clock
         self._limits = limits
         self._grace = grace
@@ -28,11 +43,25 @@ class Gate:
     def admit(self, request: Request, *roles: Role) -> Claims:
         """Give the request's claims; 401 without a valid token, 403 for another role, 429 for one too many."""
         claims = self._claims(request.headers.get("authorization", ""))
+        if claims.holder.may_be_revoked:
+            self.check_not_revoked(claims.holder)
         if claims.role not in roles:
             wanted = " or ".join(role.value for role in roles)
             raise ProblemError(403, "WrongRole", f"this needs the role {wanted}; the token has {claims.role.value}")
         self._limits.charge(request, claims)
         return claims
+
+    def check_not_revoked(self, holder: Holder) -> None:
+        """401 for who is out; 503 for an admin, or anybody just after our start, while that cannot be known.
+
+        Others are let in while the store is away: they reach their own missions only, and their tokens end soon.
+        """
+        if self._revocations.covers(holder):
+            raise ProblemError(401, "Revoked", "this login was ended, or its user deleted: log in again")
+        is_sure = self._revocations.are_current if holder.role is Role.ADMIN else self._revocations.are_known
+        if not is_sure:
+            detail = "whether this login was ended cannot be known now, while the ledger is away: try again in a second"
+            raise ProblemError(503, "RevocationsUnknown", detail, retry_after=1)
 
     def _claims(self, authorization: str) -> Claims:
         scheme, _, token = authorization.partition(" ")

@@ -1,4 +1,4 @@
-"""What every route needs: the Commander's services, the gate, and the ways to a token."""
+"""What every route needs: the Commander's services, users, the gate, and the ways to a token."""
 
 from dataclasses import dataclass
 
@@ -6,10 +6,11 @@ from starlette.requests import Request
 
 from mission_commander.api.answers import ProblemError
 from mission_commander.api.authentication import Gate
-from mission_commander.api.grants import Grants
+from mission_commander.api.grants import Grants, Issuer
 from mission_commander.api.limits import Limits
 from mission_commander.commander import Commander
 from mission_commander.domain.record import Mission
+from mission_commander.services.users import Users
 from mission_contracts.signing_keys import SigningKeys
 from mission_contracts.tokens import Claims, Role
 
@@ -25,6 +26,8 @@ class Doors:
     commander: Commander
     gate: Gate
     grants: Grants
+    issuer: Issuer
+    users: Users
     keys: SigningKeys
     limits: Limits
 

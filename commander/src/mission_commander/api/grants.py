@@ -2,15 +2,21 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
 from mission_commander.api.answers import ProblemError
+from mission_commander.services.passwords import PasswordsBusyError
+from mission_commander.services.users import Lifetimes, NotLetInError, Pair, Users
 from mission_commander.settings import Client
 from mission_contracts.rest import TokenAnswer, TokenRequest
 from mission_contracts.tokens import Holder, Tokens
 
 CLIENT_CREDENTIALS: Final = "client_credentials"
+REFRESH_TOKEN: Final = "refresh_token"  # noqa: S105 - the name of a grant
+NEVER_STORED: Final = {"Cache-Control": "no-store"}
+BUSY_RETRY_SECONDS: Final = 2.0
 
 
 class Grant(Protocol):
@@ -38,13 +44,23 @@ class Grants:
 class Issuer:
     """Makes the answer for whoever has proven who they are."""
 
-    def __init__(self, tokens: Tokens, *, lifetime_seconds: float) -> None:
+    def __init__(self, tokens: Tokens, lifetimes: Lifetimes) -> None:
         self._tokens = tokens
-        self._lifetime = lifetime_seconds
+        self._lifetimes = lifetimes
 
     def answer(self, holder: Holder) -> TokenAnswer:
-        token = self._tokens.sign(holder, lifetime_seconds=self._lifetime)
-        return TokenAnswer(access_token=token, expires_in=self._lifetime)
+        token = self._tokens.sign(holder, lifetime_seconds=self._lifetimes.access_seconds)
+        return TokenAnswer(access_token=token, expires_in=self._lifetimes.access_seconds)
+
+    def pair(self, pair: Pair) -> TokenAnswer:
+        """Answer a user; the same pair gives the same answer, to the last letter."""
+        seconds = self._lifetimes.access_seconds
+        return TokenAnswer(
+            access_token=self._tokens.sign(pair.holder, lifetime_seconds=seconds, issued_at=pair.issued_at),
+            expires_in=seconds,
+            refresh_token=pair.refresh_token,
+            refresh_expires_in=self._lifetimes.refresh_seconds,
+        )
 
 
 class ClientCredentials:
@@ -64,6 +80,29 @@ class ClientCredentials:
         if client is None or not is_right:
             raise ProblemError(401, "BadCredentials", "client id or secret is wrong: check both")
         return self._issuer.answer(Holder(subject=client_id, role=client.role))
+
+
+class RefreshToken:
+    """A user who has logged in before."""
+
+    def __init__(self, issuer: Issuer, users: Users) -> None:
+        self._issuer = issuer
+        self._users = users
+
+    async def issue(self, asked: TokenRequest) -> TokenAnswer:
+        async with answered():
+            return self._issuer.pair(await self._users.refresh(told(asked.refresh_token, "refresh_token")))
+
+
+@asynccontextmanager
+async def answered() -> AsyncIterator[None]:
+    """Put the refusals of users into problems."""
+    try:
+        yield
+    except NotLetInError as error:
+        raise ProblemError(401, "BadCredentials", str(error)) from error
+    except PasswordsBusyError as error:
+        raise ProblemError(503, "PasswordsBusy", str(error), retry_after=BUSY_RETRY_SECONDS) from error
 
 
 def told(value: str | None, field: str) -> str:

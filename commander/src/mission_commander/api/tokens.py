@@ -10,13 +10,13 @@ from starlette.routing import Route
 from mission_commander.api import bodies
 from mission_commander.api.answers import json_answer
 from mission_commander.api.doors import Doors
+from mission_commander.api.grants import NEVER_STORED
 from mission_contracts.rest import TokenRequest
 
 TOKEN_REQUEST_BYTES: Final = 16_384
 """Room for a token that somebody else gave."""
 KEYS_MAX_AGE_SECONDS: Final = 300
 
-_NEVER_STORED: Final = {"Cache-Control": "no-store"}
 _token: Final = msgspec.json.Decoder(TokenRequest)
 
 
@@ -25,7 +25,7 @@ def routes(doors: Doors) -> list[Route]:
 
     async def token(request: Request) -> Response:
         asked = await bodies.read_as(request, _token, TOKEN_REQUEST_BYTES)
-        return json_answer(await doors.grants.issue(asked), headers=_NEVER_STORED)
+        return json_answer(await doors.grants.issue(asked), headers=NEVER_STORED)
 
     async def keys(_: Request) -> Response:
         headers = {"Cache-Control": f"public, max-age={KEYS_MAX_AGE_SECONDS}"}

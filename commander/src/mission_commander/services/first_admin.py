@@ -6,6 +6,7 @@ from typing import Final
 import structlog
 
 from mission_commander.ports import LedgerAwayError
+from mission_commander.services.passwords import PasswordsBusyError
 from mission_commander.services.users import Users
 
 LOOK_SECONDS: Final = 5.0
@@ -32,15 +33,15 @@ class FirstAdmin:
             try:
                 if not await self._users.exists(self._name):
                     await self._users.ensure_admin(self._name, self._password)
-            except LedgerAwayError:
+            except (LedgerAwayError, PasswordsBusyError):
                 continue  # it is looked for again, and the ledger's own state is told elsewhere
 
     async def _until_done(self) -> None:
         while True:
             try:
                 await self._users.ensure_admin(self._name, self._password)
-            except LedgerAwayError as error:
-                self._log.info("the first admin waits for the ledger", why=str(error))
+            except (LedgerAwayError, PasswordsBusyError) as error:
+                self._log.info("the first admin cannot be looked for yet", why=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 return

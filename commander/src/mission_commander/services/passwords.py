@@ -39,7 +39,7 @@ class Passwords:
         return (await self._aside(bcrypt.hashpw, password, bcrypt.gensalt(self._cost))).decode()
 
     async def fits(self, password: str, password_hash: str | None) -> bool:
-        """Tell whether it is the password of this hash; for None, a user that does not exist, No after the same work."""
+        """Tell whether it is the password of this hash; None, where there is no user, is No after the same work."""
         known = password_hash if password_hash is not None else _hash_of_nobody(self._cost)
         is_right = await self._aside(bcrypt.checkpw, password, known.encode())
         return is_right and password_hash is not None

@@ -13,6 +13,7 @@ from mission_contracts.tokens import Holder
 
 WAIT_SECONDS: Final = 0.3
 """How long one question waits for news. Each answer, also an empty one, says that nothing was missed until now."""
+AT_ONCE_SECONDS: Final = 0.001
 CURRENT_SECONDS: Final = 1.0
 """Silence of the store for longer means that somebody may be out, and we do not know."""
 RETRY_SECONDS: Final = 0.1
@@ -56,8 +57,9 @@ class Revocations:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def listen(self) -> None:
-        """Ask once, and wait a moment for news."""
-        self._place, heard = await self._store.revocations(self._place, wait_seconds=WAIT_SECONDS)
+        """Ask once, and wait a moment for news; not the first time: until then nobody is let in."""
+        wait_seconds = WAIT_SECONDS if self.are_known else AT_ONCE_SECONDS
+        self._place, heard = await self._store.revocations(self._place, wait_seconds=wait_seconds)
         for revocation in heard:
             self.add(revocation)
         self._heard_at = self._clock.monotonic()

@@ -143,9 +143,11 @@ class Users:
         self.audit.registered(user, by)
         return user
 
-    async def fits(self, name: str, password: str) -> bool:
+    async def is_account(self, name: str, password: str, account: str | None) -> bool:
+        """Tell whether this is the name and the password of that account, after the same work in any case."""
         user = await self._store.user(name)
-        return await self._passwords.fits(password, user.password_hash if user else None)
+        is_right = await self._passwords.fits(password, user.password_hash if user else None)
+        return is_right and user is not None and user.account == account
 
     async def delete(self, name: str, *, by: str) -> None:
         """Forget a user, who is out everywhere; NoSuchUserError when there is none."""

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from mission_broker.memory import MemoryBroker
 from mission_broker.memory_server import MemoryServer
 from mission_commander.adapters.memory_ledger import MemoryLedger
+from mission_commander.adapters.memory_users import MemoryUsers
 from mission_commander.app import create_app
 from mission_commander.commander import Commander
 from mission_commander.settings import Client, CommanderSettings
@@ -69,7 +70,9 @@ async def running(
     """
     server = MemoryServer()
     settings = _commander_settings(options, known)
-    app = create_app(settings, ledger=MemoryLedger(), broker=MemoryBroker(server), on_failure=on_failure)
+    app = create_app(
+        settings, ledger=MemoryLedger(), broker=MemoryBroker(server), users=MemoryUsers(), on_failure=on_failure
+    )
     commander: Commander = app.state.commander
     async with _served(app, listener):
         await _until(lambda: commander.is_loaded, "the Commander")

@@ -71,15 +71,17 @@ class Operation:
 
     def all_problems(self) -> Mapping[int, str]:
         """Every problem by its status, and when it comes."""
-        found = {
-            **(_OF_TOKENS if self.roles is not None else {}),
-            **(_of_body(self.body) if self.body else {}),
-            **(_OF_PARAMETERS if self._can_be_misspelt else {}),
-            **(_OF_LIMITS if self.is_limited else {}),
-            **(_OF_LEDGER if self.needs_ledger else {}),
-        }
-        for status, text in self.problems.items():
-            found[status] = f"{found[status]} {text}" if status in found else text
+        found: dict[int, str] = {}
+        for problems in (
+            _OF_TOKENS if self.roles is not None else {},
+            _of_body(self.body) if self.body else {},
+            _OF_PARAMETERS if self._can_be_misspelt else {},
+            _OF_LIMITS if self.is_limited else {},
+            _OF_LEDGER if self.needs_ledger else {},
+            self.problems,
+        ):
+            for status, text in problems.items():
+                found[status] = f"{found[status]} {text}" if status in found else text
         return dict(sorted(found.items()))
 
     @property
@@ -88,8 +90,9 @@ class Operation:
 
 
 _OF_TOKENS = {
-    401: "`NoToken`, `BadToken`: there is no token, or it is not valid, or has expired.",
+    401: "`NoToken`, `BadToken`, `Revoked`: there is no token, or it is not valid, or its time or its login has ended.",
     403: "`WrongRole`: the token's role may not do this.",
+    503: "`RevocationsUnknown`: whether the login of this token was ended cannot be known now.",
 }
 _OF_PARAMETERS = {422: "`BadField`: a parameter does not fit, or there is none of this name; `field` names it."}
 _OF_LIMITS = {429: "`TooManyRequests`: come back after `Retry-After` seconds."}
