@@ -18,6 +18,7 @@ from support.broker_probe import eventually
 
 from mission_broker import rabbitmq
 from mission_commander.adapters.memory_ledger import MemoryLedger
+from mission_commander.adapters.memory_users import MemoryUsers
 from mission_commander.app import create_app
 from mission_commander.settings import Client, CommanderSettings
 from mission_contracts.rest import PoolDeclaration
@@ -116,7 +117,7 @@ async def a_post(amqp_url: str) -> AsyncIterator[Post]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with rabbitmq.connect(rabbitmq.RabbitMQSettings(urls=(amqp_url,), name="commander")) as broker:
-            app = create_app(settings, ledger=MemoryLedger(), broker=broker)
+            app = create_app(settings, ledger=MemoryLedger(), broker=broker, users=MemoryUsers())
             config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on")
             async with (
                 _Server(config).serving(listener),

@@ -176,7 +176,7 @@ async def test_a_changed_password_in_the_secret_counts_from_the_next_start(tmp_p
         before = await tokens_of(api)
     (tmp_path / "password").write_text("another one, and long\n")
     async with serving(users=data, first_admin=ADMIN, first_admin_password_file=tmp_path / "password") as api:
-        await until(lambda: data.revoked, "the earlier account is revoked")
+        await until(lambda: bool(data.revoked), "the earlier account is revoked")
         problem(await refresh(api, before), 401, "BadCredentials")
         now = {"username": ADMIN, "password": "another one, and long"}
         assert (await (await api.stranger()).post("/login", json=now)).status_code == 200

@@ -30,9 +30,7 @@ class Revocations(Protocol):
 class Gate:
     """Reads the token that a request brings."""
 
-    def __init__(
-        self, tokens: Tokens, revocations: Revocations, clock: Clock, limits: Limits, *, grace: float
-    ) -> None:
+    def __init__(self, tokens: Tokens, revocations: Revocations, clock: Clock, limits: Limits, *, grace: float) -> None:
         self._tokens = tokens
         self._revocations = revocations
         self._clock = clock
