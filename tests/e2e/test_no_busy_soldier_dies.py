@@ -20,6 +20,7 @@ from support.breathing import Breath, Leaving, Leavings
 from support.cluster_door import ClusterDoor, a_mission, a_pool
 from support.installation import Installation
 from support.nodes import FIRST_START_SECONDS
+from support.operator_stage import Object
 from support.rest_door import RestDoor
 
 from mission_contracts.mission import NUMBERS_PER_ERA
@@ -86,10 +87,12 @@ async def prove(pools: Installation, rest: RestDoor, cluster: ClusterDoor, count
     async with leavings_of(cluster, leavings):
         load = Load(rest, cluster, dice)
         async with breathing(breath):
-            await load.run(count, halfway=lambda: roll_out(breath))
+            await load.run(count, halfway=lambda: roll_out(breath, cluster))
         for pool in POOLS:
             await breath.free(pool)
         ended = await load.until_all_ended()
+        for pool in POOLS:
+            await until_pool(cluster, pool, "sleeps again", lambda status: status["replicas"] == 0)
     proof = Proof(ended, leavings.seen, await executions(rest) - granted)
     say(proof.said(breath.done, len(leavings.made), time.monotonic() - began))
     proof.judge(count)
@@ -123,9 +126,16 @@ async def underway(work: Any) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def roll_out(breath: Breath) -> None:
+async def roll_out(breath: Breath, cluster: ClusterDoor) -> None:
+    """Change each pool's template while some of its soldiers are busy."""
     for pool in POOLS:
+        await breath.free(pool)
+        await until_pool(cluster, pool, "has busy soldiers", lambda status: status.get("busy", 0) > 0)
         await breath.roll_out(pool)
+
+
+async def until_pool(cluster: ClusterDoor, pool: str, what: str, holds: Callable[[Object], bool]) -> None:
+    await cluster.objects.until_status("soldierpools", pool, holds, f"pool {pool} {what}", seconds=PATIENCE_SECONDS)
 
 
 async def executions(rest: RestDoor) -> int:

@@ -84,7 +84,8 @@ CRASHED = ended(1, "Error", "Traceback (most recent call last):\n  ...\nValueErr
     [
         pytest.param(
             a_pod(is_ready=False, state=waiting("ImagePullBackOff", 'Back-off pulling image "x:1"')),
-            PoolReason.IMAGE_UNAVAILABLE, 'ImagePullBackOff: Back-off pulling image "x:1"', id="a bad image",
+            PoolReason.IMAGE_UNAVAILABLE, 'ImagePullBackOff: Back-off pulling image "x:1"; correct spec.image',
+            id="a bad image",
         ),
         pytest.param(
             a_pod(is_ready=False, restarts=3, state=waiting("CrashLoopBackOff", "back-off"), last_state=CRASHED),
@@ -94,11 +95,17 @@ CRASHED = ended(1, "Error", "Traceback (most recent call last):\n  ...\nValueErr
         ),
         pytest.param(
             a_pod(is_ready=False, restarts=1, last_state=CRASHED),
-            PoolReason.SOLDIERS_CRASHING, "Error (exit code 1, 1 restarts)", id="between two crashes",
+            PoolReason.SOLDIERS_CRASHING, "Error (exit code 1, 1 restart)", id="between two crashes",
         ),
         pytest.param(
             a_pod(is_ready=False, state=ended(137, "OOMKilled")),
-            PoolReason.SOLDIERS_CRASHING, "OOMKilled (exit code 137, 0 restarts); see kubectl logs p0", id="no memory",
+            PoolReason.SOLDIERS_CRASHING,
+            "OOMKilled (exit code 137, 0 restarts); it used more memory than it may: raise spec.resources.limits",
+            id="no memory",
+        ),
+        pytest.param(
+            a_pod(is_ready=False, state=ended(2, "Error")),
+            PoolReason.SOLDIERS_CRASHING, "(exit code 2, 0 restarts); see kubectl logs p0", id="without a last word",
         ),
         pytest.param(
             a_pod(is_ready=False, state=waiting("CreateContainerConfigError", 'secret "s" not found')),
@@ -106,7 +113,8 @@ CRASHED = ended(1, "Error", "Traceback (most recent call last):\n  ...\nValueErr
         ),
         pytest.param(
             a_pod(is_ready=False, node="", state=None, unschedulable="0/3 nodes are available: 3 Insufficient cpu."),
-            PoolReason.UNSCHEDULABLE, "Insufficient cpu", id="no node takes it",
+            PoolReason.UNSCHEDULABLE, "no node takes it: 0/3 nodes are available: 3 Insufficient cpu",
+            id="no node takes it",
         ),
     ],
 )  # fmt: skip
@@ -145,7 +153,10 @@ def test_a_quota_that_lets_no_pod_be_made_is_trouble() -> None:
     condition = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
     found = troubles.find([], {"conditions": [condition]})
     assert found is not None
-    assert (found.reason, found.message) == (PoolReason.PODS_REFUSED, "FailedCreate: exceeded quota")
+    assert (found.reason, found.message) == (
+        PoolReason.PODS_REFUSED,
+        "the cluster refuses its pods: FailedCreate: exceeded quota",
+    )
 
 
 # Protection

@@ -12,7 +12,9 @@ _IMAGE: Final = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
 )
 _CONTAINER: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_NO_MEMORY: Final = "OOMKilled"
 _LAST_WORDS: Final = 400
+_IMAGE_ADVICE: Final = "correct spec.image, or see that nodes may pull it (spec.template.imagePullSecrets)"
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -43,14 +45,14 @@ _GRAVITY: Final = (
 
 def _of(pod: Pod) -> Trouble | None:
     if pod.unschedulable:
-        return Trouble(PoolReason.UNSCHEDULABLE, f"Unschedulable: {pod.unschedulable}")
+        return Trouble(PoolReason.UNSCHEDULABLE, f"no node takes it: {pod.unschedulable}")
     if pod.state is None or pod.is_ready:
         return None
     waiting = pod.state.waiting
     if waiting is not None and waiting.reason in _IMAGE:
-        return Trouble(PoolReason.IMAGE_UNAVAILABLE, f"{_worded(waiting)}: correct spec.image")
+        return Trouble(PoolReason.IMAGE_UNAVAILABLE, f"{_worded(waiting)}; {_IMAGE_ADVICE}")
     if waiting is not None and waiting.reason in _CONTAINER:
-        return Trouble(PoolReason.CONTAINER_REFUSED, f"{_worded(waiting)}: correct the pool's template")
+        return Trouble(PoolReason.CONTAINER_REFUSED, f"{_worded(waiting)}; correct the pool's template")
     ended = pod.state.terminated or pod.last_state.terminated
     if ended is None or ended.exit_code == 0:
         return None
@@ -60,9 +62,15 @@ def _of(pod: Pod) -> Trouble | None:
 def _crash(pod: Pod, waiting: Waiting | None, ended: Terminated) -> str:
     state = waiting.reason if waiting is not None and waiting.reason else ended.reason or "Error"
     why = f"{ended.reason}, " if ended.reason and ended.reason != state else ""
+    again = "1 restart" if pod.restarts == 1 else f"{pod.restarts} restarts"
+    return f"{state} ({why}exit code {ended.exit_code}, {again}); {_hint(pod, ended)}"
+
+
+def _hint(pod: Pod, ended: Terminated) -> str:
+    if ended.reason == _NO_MEMORY:
+        return "it used more memory than it may: raise spec.resources.limits.memory"
     last = _last_line(ended.message)
-    said = f'; it last said: "{last}"' if last else f"; see kubectl logs {pod.name} --previous"
-    return f"{state} ({why}exit code {ended.exit_code}, {pod.restarts} restarts){said}"
+    return f'it last said: "{last}"' if last else f"see kubectl logs {pod.name} --previous"
 
 
 def _worded(waiting: Waiting) -> str:
@@ -77,5 +85,6 @@ def _last_line(text: str) -> str:
 def _of_deployment(status: Mapping[str, Any]) -> Trouble | None:
     for condition in status.get("conditions", ()):
         if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
-            return Trouble(PoolReason.PODS_REFUSED, f"{condition.get('reason', '')}: {condition.get('message', '')}")
+            why = f"{condition.get('reason', '')}: {condition.get('message', '')}"
+            return Trouble(PoolReason.PODS_REFUSED, f"the cluster refuses its pods: {why}")
     return None
