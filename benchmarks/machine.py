@@ -35,6 +35,12 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
             load_before=os.getloadavg()[0],
         )
 
+    @property
+    def sentence(self) -> str:
+        return (
+            f"{self.cores} cores, {self.cpu}, {self.memory_gib} GiB, {self.system}, load before {self.load_before:.1f}"
+        )
+
 
 def versions() -> dict[str, str]:
     """Python's and the libraries'; the servers say theirs themselves."""

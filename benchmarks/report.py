@@ -43,11 +43,7 @@ def show(report: Report, console: Console) -> None:
     how: Sequence[Ours | Limit] = (*report.ours, *report.limits)
     for one in how:
         console.print(f"[dim]{one.name}: {one.how}[/dim]")
-    machine = report.machine
-    console.print(
-        f"{machine.cores} cores, {machine.cpu}, {machine.memory_gib} GiB, {machine.system}, "
-        f"load before {machine.load_before:.1f}; everything, the load too, runs on it"
-    )
+    console.print(f"{report.machine.sentence}; everything, the load too, runs on it")
     console.print(", ".join(f"{name} {version}" for name, version in report.versions.items()))
     console.print(f"{report.soldiers} soldier process(es); commit {report.commit or 'unknown'}; {report.checks}")
 

@@ -41,7 +41,7 @@ def block(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    found, machine = rows(report.outcomes), report.machine
+    found = rows(report.outcomes)
     repeats = max((row.rounds for row in found), default=0)
     yield f"| {' | '.join(_COLUMNS)} |"
     yield f"| --- |{' ---: |' * (len(_COLUMNS) - 1)}"
@@ -53,10 +53,7 @@ def _lines(report: Report) -> Iterator[str]:
         f"Counts are sums, times and ratios medians of {repeats}; lease {report.lease_seconds:g} s; "
         f"seed {report.seed}; commit {report.commit or 'unknown'}; {report.taken_at}."
     )
-    yield (
-        f"{machine.cores} cores ({machine.cpu}), {machine.memory_gib} GiB, load before {machine.load_before:.1f}: "
-        "servers, processes, proxies and clients all ran on it."
-    )
+    yield f"{report.machine.sentence}: servers, processes, proxies and clients all ran on it."
     yield f"{', '.join(f'{name} {version}' for name, version in report.versions.items())}."
 
 

@@ -52,11 +52,7 @@ def show(report: Report, console: Console) -> None:
     """Print all of it; the closing line comes last."""
     found = rows(report.outcomes)
     console.print(_table(found))
-    machine = report.machine
-    console.print(
-        f"{machine.cores} cores, {machine.cpu}, {machine.memory_gib} GiB, {machine.system}, "
-        f"load before {machine.load_before:.1f}; servers, processes, proxies and clients all run on it"
-    )
+    console.print(f"{report.machine.sentence}; servers, processes, proxies and clients all run on it")
     console.print(", ".join(f"{name} {version}" for name, version in report.versions.items()))
     console.print(f"lease {report.lease_seconds:g} s; seed {report.seed}; commit {report.commit or 'unknown'}")
     for outcome, violation in violations(report.outcomes)[:SHOWN_VIOLATIONS]:

@@ -25,6 +25,7 @@ from mission_commander.api import (
     missions,
     pools,
     reference,
+    rejected,
     scheduler,
     soldiers,
     tokens,
@@ -77,7 +78,7 @@ def create_app(
     app.state.commander = commander
     doors = identity.doors
     app.router.routes.extend(metrics.routes(doors, CollectorRegistry()))
-    for group in (missions, dead_letters, events, soldiers, pools, scheduler, tokens, health):
+    for group in (missions, dead_letters, rejected, events, soldiers, pools, scheduler, tokens, health):
         app.router.routes.extend(group.routes(doors))
     of_users = user_routes(doors, registration=settings.registration, first_admin=settings.first_admin)
     app.router.routes.extend((*of_users, *reference.routes()))

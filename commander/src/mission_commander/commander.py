@@ -37,6 +37,7 @@ from mission_commander.services.pooling import Pools
 from mission_commander.services.purging import Purger
 from mission_commander.services.reaping import Reaper
 from mission_commander.services.recorder import Recorder
+from mission_commander.services.rejected import RejectedMessages
 from mission_commander.services.reporting import Reporter
 from mission_commander.services.restoring import Restorer
 from mission_commander.services.restoring_marks import MarkRestorer
@@ -186,6 +187,7 @@ class Commander:
             era=lambda: self.recorder.era,
             counts=self.counts,
         )
+        self.rejected = RejectedMessages(broker)
         self.auditor = Auditor(
             ledger,
             self.memory,

@@ -12,6 +12,7 @@
     GET  /dead-letters             ?namespace&type&pool&reason&since&limit&cursor → 200 DeadLetterPage
     POST /dead-letters/{id}/redrive                      → 202 MissionView     (of the new mission)
     POST /dead-letters/redrive     RedriveRequest        → 200 RedriveAnswer
+    GET  /rejected                 ?limit                → 200 RejectedPage    (admin)
     POST /missions/{id}/cancel     CancelRequest or empty → 200 MissionView
     GET  /events                   ?namespace&door       → SSE; event `mission` with a MissionView, `reset`
     PUT  /pools/{namespace}/{name} PoolDeclaration       → 200 PoolView        (operator)
@@ -200,6 +201,32 @@ class DeadLetterPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     dead_letters: tuple[MissionHistory, ...]
     cursor: str | None = None
+
+
+class RejectedMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that somebody met and could not use. Whoever publishes there himself may leave any of it out."""
+
+    rejected_at: datetime | None
+    queue: str
+    """Where it came from."""
+    defect: str
+    """The kind of what is wrong with it."""
+    reason: str
+    """One sentence, which never quotes the message."""
+    bytes: int
+    """How long its body was."""
+    body: str
+    """Its first 1,024 bytes; what is not UTF-8 is escaped."""
+
+
+class RejectedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """What lies in `missions.rejected`, newest first. It stays there."""
+
+    count: int
+    """How many there are."""
+    read: int
+    """How many of them were looked at: the first 1,000 of the queue at most. With more, the newest are not shown."""
+    rejected: tuple[RejectedMessage, ...]
 
 
 class RedriveRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

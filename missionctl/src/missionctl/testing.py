@@ -35,6 +35,8 @@ class FakeCommander:
     def __init__(self, *, client_secret: str = "", token_seconds: float = 300) -> None:
         self.missions: dict[MissionId, rest.MissionView] = {}
         self.pools: dict[tuple[str, str], rest.PoolDeclaration] = {}
+        self.rejected: list[rest.RejectedMessage] = []
+        """Messages that nobody could use, newest first."""
         self.requests: list[httpx.Request] = []
         self.on_wait: Callable[[MissionId], None] = lambda _: None
         self.why_refused: Callable[[rest.Submission], str | None] = lambda _: None
@@ -112,6 +114,7 @@ class FakeCommander:
             ("GET", "/missions"): self._list,
             ("GET", "/events"): self._stream,
             ("GET", "/pools"): self._pools,
+            ("GET", "/rejected"): self._rejected,
         }
         if route := exact.get((request.method, request.url.path)):
             return route(request)
@@ -196,6 +199,11 @@ class FakeCommander:
         ]
         text = ": still here\n\n" + "".join(frames)
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=text.encode())
+
+    def _rejected(self, request: httpx.Request) -> httpx.Response:
+        shown = self.rejected[: int(request.url.params.get("limit", PAGE))]
+        count = len(self.rejected)
+        return _json(rest.RejectedPage(count=count, read=count, rejected=tuple(shown)))
 
     def _pools(self, _: httpx.Request) -> httpx.Response:
         return _json({"pools": [_pool_view(*key, declared) for key, declared in self.pools.items()]})

@@ -16,6 +16,7 @@ from tools.stack import KubeAccess
 
 from mission_contracts.resources import API_VERSION
 from mission_contracts.rest import PoolDeclaration, SoldierView
+from mission_contracts.soldiering import LEAVING_SECONDS
 from mission_operator.pools.deployment import labels_of
 from mission_operator.pools.pods import DELETION_COST
 from mission_operator.pools.retiring import CHEAPEST
@@ -54,7 +55,7 @@ async def test_a_pool_is_declared_and_has_its_deployment(
     assert values["SOLDIER_POOL"] == "render"
     assert values["SOLDIER_HANDLERS"] == "shop.missions"
     assert values["SOLDIER_CLIENT_SECRET"] is None, "a secret is named, never copied"
-    assert pod["terminationGracePeriodSeconds"] == 55
+    assert pod["terminationGracePeriodSeconds"] == 45 + LEAVING_SECONDS
 
     soldiers = tuple(SoldierView(instance=f"i{n}", slots=16, busy=n, taking=True) for n in range(2))
     commander.show_pool(key, soldiers=soldiers, queued=3)

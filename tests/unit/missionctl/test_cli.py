@@ -14,13 +14,13 @@ from typer.testing import CliRunner, Result
 from mission_contracts.mission import MissionId, MissionState
 from missionctl.cli import connecting
 from missionctl.cli.app import app, hoisted
-from missionctl.client import MissionControlSync, Retries
+from missionctl.client import MissionControlSync, RejectedMessage, Retries
 from missionctl.testing import FakeCommander
 
 Run = Callable[..., Result]
 
 MISSIONS = ("apply", "run", "get", "describe", "wait", "cancel", "events")
-COMMANDS = (*MISSIONS, "pools", "health", "token", "config", "dev", "version")
+COMMANDS = (*MISSIONS, "pools", "rejected", "health", "token", "config", "dev", "version")
 QUICK = Retries(patience_seconds=2, first_seconds=0.001, longest_seconds=0.002)
 
 
@@ -384,6 +384,39 @@ def test_pools_are_shown_with_their_soldiers(run: Run) -> None:
     header, row = run("pools").stdout.splitlines()
     assert header.split()[:3] == ["NAME", "SOLDIERS", "SLOTS"]
     assert row.split()[:3] == ["gpu", "1", "16"]
+
+
+def test_rejected_messages_are_shown_the_newest_last_and_cannot_move_the_cursor(
+    run: Run, commander: FakeCommander
+) -> None:
+    commander.rejected = [
+        a_rejected_message("it is \x1b[2J no JSON", body="\x1b[31mred\nline"),
+        a_rejected_message("it is too large"),
+    ]
+    header, first, second = run("rejected", "-o", "wide").stdout.splitlines()
+    assert header.split() == ["AGE", "QUEUE", "DEFECT", "BYTES", "REASON", "BODY"]
+    assert "it is too large" in first
+    assert "\\x1b[31mred\\nline" in second
+    assert "\x1b[2J" not in second
+
+
+def test_of_more_rejected_messages_than_asked_for_the_newest_are_shown(run: Run, commander: FakeCommander) -> None:
+    commander.rejected = [a_rejected_message(f"reason {number}") for number in range(3)]
+    result = run("rejected", "--limit", "2")
+    assert [line.rpartition(" ")[2] for line in result.stdout.splitlines()] == ["REASON", "1", "0"]
+    assert "the newest 2 of 3" in result.stderr
+
+
+def test_without_rejected_messages_it_says_so(run: Run) -> None:
+    result = run("rejected")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "no message was rejected" in result.stderr
+
+
+def a_rejected_message(reason: str, body: str = "?") -> RejectedMessage:
+    return RejectedMessage(
+        rejected_at=None, queue="missions.status", defect="not JSON", reason=reason, bytes=len(body), body=body
+    )
 
 
 def test_health_down_is_exit_code_1(run: Run, commander: FakeCommander) -> None:

@@ -288,6 +288,16 @@ async def test_pools_are_declared_shown_and_forgotten(control: MissionControl) -
     assert await control.pools() == ()
 
 
+async def test_rejected_messages_are_read(control: MissionControl, commander: FakeCommander) -> None:
+    commander.rejected = [
+        rest.RejectedMessage(
+            rejected_at=None, queue="missions.status", defect="not JSON", reason="it is no JSON", bytes=1, body="?"
+        )
+    ]
+    page = await control.rejected(limit=5)
+    assert (page.count, page.rejected) == (1, tuple(commander.rejected))
+
+
 async def test_ids_with_slashes_stay_one_path_segment(control: MissionControl, commander: FakeCommander) -> None:
     with pytest.raises(client.NotFoundError):
         await control.get("../pools")

@@ -287,6 +287,17 @@ def pools(ctx: typer.Context, output: Output = Format.TABLE) -> None:
 
 
 @app.command(rich_help_panel=COMMANDER)
+def rejected(
+    ctx: typer.Context,
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most so many, the newest.")] = 100,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show messages that nobody could use, and why; -o wide shows how they begin."""
+    showing.rejected(ctx.obj, limit=limit, form=output)
+
+
+@app.command(rich_help_panel=COMMANDER)
 def health(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     """Show how the Commander, its ledger and its broker are."""
     showing.health(ctx.obj, form=output)

@@ -1,4 +1,4 @@
-"""`missionctl get`, `describe`, `events`, `pools`, `health`: what there is, for eyes and for programs."""
+"""`missionctl get`, `describe`, `events`, `pools`, `rejected`, `health`: what there is, for eyes and for programs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -21,6 +21,7 @@ from missionctl.client import (
     MissionChanged,
     MissionControlSync,
     MissionView,
+    RejectedPage,
     result_of,
 )
 
@@ -175,6 +176,30 @@ def pools(flags: Flags, *, form: Format) -> None:
     else:
         table = Table(tables.pool_columns(), found)
         screen.lines([table.header(), *map(table.row, found)])
+
+
+def rejected(flags: Flags, *, limit: int, form: Format) -> None:
+    """What nobody could use, the newest last, next to the prompt."""
+    with connecting.connect(connecting.place(flags)) as control:
+        page = control.rejected(limit=limit)
+    screen = Screen()
+    if form in (Format.JSON, Format.YAML):
+        screen.text(structured(page, form))
+        return
+    if page.rejected:
+        table = Table(tables.rejected_columns(wide=form is Format.WIDE), page.rejected)
+        screen.lines([table.header(), *map(table.row, page.rejected[::-1])])
+    screen.remark(_rest_of(page))
+
+
+def _rest_of(page: RejectedPage) -> str:
+    if not page.count:
+        return "no message was rejected"
+    if page.count > page.read:
+        return f"there are {page.count}, and only the first {page.read} were looked at: purge missions.rejected"
+    if page.count > len(page.rejected):
+        return f"these are the newest {len(page.rejected)} of {page.count}: raise --limit"
+    return f"all {page.count}; they stay in missions.rejected until it is purged"
 
 
 def health(flags: Flags, *, form: Format) -> None:

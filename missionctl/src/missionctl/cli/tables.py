@@ -8,11 +8,12 @@ import msgspec
 
 from mission_contracts.mission import MissionState
 from mission_contracts.resources import duration_text, whole_percent
-from mission_contracts.rest import MissionView, PoolView
+from mission_contracts.rest import MissionView, PoolView, RejectedMessage
 
 T = TypeVar("T")
 GAP: Final = "   "
 NONE: Final = "<none>"
+BODY_CHARACTERS: Final = 80
 
 STYLES: Final = {
     MissionState.QUEUED: "yellow",
@@ -96,6 +97,24 @@ def pool_columns() -> list[Column[PoolView]]:
         Column[PoolView]("PAUSED", lambda pool: str(pool.paused).lower()),
         Column[PoolView]("TYPES", lambda pool: ",".join(pool.types)),
     ]
+
+
+def rejected_columns(*, wide: bool) -> list[Column[RejectedMessage]]:
+    """What they are made of was written by anybody: what could move a terminal's cursor is shown as its escape."""
+    columns = [
+        Column[RejectedMessage]("AGE", lambda one: age(one.rejected_at, utc_now())),
+        Column[RejectedMessage]("QUEUE", lambda one: printable(one.queue)),
+        Column[RejectedMessage]("DEFECT", lambda one: printable(one.defect)),
+        Column[RejectedMessage]("BYTES", lambda one: str(one.bytes)),
+        Column[RejectedMessage]("REASON", lambda one: printable(one.reason)),
+    ]
+    if not wide:
+        return columns
+    return [*columns, Column[RejectedMessage]("BODY", lambda one: printable(one.body[:BODY_CHARACTERS]))]
+
+
+def printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def name_of(mission: MissionView) -> str:

@@ -9,6 +9,8 @@ from mission_contracts.rest import (
     MissionView,
     PoolDeclaration,
     PoolView,
+    RejectedMessage,
+    RejectedPage,
     SoldierView,
     Submission,
 )
@@ -60,6 +62,8 @@ __all__ = [
     "Priority",
     "Reason",
     "RefusedError",
+    "RejectedMessage",
+    "RejectedPage",
     "Reset",
     "Retries",
     "RetryPolicy",

@@ -131,6 +131,10 @@ class MissionControl:
         """Forget a pool (operator)."""
         await self._run(self._do.delete_pool(namespace, name))
 
+    async def rejected(self, *, limit: int | None = None) -> rest.RejectedPage:
+        """Read the newest messages that nobody could use; they stay where they are (admin)."""
+        return await self._run(self._do.rejected(limit))
+
     async def health(self) -> rest.Health:
         """Ask once how the Commander and its parts are; also "down" is an answer, nobody there is UnreachableError."""
         return await self._run(self._do.health())

@@ -130,6 +130,10 @@ class MissionControlSync:
         """Forget a pool (operator)."""
         self._run(self._do.delete_pool(namespace, name))
 
+    def rejected(self, *, limit: int | None = None) -> rest.RejectedPage:
+        """Read the newest messages that nobody could use; they stay where they are (admin)."""
+        return self._run(self._do.rejected(limit))
+
     def health(self) -> rest.Health:
         """Ask once how the Commander and its parts are; also "down" is an answer, nobody there is UnreachableError."""
         return self._run(self._do.health())

@@ -164,6 +164,9 @@ class Operations:
     def delete_pool(self, namespace: str, name: str) -> Talk[None]:
         return self._caller.call(_requests.delete_pool(namespace, name), _readers.nothing)
 
+    def rejected(self, limit: int | None) -> Talk[rest.RejectedPage]:
+        return self._caller.call(_requests.rejected(limit), _readers.rejected)
+
     def health(self) -> Talk[rest.Health]:
         return self._caller.call_once(_requests.health(), _readers.health)
 

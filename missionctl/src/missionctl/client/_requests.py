@@ -117,6 +117,10 @@ def delete_pool(namespace: str, name: str) -> Request:
     return Request(method="DELETE", path=_pool(namespace, name))
 
 
+def rejected(limit: int | None) -> Request:
+    return Request(method="GET", path="/rejected", query=_query(limit=limit))
+
+
 def health() -> Request:
     return Request(method="GET", path="/health")
 

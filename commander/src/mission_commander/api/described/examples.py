@@ -111,3 +111,18 @@ EVENTS: Final = (
     f'data: {{"mission_id":"{MISSION_ID}","namespace":"default","type":"resize-image","pool":"default",'
     f'"state":"QUEUED","reason":"WaitingForSoldier","sequence":{ERA * 1_000_000 + 1},"attempt":0}}\n\n'
 )
+
+REJECTED: Final[dict[str, Any]] = {
+    "count": 1,
+    "read": 1,
+    "rejected": [
+        {
+            "rejected_at": "2026-08-30T10:41:07.250000Z",
+            "queue": "missions.status",
+            "defect": "not JSON",
+            "reason": "the message is not JSON",
+            "bytes": 11,
+            "body": "hello world",
+        }
+    ],
+}

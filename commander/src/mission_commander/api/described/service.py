@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Final
 
-from mission_commander.api.described import examples
+from mission_commander.api.described import examples, parameters
 from mission_commander.api.described.operation import Answer, Operation
 from mission_commander.api.doors import PEOPLE
-from mission_contracts.rest import Health, SchedulerView, StatusView
+from mission_contracts.rest import Health, RejectedPage, SchedulerView, StatusView
 from mission_contracts.tokens import Role
 
 GROUP: Final = "Service"
@@ -16,6 +16,7 @@ TEXT: Final = "text/plain"
 def operations() -> Iterable[Operation]:
     yield from _probes()
     yield from _numbers()
+    yield from _rejected()
     yield from _scheduler()
     yield from _description()
 
@@ -98,6 +99,23 @@ def _numbers() -> Iterable[Operation]:
         answers=(
             Answer(status=200, text="Numbers.", media=TEXT, example="# TYPE missions_live gauge\nmissions_live 3.0\n"),
         ),
+    )
+
+
+def _rejected() -> Iterable[Operation]:
+    yield Operation(
+        method="GET",
+        path="/rejected",
+        name="listRejected",
+        group=GROUP,
+        roles=(Role.ADMIN,),
+        summary="Show the messages that nobody could use, newest first",
+        text="They are read from `missions.rejected` and stay there: the first 1,000 at most. `count` is how "
+        "many there are.",
+        needs_ledger=False,
+        parameters=(parameters.LIMIT,),
+        answers=(Answer(status=200, text="Messages.", kind=RejectedPage, example=examples.REJECTED),),
+        problems={503: "`BrokerAway`: RabbitMQ keeps them, and cannot be reached now."},
     )
 
 
