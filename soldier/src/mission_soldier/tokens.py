@@ -1,5 +1,6 @@
-"""A soldier's access token: fetched once at a time, renewed long before it ends."""
+"""A soldier's access token: fetched once at a time, renewed before it ends, and not when all other soldiers do."""
 
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -8,13 +9,13 @@ from typing import Final
 
 from pydantic import SecretStr
 
+from mission_contracts.renewal import LATEST_SHARE, renew_after
 from mission_contracts.rest import TokenAnswer, TokenRequest
 
 MARGIN_SECONDS: Final = 2.0
 """A token this close to its end is not used any more: it would expire on the way."""
-RENEW_AFTER_SHARE: Final = 0.5
-"""Of its lifetime. Half is left to try again while the Commander is away."""
-RETRY_SECONDS: Final = 2.0
+RETRY_SECONDS: Final = 1.0
+"""About how long to wait after a failure: from half of it to once and a half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,10 @@ class _Token:
     ends_at: float
 
 
+class TokenTooLateError(Exception):
+    """A token took longer to come than it lives."""
+
+
 class Tokens:
     """Holds one token for both threads. `renewed` blocks, so the event loop calls it in a thread."""
 
@@ -43,13 +48,16 @@ class Tokens:
         fetch: Callable[[ClientSecret], TokenAnswer],
         secret: ClientSecret,
         monotonic: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._fetch = fetch
         self._secret = secret
         self._monotonic = monotonic
+        self._chance = chance
         self._one_at_a_time = threading.Lock()
         self._token: _Token | None = None
         self._try_again_at = 0.0
+        self._failure: Exception | None = None
 
     def valid(self) -> str | None:
         """Give the token if it can be used now; never waits."""
@@ -59,13 +67,18 @@ class Tokens:
     def renewed(self) -> str:
         """Give a valid token, and fetch a new one when that is due.
 
-        The fetch's error is raised only when no valid token is left.
+        The fetch's error is raised only when no valid token is left; those who waited for the same fetch, and whoever
+        asks within the next moments, are given the same error.
         """
         with self._one_at_a_time:
             token = self._token
-            if token is None or self._is_due(token):
-                token = self._renew(token)
-            return token.text
+            is_due = token is None or self._monotonic() >= token.renew_at
+            if is_due and self._monotonic() >= self._try_again_at:
+                self._try()
+            text = self.valid()
+            if text is None:
+                raise self._failure or TokenTooLateError("the token had ended when it came: look at the network")
+            return text
 
     def refused(self, text: str) -> None:
         """The Commander refused this token: the next call fetches another."""
@@ -73,22 +86,19 @@ class Tokens:
         if token is not None and token.text == text:
             self._token = None
 
-    def _is_due(self, token: _Token) -> bool:
-        now = self._monotonic()
-        return now >= token.ends_at or (now >= token.renew_at and now >= self._try_again_at)
-
-    def _renew(self, token: _Token | None) -> _Token:
+    def _try(self) -> None:
         began = self._monotonic()
         try:
             answer = self._fetch(self._secret)
-        except Exception:
-            self._try_again_at = self._monotonic() + RETRY_SECONDS
-            if token is None or self._monotonic() >= token.ends_at:
-                raise
-            return token
-        self._token = fresh = _Token(
+        except Exception as error:  # noqa: BLE001  # it is kept, and raised where no token is left
+            self._failure = error
+            self._try_again_at = self._monotonic() + RETRY_SECONDS * (0.5 + self._chance())
+            return
+        self._failure = None
+        self._try_again_at = 0.0
+        lifetime = answer.expires_in
+        self._token = _Token(
             text=answer.access_token,
-            renew_at=began + answer.expires_in * RENEW_AFTER_SHARE,
-            ends_at=began + max(answer.expires_in - MARGIN_SECONDS, answer.expires_in * RENEW_AFTER_SHARE),
+            renew_at=began + renew_after(lifetime, self._chance()),
+            ends_at=began + max(lifetime - MARGIN_SECONDS, lifetime * LATEST_SHARE),
         )
-        return fresh

@@ -107,6 +107,7 @@ def test_our_own_recipe_is_a_good_token(tokens: Tokens) -> None:
         pytest.param(_signed(GOOD, crit=["exp"]), id="critical extensions"),
         pytest.param(_signed(GOOD | {"exp": int(START) + 60.5}), id="an end that is no whole number"),
         pytest.param(_signed(GOOD | {"sub": ""}), id="nobody"),
+        pytest.param(_signed(GOOD | {"nbf": None}), id="a claim that is null"),
         pytest.param(_signed(GOOD | {"nbf": int(START) + 10}), id="not valid yet"),
         pytest.param(_signed(GOOD | {"iat": int(START) + 10}), id="of the future"),
         pytest.param(_signed(GOOD | {"more": "x" * LONGEST_TOKEN}), id="too long"),

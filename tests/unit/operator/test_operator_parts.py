@@ -193,10 +193,13 @@ class Answers:
     def __init__(self, status: int = 200, body: object = None, content_type: str = "application/json") -> None:
         self.logins = 0
         self.tokens: list[str] = []
+        self.gives_tokens = True
         self.answer = (status, body, content_type)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/token":
+            if not self.gives_tokens:
+                return httpx.Response(503)
             self.logins += 1
             return httpx.Response(200, json={"access_token": f"t{self.logins}", "expires_in": 30})
         self.tokens.append(request.headers["Authorization"])
@@ -207,10 +210,23 @@ class Answers:
 async def test_a_token_is_renewed_before_it_ends(clock: FakeClock) -> None:
     answers = Answers(body={"pools": []})
     client = _client(clock, answers)
-    for seconds in (0, 20, 5):
+    for seconds in (0, 19, 7):
         clock.turn(seconds)
         await client.pools()
     assert answers.tokens == ["Bearer t1", "Bearer t1", "Bearer t2"]
+
+
+async def test_a_token_that_lives_bridges_a_commander_that_gives_none(clock: FakeClock) -> None:
+    answers = Answers(body={"pools": []})
+    client = _client(clock, answers)
+    await client.pools()
+    answers.gives_tokens = False
+    clock.turn(26)
+    await client.pools()
+    clock.turn(5)
+    with pytest.raises(CommanderAwayError, match="refused our login"):
+        await client.pools()
+    assert answers.tokens == ["Bearer t1", "Bearer t1"]
 
 
 async def test_a_commander_that_is_frozen_is_soon_given_up_and_a_slow_one_is_not(clock: FakeClock) -> None:

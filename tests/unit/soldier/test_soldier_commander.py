@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import random
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -136,11 +138,7 @@ class Doorkeeper:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/token":
-            assert json.loads(request.content) == {
-                "client_id": "soldier",
-                "client_secret": "hush",
-                "grant_type": "client_credentials",
-            }
+            assert json.loads(request.content) == {"client_id": "soldier", "client_secret": "hush"}
             self.given += 1
             return httpx.Response(200, json={"access_token": f"token-{self.given}", "expires_in": 300})
         if request.headers.get("Authorization") != f"Bearer token-{self.given}":
@@ -177,35 +175,69 @@ async def test_no_errors_text_carries_the_secret() -> None:
 class Mint:
     """Makes tokens by a clock that the test turns."""
 
-    def __init__(self, lifetime_seconds: float = 30) -> None:
+    def __init__(self, lifetime_seconds: float = 30, chance: float = 1.0) -> None:
         self.now = 1000.0
-        self.made = 0
+        self.made = self.asked = 0
         self.is_away = False
-        self.tokens = Tokens(self.make, SECRET, lambda: self.now)
+        self.tokens = Tokens(self.make, SECRET, lambda: self.now, lambda: chance)
         self._lifetime_seconds = lifetime_seconds
 
     def make(self, _secret: ClientSecret) -> TokenAnswer:
+        self.asked += 1
         if self.is_away:
             raise CommanderAwayError("away")
         self.made += 1
         return TokenAnswer(access_token=f"token-{self.made}", expires_in=self._lifetime_seconds)
 
 
-def test_a_token_is_kept_for_the_first_half_of_its_life() -> None:
-    mint = Mint()
+@pytest.mark.parametrize(("chance", "after"), [(0.0, 20), (0.5, 22.5), (1.0, 25)])
+def test_a_token_of_30_s_is_renewed_between_20_and_25_s(chance: float, after: float) -> None:
+    mint = Mint(chance=chance)
     assert mint.tokens.valid() is None
     assert mint.tokens.renewed() == "token-1"
-    mint.now += 14.9
+    mint.now += after - 0.1
     assert mint.tokens.renewed() == "token-1"
     mint.now += 0.2
     assert mint.tokens.renewed() == "token-2"
+
+
+def test_soldiers_that_begin_at_once_renew_spread_out() -> None:
+    """20 soldiers, 100 lifetimes of 30 s, asking each 1.5 s as heartbeats do: one renewal each, never many at once."""
+    chances = random.Random(6)
+    moment, renewals = [0.0], Counter[int]()
+
+    def mint(_: ClientSecret) -> TokenAnswer:
+        renewals[int(moment[0])] += 1
+        return TokenAnswer(access_token="token", expires_in=30)
+
+    soldiers = [Tokens(mint, SECRET, lambda: moment[0], chances.random) for _ in range(20)]
+    while moment[0] < 3_000:
+        for soldier in soldiers:
+            soldier.renewed()
+        moment[0] += 1.5
+    first = renewals.pop(0)
+    assert first == 20
+    assert 20 * 3_000 / 27 <= renewals.total() <= 20 * 3_000 / 20, "each renews once in 20 to 26.5 s"
+    assert max(renewals.values()) <= 10, "never more than half of them within a second"
+
+
+def test_many_that_wait_for_one_failure_do_not_each_fetch_anew() -> None:
+    mint = Mint()
+    mint.is_away = True
+    for _ in range(5):
+        with pytest.raises(CommanderAwayError):
+            mint.tokens.renewed()
+    assert mint.asked == 1
+    mint.is_away = False
+    mint.now += 1.5
+    assert mint.tokens.renewed() == "token-1"
 
 
 def test_a_valid_token_bridges_a_commander_that_is_away() -> None:
     mint = Mint()
     mint.tokens.renewed()
     mint.is_away = True
-    mint.now += 20
+    mint.now += 26
     assert mint.tokens.renewed() == "token-1"
     assert mint.tokens.valid() == "token-1"
 
@@ -224,12 +256,11 @@ def test_renewals_do_not_pester_a_commander_that_is_away() -> None:
     mint = Mint()
     mint.tokens.renewed()
     mint.is_away = True
-    mint.now += 20
-    mint.tokens.renewed()
+    mint.now += 25
+    assert [mint.tokens.renewed() for _ in range(5)] == ["token-1"] * 5
+    assert mint.asked == 2
     mint.is_away = False
-    mint.now += 1
-    assert mint.tokens.renewed() == "token-1"
-    mint.now += 1
+    mint.now += 1.5
     assert mint.tokens.renewed() == "token-2"
 
 

@@ -1,15 +1,13 @@
 """The access token in use, and when it is time for the next one."""
 
-from typing import Final
+import random
 
 import msgspec
 
 from mission_contracts import rest
 from mission_contracts.clock import Clock
+from mission_contracts.renewal import renew_after
 from missionctl.client._wire import Request
-
-LEAD_SECONDS: Final = 5.0
-"""Renew this long before expiry, so that no request is under way when it comes."""
 
 
 class ClientSecret(msgspec.Struct, frozen=True):
@@ -37,9 +35,8 @@ class TokenKeeper:
 
     def keep(self, answer: rest.TokenAnswer, *, asked_at: float) -> None:
         """Take a new token. Its life is counted from before we asked: the Commander's began later."""
-        lead = min(LEAD_SECONDS, answer.expires_in * 0.2)
         self.token = answer.access_token
-        self._renew_at = asked_at + answer.expires_in - lead
+        self._renew_at = asked_at + renew_after(answer.expires_in, random.random())  # noqa: S311 (jitter is no secret)
 
 
 def token_request(credentials: ClientSecret) -> Request:

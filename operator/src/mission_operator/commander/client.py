@@ -1,6 +1,7 @@
 """One request at a time: paths, tokens, and the three ways an answer can be no answer."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, TypeVar
@@ -13,6 +14,7 @@ from mission_contracts.envelope import Door
 from mission_contracts.errors import PROBLEM_CONTENT_TYPE, Problem
 from mission_contracts.mission import MissionId
 from mission_contracts.patience import Patience
+from mission_contracts.renewal import renew_after
 from mission_contracts.rest import (
     AcknowledgedRequest,
     BatchAnswer,
@@ -33,6 +35,7 @@ _T = TypeVar("_T")
 
 _CONNECT_SECONDS: Final = 2.0
 _FIRST_SECONDS: Final = 2.5
+_RENEW_AGAIN_SECONDS: Final = 1.0
 _MOST_SECONDS: Final = 15.0
 """How long an answer may take: little at first, in case that this replica is frozen and another is not."""
 _AGAIN: Final = frozenset({401, 403, 404, 405, 408, 425, 429})
@@ -180,21 +183,32 @@ class TokenSource:
         self._request = msgspec.json.encode(TokenRequest(client_id=client_id, client_secret=client_secret))
         self._clock = clock
         self._token = ""
-        self._renew_at = 0.0
+        self._renew_at = self._ends_at = 0.0
         self._lock = asyncio.Lock()
 
     async def headers(self) -> dict[str, str]:
         async with self._lock:
             if self._clock.monotonic() >= self._renew_at:
-                await self._renew()
+                await self._renew_or_go_on()
         return {"Authorization": f"Bearer {self._token}"}
+
+    async def _renew_or_go_on(self) -> None:
+        """Renew; a Commander that is away now is asked again in a moment, while the token in use still lives."""
+        try:
+            await self._renew()
+        except CommanderAwayError:
+            now = self._clock.monotonic()
+            if now >= self._ends_at:
+                raise
+            self._renew_at = now + _RENEW_AGAIN_SECONDS
 
     def doubt(self, status_code: int) -> None:
         """Log in again before the next request, if this answer was about our token."""
         if status_code == httpx.codes.UNAUTHORIZED:
-            self._renew_at = 0.0
+            self._renew_at = self._ends_at = 0.0
 
     async def _renew(self) -> None:
+        began = self._clock.monotonic()
         try:
             answer = await self._http.post(
                 "/token",
@@ -210,8 +224,8 @@ class TokenSource:
             )
         granted = _read(answer, TokenAnswer)
         self._token = granted.access_token
-        # A token of 30 s is renewed after 25 s; the Commander grants 5 s of grace on top.
-        self._renew_at = self._clock.monotonic() + max(granted.expires_in - 5, granted.expires_in / 2)
+        self._renew_at = began + renew_after(granted.expires_in, random.random())  # noqa: S311 (jitter is no secret)
+        self._ends_at = began + granted.expires_in
 
 
 def _within(seconds: float) -> httpx.Timeout:
