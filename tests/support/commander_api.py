@@ -14,6 +14,7 @@ from support.commander_stage import GatedLedger, eventually
 
 from mission_broker.memory import MemoryBroker
 from mission_broker.port import Delivery, Message
+from mission_commander import http_server
 from mission_commander.adapters.memory_ledger import MemoryStore
 from mission_commander.adapters.memory_users import MemoryUserData, MemoryUsers
 from mission_commander.app import create_app
@@ -121,14 +122,15 @@ async def serving(
     if not loaded:
         ledger.cut()
     failures: list[str] = []
+    chosen = settings(**fields)
     app = create_app(
-        settings(**fields),
+        chosen,
         ledger=ledger,
         broker=broker or MemoryBroker(),
         users=MemoryUsers(users),
         on_failure=lambda: failures.append("a service ended"),
     )
-    server = _Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1))
+    server = _Server(http_server.config(app, chosen, ws="none", timeout_graceful_shutdown=1))
     # With its protocol named, asyncio sends small answers at once; else each would wait 40 ms for the one before.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))

@@ -12,7 +12,7 @@ import uvicorn
 import uvloop
 
 from mission_broker import rabbitmq
-from mission_commander import logs
+from mission_commander import http_server, logs
 from mission_commander.adapters import redis_ledger, redis_tally, redis_users
 from mission_commander.app import create_app
 from mission_commander.settings import CommanderSettings
@@ -60,15 +60,13 @@ async def serve(settings: CommanderSettings) -> None:
             settings, ledger=ledger, broker=broker, users=users, tally=tally, on_failure=lambda: _end(server)
         )
         server = uvicorn.Server(
-            uvicorn.Config(
+            http_server.config(
                 app,
+                settings,
                 host=settings.listen_host,
                 port=settings.listen_port,
-                log_config=None,
-                access_log=False,
                 loop="none",
                 timeout_graceful_shutdown=STOP_SECONDS,
-                forwarded_allow_ips=settings.trusted_proxies,
             )
         )
         structlog.get_logger("commander").info("listening", host=settings.listen_host, port=settings.listen_port)

@@ -166,6 +166,24 @@ class CommanderSettings(BaseSettings):
     Name your ingress here, else all its users share one address in `limit_login_address`.
     """
 
+    http_connections: Annotated[int, Field(ge=10, le=1_000_000)] = 4_000
+    """How many clients may be connected at once; the one that was idle longest leaves for a new one.
+
+    At most what this process may have open files (`ulimit -n`), without some 200 for itself.
+    """
+
+    http_head_bytes: Annotated[int, Field(ge=8_192, le=1_048_576)] = 16_384
+    """How large a request's line and headers may be together; more is 431."""
+
+    http_head_seconds: Annotated[float, Field(ge=0.1, le=600)] = 10.0
+    """How long a request's line and headers may take to come in, from the connection's start or their first byte."""
+
+    http_body_bytes_per_second: Annotated[float, Field(ge=1)] = 8_192.0
+    """How fast a body has to come in on average, after a first `http_head_seconds`; a slower one is 408."""
+
+    http_unread_seconds: Annotated[float, Field(ge=0.1, le=3_600)] = 30.0
+    """How long an answer, or an event stream, may wait for its client to read on; then the connection is ended."""
+
     metrics_access: Literal["open", "token"] = "open"
     """Who may read `GET /metrics`: open needs no token, token needs one, as `GET /status` does.
 

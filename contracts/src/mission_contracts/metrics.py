@@ -53,6 +53,16 @@ class Rejected(StrEnum):
         return cls.DEFECT if defect is Defect.UNUSABLE else cls.MALFORMED
 
 
+class Ended(StrEnum):
+    """Why a client's connection was ended before it was done."""
+
+    SLOW_HEAD = "slow_head"  # no request, or not all of its head, in time
+    SLOW_BODY = "slow_body"
+    UNREAD = "unread"  # the client does not read its answer
+    HEAD_TOO_LARGE = "head_too_large"
+    CROWDED = "crowded"  # it was idle, and another one needed the place; or there was no place at all
+
+
 # Missions.
 
 LIVE: Final = Metric("missions_live", Kind.GAUGE, "Missions that are not final.", ("state", "reason"))
@@ -168,6 +178,13 @@ LIMITED: Final = Metric(
     "login_user, live (missions of one subject that are not final).",
     ("limit",),
 )
+CONNECTIONS_ENDED: Final = Metric(
+    "missioncontrol_connections_ended_total",
+    Kind.COUNTER,
+    "Connections ended by their bounds: slow_head, slow_body, unread (the client does not read), head_too_large, "
+    "crowded (idle while others needed the place, or none was free).",
+    ("cause",),
+)
 
 ALL: Final = (
     LIVE,
@@ -199,4 +216,5 @@ ALL: Final = (
     COMMIT_SECONDS,
     HTTP_REQUESTS,
     LIMITED,
+    CONNECTIONS_ENDED,
 )

@@ -17,10 +17,12 @@ _TITLES: Final = {
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
+    408: "Too slow",
     409: "Conflict",
     413: "Too large",
     422: "Refused",
     429: "Too many requests",
+    431: "Too large",
     500: "Our fault",
     503: "Not now",
 }

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from mission_broker.memory import MemoryBroker
 from mission_broker.memory_server import MemoryServer
+from mission_commander import http_server
 from mission_commander.adapters.memory_ledger import MemoryLedger
 from mission_commander.adapters.memory_users import MemoryUsers
 from mission_commander.app import create_app
@@ -74,7 +75,7 @@ async def running(
         settings, ledger=MemoryLedger(), broker=MemoryBroker(server), users=MemoryUsers(), on_failure=on_failure
     )
     commander: Commander = app.state.commander
-    async with _served(app, listener):
+    async with _served(app, settings, listener):
         await _until(lambda: commander.is_loaded, "the Commander")
         await commander.pools.declare(options.namespace, options.pool, PoolDeclaration(replicas=1))
         async with _soldier(options, soldier, app, MemoryBroker(server), known.soldier, on_failure):
@@ -105,15 +106,8 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _served(app: FastAPI, listener: socket.socket) -> AsyncIterator[None]:
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        loop="none",
-        lifespan="on",
-        timeout_graceful_shutdown=STOP_SECONDS,
-    )
+async def _served(app: FastAPI, settings: CommanderSettings, listener: socket.socket) -> AsyncIterator[None]:
+    config = http_server.config(app, settings, loop="none", lifespan="on", timeout_graceful_shutdown=STOP_SECONDS)
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:

@@ -1,0 +1,211 @@
+"""Attack 34, clients that are slow, many, or large: each is ended at its bound, and the others are served meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from support.bare_http import BareAnswer, BareHttp, Connection
+from support.commander_api import Api, serving
+from support.commander_stage import eventually
+
+from mission_commander import http_server
+from mission_contracts import metrics
+
+HEAD = b"GET /livez HTTP/1.1\r\nHost: commander\r\n"
+ALIVE = HEAD + b"\r\n"
+QUICK: dict[str, Any] = {"http_head_seconds": 0.4, "http_unread_seconds": 0.4}
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(http_server, "LINGER_SECONDS", 0.2)
+
+
+@asynccontextmanager
+async def attacked(**fields: Any) -> AsyncIterator[tuple[Api, BareHttp]]:
+    """A Commander, and connections to it."""
+    async with serving(**(QUICK | fields)) as api:
+        address = urlsplit(api.url)
+        async with BareHttp(str(address.hostname), address.port or 0) as bare:
+            yield api, bare
+
+
+def ended(api: Api, cause: str) -> int:
+    return api.commander.counts.number(metrics.CONNECTIONS_ENDED, cause)
+
+
+async def drip(connection: Connection, begun: bytes, drops: Sequence[bytes]) -> BareAnswer:
+    """Send something, then drop by drop, until the server has had enough."""
+    await connection.send(begun)
+    reading = asyncio.create_task(connection.read())
+    for drop in drops:
+        await asyncio.wait([reading], timeout=0.05)
+        if reading.done():
+            break
+        await connection.send(drop)
+    return await reading
+
+
+async def is_served(api: Api) -> None:
+    """Somebody honest gets through."""
+    shown = await api.submit()
+    assert (await api.get(shown["mission_id"]))["state"] == "QUEUED"
+
+
+# Slow.
+
+
+@pytest.mark.parametrize(
+    ("begun", "drop"),
+    [
+        pytest.param(b"G", b"E", id="a method without end"),
+        pytest.param(b"GET /" + b"a" * 10, b"a", id="a path without end"),
+        pytest.param(HEAD + b"X-One: ", b"a", id="a header without end"),
+        pytest.param(HEAD, b"X: y\r\n", id="headers without end"),
+        pytest.param(ALIVE + HEAD, b"X: y\r\n", id="headers without end, behind a request that is well"),
+        pytest.param(b"", b"\r\n", id="empty lines"),
+    ],
+)
+async def test_attack_34_a_head_that_comes_in_drop_by_drop_is_ended(begun: bytes, drop: bytes) -> None:
+    async with attacked() as (api, bare):
+        connection = await bare.connect()
+        dripping = asyncio.create_task(drip(connection, begun, [drop] * 1_000))
+        await is_served(api)
+        answer = await dripping
+        assert answer.is_closed
+        assert answer.statuses[-1:] in ([408], [400]), answer
+        assert ended(api, "slow_head") == 1 or answer.statuses[-1] == 400
+
+
+async def test_attack_34_who_sends_nothing_at_all_is_ended() -> None:
+    async with attacked() as (api, bare):
+        answers = await asyncio.gather(*(bare.exchange(b"", seconds=10) for _ in range(50)), is_served(api))
+        assert all(answer.is_closed for answer in answers if answer is not None)
+        assert ended(api, "slow_head") == 50
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"Content-Length: 4000\r\n\r\n", id="of a known length"),
+        pytest.param(b"Transfer-Encoding: chunked\r\n\r\n", id="in chunks"),
+    ],
+)
+async def test_attack_34_a_body_that_comes_in_drop_by_drop_is_ended(head: bytes) -> None:
+    async with attacked() as (api, bare):
+        drop = b"1\r\n{\r\n" if b"chunked" in head else b"{"
+        begun = b"POST /token HTTP/1.1\r\nHost: commander\r\n" + head
+        answer = await drip(await bare.connect(), begun, [drop] * 1_000)
+        assert (answer.statuses, answer.is_closed) == ([408], True), answer
+        assert ended(api, "slow_body") == 1
+        await is_served(api)
+
+
+async def test_attack_34_the_body_of_a_request_that_is_answered_is_not_read_for_ever() -> None:
+    async with attacked() as (api, bare):
+        begun = b"POST /missions HTTP/1.1\r\nHost: commander\r\nContent-Length: 10000000000\r\n\r\n"
+        answer = await drip(await bare.connect(), begun, [b"x" * 50_000] * 10_000)
+        assert answer.statuses == [401], "it was refused by its head"
+        assert answer.is_closed
+        await is_served(api)
+
+
+async def test_attack_34_who_does_not_read_is_ended() -> None:
+    async with attacked() as (api, bare):
+        connection = await bare.connect()
+        await connection.send(b"GET /openapi.json HTTP/1.1\r\nHost: commander\r\n\r\n" * 300)
+        await is_served(api)
+        await eventually(lambda: ended(api, "unread") == 1, "the connection of who does not read is ended")
+
+
+async def test_attack_34_who_waits_for_news_is_not_ended() -> None:
+    async with attacked() as (api, _):
+        anna = await api.client("anna")
+        async with anna.stream("GET", "/events") as events:
+            lines = events.aiter_lines()
+            quiet = [await anext(lines) for _ in range(4)]
+            assert set(quiet) == {": still here", ""}, "for longer than a request may take"
+        assert not api.commander.counts.of(metrics.CONNECTIONS_ENDED)
+
+
+# Many.
+
+
+async def test_attack_34_idle_connections_make_room() -> None:
+    async with attacked(http_connections=20, http_head_seconds=30) as (api, bare):
+        for _ in range(100):
+            await bare.connect()
+        await is_served(api)
+        await eventually(lambda: ended(api, "crowded") >= 80, "those idle longest have left")
+        for _ in range(100):
+            await (await bare.connect()).send(b"GET / HTTP/1.1\r\nHost:")
+        await is_served(api)
+
+
+async def test_attack_34_where_all_are_at_work_a_new_one_is_told_to_come_back() -> None:
+    async with attacked(http_connections=10, http_head_seconds=30) as (api, bare):
+        anna = await api.client("anna")
+        token = anna.headers["authorization"].encode()
+        watching = b"GET /events HTTP/1.1\r\nHost: commander\r\nAuthorization: " + token + b"\r\n\r\n"
+        await anna.aclose()
+        watchers = [await bare.connect() for _ in range(10)]
+        for watcher in watchers:
+            await watcher.send(watching)
+            assert (await watcher.read(seconds=0.3)).statuses == [200]
+        answer = await bare.exchange(ALIVE)
+        assert (answer.statuses, answer.is_closed) == ([503], True)
+        assert b"retry-after: 1" in answer.text
+        await watchers[0].close()
+        answers = [await bare.exchange(ALIVE) for _ in range(3)]
+        assert [200] in [one.statuses for one in answers], "there is room again"
+
+
+async def test_attack_34_requests_in_one_piece_are_answered_one_after_the_other(bare: BareHttp, api: Api) -> None:
+    pipelining = asyncio.create_task(bare.exchange(ALIVE * 500, seconds=2))
+    await is_served(api)
+    assert (await pipelining).statuses == [200] * 500
+
+
+# Large.
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n", id="a path"),
+        pytest.param(HEAD + b"X-One: " + b"a" * 20_000 + b"\r\n\r\n", id="a header"),
+        pytest.param(HEAD + b"X: y\r\n" * 4_000 + b"\r\n", id="many headers"),
+        pytest.param(HEAD + b"X-One: " + b"a" * 2_000_000, id="a header that has no end"),
+        pytest.param(
+            ALIVE + HEAD + b"X-One: " + b"a" * 2_000_000, id="a header that has no end, behind a good request"
+        ),
+    ],
+)
+async def test_attack_34_a_large_head_is_refused(bare: BareHttp, api: Api, head: bytes) -> None:
+    answer = await bare.exchange(head, seconds=3)
+    assert answer.is_closed
+    assert answer.statuses in ([431], [200, 431], [200]), answer.statuses
+    assert ended(api, "head_too_large") == 1
+    await is_served(api)
+
+
+async def test_attack_34_a_head_of_ordinary_size_is_read(bare: BareHttp) -> None:
+    answer = await bare.exchange(HEAD + b"X-One: " + b"a" * 15_000 + b"\r\n\r\n" + ALIVE)
+    assert answer.statuses == [200, 200]
+
+
+async def test_attack_34_ranges_and_parts_are_nothing_that_is_read_here(api: Api) -> None:
+    anna = await api.client("anna")
+    ranges = "bytes=" + ",".join(f"{number}-" for number in range(1_000))
+    assert (await anna.get("/openapi.json", headers={"Range": ranges})).status_code == 200
+    parts = b"".join(
+        b'--x\r\nContent-Disposition: form-data; name="%d"\r\n\r\n1\r\n' % number for number in range(9_000)
+    )
+    answer = await anna.post(
+        "/missions", content=parts[:500_000], headers={"Content-Type": "multipart/form-data; boundary=x"}
+    )
+    assert answer.status_code == 400, "it is not JSON, and nothing else is read"
