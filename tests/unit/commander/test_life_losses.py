@@ -22,6 +22,7 @@ from support.records import (
 
 from mission_commander.domain import life
 from mission_commander.domain.life import OPEN_FIELD
+from mission_commander.domain.life.losses import as_handed_out
 from mission_commander.domain.record import Mission, Phase
 from mission_contracts.messages import ReportKind
 from mission_contracts.mission import Epoch, MissionState, Reason
@@ -144,3 +145,29 @@ def test_a_payload_is_lost_and_found_and_nothing_else_changes() -> None:
     assert waiting().sequence < lost.sequence < found.sequence
     assert msgspec.structs.replace(found, sequence=waiting().sequence) == waiting()
     assert life.wake(found, after(60), OPEN_FIELD) is not None
+
+
+# A hand-out that somebody proves.
+
+
+def second_try() -> Mission:
+    again = life.wake(failed(), after(60), OPEN_FIELD)
+    assert again is not None
+    return claimed(again, 61)
+
+
+@pytest.mark.parametrize(
+    ("mission", "attempt"),
+    [
+        pytest.param(claimed, 0, id="its attempt had not ended"),
+        pytest.param(second_try, 1, id="its second attempt had not ended"),
+        pytest.param(failed, 1, id="its attempt had failed, and it waits to be tried again"),
+    ],
+)
+def test_a_hand_out_that_the_ledger_lost_leaves_nothing_of_what_was_before(mission: Made, attempt: int) -> None:
+    before = mission()
+    handed_out = as_handed_out(before, later(before))
+    assert (handed_out.phase, handed_out.state) == (Phase.OUT, MissionState.QUEUED)
+    assert (handed_out.epoch, handed_out.attempt, handed_out.due_at) == (later(before), attempt, None)
+    assert not handed_out.holder
+    assert handed_out.claimed_at is None

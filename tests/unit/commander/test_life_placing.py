@@ -225,6 +225,15 @@ def test_the_same_reason_is_not_written_twice() -> None:
     assert life.explain(told, after(4), Reason.POOL_AT_MAX, "all 5 slots are in use") is None
 
 
+def test_the_same_reason_in_other_words_is_written_where_it_is_asked_for() -> None:
+    told = life.explain(out(), after(3), Reason.POOL_AT_MAX, "all 4 slots are in use")
+    assert told is not None
+    anew = life.explain(told, after(4), Reason.POOL_AT_MAX, "all 5 slots are in use", in_other_words=True)
+    assert anew is not None
+    assert anew.message == "all 5 slots are in use"
+    assert life.explain(anew, after(5), Reason.POOL_AT_MAX, anew.message, in_other_words=True) is None
+
+
 @pytest.mark.parametrize(
     "mission",
     [waiting(), claimed(), completed(), of_a_newer_commander(out())],

@@ -1,5 +1,6 @@
 """A soldier's word: every kind of report in every state, retries, and what ends a mission for good."""
 
+import msgspec
 import pytest
 from support.records import (
     OTHER_SOLDIER,
@@ -24,6 +25,7 @@ from mission_commander.domain.record import KEPT_ATTEMPTS, Mission, Phase
 from mission_contracts.messages import ReportKind
 from mission_contracts.mission import Epoch, Failure, MissionState, Reason
 from mission_contracts.soldiering import DropReason
+from mission_contracts.spec import MAX_RESULT_BYTES
 
 EVERY_KIND = list(ReportKind)
 
@@ -349,3 +351,26 @@ def test_progress_of_a_later_epoch_does_not_hide_the_request_to_stop() -> None:
     before = asked_to_stop()
     later = said(before, ReportKind.PROGRESS, epoch=Epoch(before.epoch + 4), progress=5.0)
     assert applied(before, later).reason is Reason.CANCEL_REQUESTED
+
+
+# Results.
+
+
+def test_a_result_is_kept() -> None:
+    done = completed(result=msgspec.Raw(b'{"pages":3}'))
+    assert (done.result, done.message) == (b'{"pages":3}', "")
+
+
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [
+        pytest.param(b'"' + b"x" * MAX_RESULT_BYTES + b'"', "store it elsewhere", id="too long"),
+        pytest.param(b"[" * 102 + b"]" * 102, "return it flatter", id="too deep"),
+        pytest.param(b"{not json", "not JSON", id="not JSON"),
+    ],
+)
+def test_a_mission_completes_without_a_result_that_cannot_be_kept_and_says_so(result: bytes, why: str) -> None:
+    done = completed(result=msgspec.Raw(result))
+    assert (done.state, done.reason, done.result) == (MissionState.COMPLETED, Reason.COMPLETED, None)
+    assert done.message.startswith("completed, but ")
+    assert why in done.message
