@@ -18,15 +18,22 @@ T = TypeVar("T")
 
 
 async def read(request: Request, limit: int) -> bytes:
-    """Read the body; 413 as soon as it exceeds the limit."""
+    """Read the body; 413 as soon as it exceeds the limit, or says that it will."""
+    announced = request.headers.get("content-length", "0")  # a number: the parser has seen to it
+    if int(announced) > limit:
+        raise _too_large(limit)
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:
-            raise ProblemError(413, "BodyTooLarge", f"the body exceeds {limit} bytes: send less at once")
+            raise _too_large(limit)
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _too_large(limit: int) -> ProblemError:
+    return ProblemError(413, "BodyTooLarge", f"the body exceeds {limit} bytes: send less at once")
 
 
 async def read_as(
@@ -36,6 +43,11 @@ async def read_as(
     body = await read(request, limit)
     if not body and empty is not None:
         return empty
+    return decoded(body, decoder)
+
+
+def decoded(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
+    """Read what is there already."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mission_commander.api import bodies, queries
+from mission_commander.api import batches, bodies, queries
 from mission_commander.api.answers import ProblemError, json_answer, ledger_away, problem
 from mission_commander.api.doors import PEOPLE, SUBMITTERS, Doors, may_see, path_of
 from mission_commander.api.finding import cursor, fetch, find, position, recorded
@@ -32,7 +32,6 @@ from mission_contracts.rest import (
     AcknowledgedRequest,
     BatchAnswer,
     BatchItem,
-    BatchRequest,
     CancelRequest,
     LookupAnswer,
     LookupRequest,
@@ -47,7 +46,6 @@ from mission_contracts.tokens import Claims, Role
 MOST_SCANNED: Final = 20_000
 """Records that one page of a filtered list looks at; the cursor goes on from there."""
 
-_batch: Final = msgspec.json.Decoder(BatchRequest)
 _lookup: Final = msgspec.json.Decoder(LookupRequest)
 _acknowledged: Final = msgspec.json.Decoder(AcknowledgedRequest)
 _change: Final = msgspec.json.Decoder(MissionChange)
@@ -96,8 +94,7 @@ class _Missions:
     async def submit_batch(self, request: Request) -> Response:
         claims = self._doors.gate.admit(request, *SUBMITTERS)
         commander = self._doors.commander
-        items = (await bodies.read_as(request, _batch)).missions
-        _bounded(items, "missions")
+        items = await batches.read(request)
         self._doors.limits.charge_missions(claims, len(items))
         asked = [_asked(bodies.submission(bytes(raw)), claims, None, request) for raw in items]
         good = [one for one in asked if isinstance(one, SubmissionRequest)]
@@ -126,7 +123,7 @@ class _Missions:
     async def look_up(self, request: Request) -> Response:
         claims = self._doors.gate.admit(request, *PEOPLE)
         commander = self._doors.loaded()
-        ids = (await bodies.read_as(request, _lookup)).ids
+        ids = (await bodies.read_as(request, _lookup, bodies.ONE_MISSION_BYTES)).ids
         _bounded(ids, "ids")
         found = await fetch(commander, ids)
         shown = tuple(view(one) if one is not None and may_see(claims, one) else None for one in found)
@@ -190,7 +187,7 @@ class _Missions:
     async def acknowledge(self, request: Request) -> Response:
         self._doors.gate.admit(request, Role.OPERATOR)
         commander = self._doors.loaded()
-        ids = (await bodies.read_as(request, _acknowledged)).ids
+        ids = (await bodies.read_as(request, _acknowledged, bodies.ONE_MISSION_BYTES)).ids
         _bounded(ids, "ids")
         await commander.wishes.acknowledge(ids)
         return Response(status_code=204)

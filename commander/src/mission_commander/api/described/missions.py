@@ -130,7 +130,9 @@ def _looking() -> Iterable[Operation]:
         group=GROUP,
         roles=PEOPLE,
         summary="Look up to 1,000 missions up by their ids",
-        body=Body(kind=LookupRequest, limit=bodies.MANY_BYTES, example={"ids": [examples.MISSION_ID, "no-such"]}),
+        body=Body(
+            kind=LookupRequest, limit=bodies.ONE_MISSION_BYTES, example={"ids": [examples.MISSION_ID, "no-such"]}
+        ),
         answers=(
             Answer(
                 status=200,
@@ -254,7 +256,7 @@ def _wishing() -> Iterable[Operation]:
         group="Operator",
         roles=(Role.OPERATOR,),
         summary="Say that objects show the end, or are gone",
-        body=Body(kind=AcknowledgedRequest, limit=bodies.MANY_BYTES, example={"ids": [examples.MISSION_ID]}),
+        body=Body(kind=AcknowledgedRequest, limit=bodies.ONE_MISSION_BYTES, example={"ids": [examples.MISSION_ID]}),
         answers=(Answer(status=204, text="Their records may be purged in their time."),),
         problems={422: "`BatchTooLarge`: more than 1,000."},
     )

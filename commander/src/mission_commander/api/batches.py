@@ -1,0 +1,69 @@
+"""Reading a batch of missions: its items are counted before an object is made of each.
+
+A body of 32 MiB can hold sixteen million items of one byte, which are a gigabyte once they are read. So a body that
+might hold very many is looked through item by item first, until there is one too many.
+"""
+
+import json
+import re
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+
+from mission_commander.api import bodies
+from mission_commander.api.answers import ProblemError
+from mission_contracts.rest import MAX_BATCH, BatchRequest
+
+FEW_BYTES: Final = 1024 * 1024
+FEW_COMMAS: Final = 64 * MAX_BATCH
+"""No more items than these can be read without harm; most batches hold far fewer."""
+
+_BETWEEN: Final = re.compile(r"[ \t\n\r]*[,\[]?[ \t\n\r]*")
+
+
+class _Unread(msgspec.Struct):
+    """A batch whose items are text still."""
+
+    missions: msgspec.Raw
+
+
+_batch: Final = msgspec.json.Decoder(BatchRequest)
+_unread: Final = msgspec.json.Decoder(_Unread)
+
+
+async def read(request: Request) -> tuple[msgspec.Raw, ...]:
+    """Give the items of a batch, each still to be read; 422 where there are too many."""
+    body = await bodies.read(request, bodies.MANY_BYTES)
+    if _may_hold_many(body) and _has_too_many(bytes(bodies.decoded(body, _unread).missions)):
+        raise _too_large(f"more than {MAX_BATCH}")
+    items = bodies.decoded(body, _batch).missions
+    if len(items) > MAX_BATCH:
+        raise _too_large(str(len(items)))
+    return items
+
+
+def _too_large(number: str) -> ProblemError:
+    detail = f"{number} missions in one request, at most {MAX_BATCH}: split them"
+    return ProblemError(422, "BatchTooLarge", detail, field="missions")
+
+
+def _may_hold_many(body: bytes) -> bool:
+    return len(body) > FEW_BYTES and body.count(b",") > FEW_COMMAS
+
+
+def _has_too_many(array: bytes) -> bool:
+    """Count the items of what is known to be JSON; each is let go at once."""
+    text, read = array.decode(), json.JSONDecoder().raw_decode
+    at, end = _past(text, 0), len(text) - 1
+    for _ in range(MAX_BATCH):
+        if text[0] != "[" or at >= end:
+            return False
+        at = _past(text, read(text, at)[1])
+    return at < end
+
+
+def _past(text: str, at: int) -> int:
+    """Go to the next item, or to the end of the array."""
+    found = _BETWEEN.match(text, at)
+    return found.end() if found else at

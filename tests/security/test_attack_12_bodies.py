@@ -1,0 +1,114 @@
+"""Attack 12, bodies that cost more to read than to send: refused before they do, and what is kept is what was read."""
+
+import json
+import tracemalloc
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from support.bare_http import BareHttp
+from support.commander_api import Api
+from support.problems import problem
+
+from mission_commander.api import batches
+from mission_contracts.rest import MAX_BATCH
+
+MIB = 1024 * 1024
+NOOP = b'{"type":"noop","payload":{}}'
+BOMBS = {
+    "items of one byte": b'{"missions":[' + b"0," * (4 * MIB) + b"0]}",
+    "items of one byte, spread": b'{ "missions" :\n[' + b"0 ,\t" * (2 * MIB) + b"0 ]\r\n}",
+    "under an escaped name": b'{"\\u006dissions":[' + b"{}," * (3 * MIB) + b"{}]}",
+    "behind another one": b'{"missions":[],"missions":[' + b"0," * (4 * MIB) + b"0]}",
+    "texts that hold brackets": b'{"missions":[' + b'"],[",' * (2 * MIB) + b"0]}",
+}
+
+
+@pytest.mark.parametrize("body", BOMBS.values(), ids=BOMBS.keys())
+async def test_attack_12_a_batch_of_millions_is_refused_before_an_object_is_made_of_each(api: Api, body: bytes) -> None:
+    anna = await api.client("anna")
+    tracemalloc.start()
+    try:
+        answer = await anna.post("/missions/batch", content=body)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "more than 1000" in problem(answer, 422, "BatchTooLarge", field="missions")
+    # The body is here several times: as it is sent, as it comes in, and as it is looked through.
+    assert most < 8 * len(body), "read at once, it would be 35 times its size"
+
+
+@pytest.mark.parametrize("count", [MAX_BATCH, MAX_BATCH + 1])
+def test_attack_12_items_are_counted_for_what_they_are(count: int) -> None:
+    item = json.dumps({"type": "noop", "payload": {"numbers": [1] * 100, "text": '],[\\"'}})
+    assert batches._has_too_many(f"[ {' , '.join([item] * count)} ]".encode()) == (count > MAX_BATCH)
+    assert not batches._has_too_many(b"[]")
+    assert not batches._has_too_many(b"{}"), "no array: whoever reads it says so"
+
+
+async def test_attack_12_a_large_batch_of_large_payloads_is_still_accepted(api: Api) -> None:
+    body = b'{"missions":[' + b",".join([b'{"type":"noop","payload":{"n":[%b0]}}' % (b"0," * 7_000)] * 100) + b"]}"
+    assert batches._may_hold_many(body)
+    answer = await (await api.client("anna")).post("/missions/batch", content=body)
+    assert [one["status"] for one in answer.json()["results"]] == [202] * 100
+
+
+@pytest.mark.parametrize(
+    "nested",
+    [
+        pytest.param(lambda deep: b"[" * deep, id="opened and never closed"),
+        pytest.param(lambda deep: b"[" * deep + b"]" * deep, id="closed again"),
+        pytest.param(lambda deep: b'{"a":' * deep + b"0" + b"}" * deep, id="objects"),
+    ],
+)
+async def test_attack_12_what_is_nested_without_end_is_refused(api: Api, nested: Callable[[int], bytes]) -> None:
+    anna = await api.client("anna")
+    for path, body in {
+        "/missions": b'{"type":"noop","payload":{"x":%b}}' % nested(40_000),
+        "/missions/batch": b'{"missions":[%b]}' % nested(2_000_000),
+        "/missions/lookup": b'{"ids":[],"x":%b}' % nested(40_000),
+    }.items():
+        answer = await anna.post(path, content=body)
+        assert answer.status_code in {400, 422}, (path, answer.text[:200])
+    assert not api.ledger.store.data.records
+
+
+@pytest.mark.parametrize("path", ["/missions", "/missions/lookup", "/missions/x/cancel", "/token"])
+async def test_attack_12_a_body_is_bounded_whether_it_says_so_or_not(api: Api, path: str) -> None:
+    anna = await api.client("anna")
+    body = b'"' + b"x" * MIB + b'"'
+
+    async def unannounced() -> AsyncIterator[bytes]:
+        yield body
+
+    problem(await anna.post(path, content=body), 413, "BodyTooLarge")
+    problem(await anna.post(path, content=unannounced()), 413, "BodyTooLarge")
+
+
+async def test_attack_12_a_body_that_announces_too_much_is_refused_before_it_comes(api: Api, bare: BareHttp) -> None:
+    token = (await api.client("anna")).headers["authorization"].encode()
+    head = b"POST /missions HTTP/1.1\r\nHost: commander\r\nAuthorization: %b\r\nContent-Length: %d\r\n\r\n"
+    answer = await bare.exchange(head % (token, 10**12))
+    assert answer.statuses == [413]
+
+
+# A name that is there twice: the last one counts, at every door and depth, and nothing of the others is kept. There is
+# one reader only, and what is kept is written anew from what it read, so nobody ever reads the other one.
+
+
+async def test_attack_12_of_a_name_that_is_there_twice_the_last_one_counts_and_is_kept(api: Api) -> None:
+    twice = b'{"type":"noop","type":"simulate","payload":{"a":0},"payload":{"a":1,"b":{"c":1,"c":2},"a":3}}'
+    anna = await api.client("anna")
+    alone = (await anna.post("/missions", content=twice)).json()
+    [item] = (await anna.post("/missions/batch", content=b'{"missions":[0],"missions":[%b]}' % twice)).json()["results"]
+    for shown in (alone, item["mission"]):
+        [stored] = await api.ledger.fetch([shown["mission_id"]])
+        assert stored is not None
+        assert (shown["type"], stored.payload) == ("simulate", b'{"a":3,"b":{"c":2}}')
+
+
+async def test_attack_12_a_name_that_is_there_twice_hides_nothing_that_is_not_allowed(api: Api) -> None:
+    anna = await api.client("anna")
+    hidden = NOOP[:-1] + b',"door":"rest","door":"cluster"}'
+    problem(await anna.post("/missions", content=hidden), 403, "OperatorOnly")
+    unknown = NOOP[:-1] + b',"epoch":1,"epoch":2}'
+    problem(await anna.post("/missions", content=unknown), 422, "BadField", field="epoch")
