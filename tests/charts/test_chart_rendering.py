@@ -229,3 +229,24 @@ def test_placement_reaches_the_pods() -> None:
     pod = one(objects, "Deployment", "commander")["spec"]["template"]["spec"]
     assert pod["nodeSelector"] == {"disk": "fast"}
     assert pod["priorityClassName"] == "high"
+
+
+def test_the_first_admins_password_is_a_file_and_no_variable(by_default: list[Manifest]) -> None:
+    commander = one(by_default, "Deployment", "commander")
+    told = environment(commander)
+    pod = commander["spec"]["template"]["spec"]
+    (mounted,) = pod["containers"][0]["volumeMounts"]
+    (volume,) = pod["volumes"]
+    ((source,),) = (volume["projected"]["sources"],)
+    assert told["COMMANDER_FIRST_ADMIN"] == "admin"
+    assert mounted["name"] == volume["name"]
+    (item,) = source["secret"]["items"]
+    assert told["COMMANDER_FIRST_ADMIN_PASSWORD_FILE"] == f"{mounted['mountPath']}/{item['path']}"
+    keys = one(by_default, "Secret", "keys")
+    assert len(base64.b64decode(keys["data"][item["key"]])) == 48
+
+
+def test_without_a_first_admin_nothing_is_mounted() -> None:
+    commander = one(helm.objects("--set=commander.firstAdmin="), "Deployment", "commander")
+    assert "COMMANDER_FIRST_ADMIN" not in environment(commander)
+    assert "volumes" not in commander["spec"]["template"]["spec"]

@@ -55,7 +55,8 @@ class World:
         self._port = free_port()
         self._notes = state / "notes"
         self._life = threading.Lock()
-        self.commander = self._commander(times or {})
+        self._times = dict(times or {})
+        self.commander = self._commander("commander", self._port)
         self.soldiers: list[Process] = []
         self.operator = self._operator(cluster) if cluster else None
 
@@ -152,6 +153,18 @@ class World:
             soldier.discard()
         assert_unsurprised(soldier)
 
+    @contextlib.contextmanager
+    def another_commander(self) -> Iterator[str]:
+        """Have one more replica while the block lasts; gives its address."""
+        port = free_port()
+        commander = self._commander("commander-2", port)
+        try:
+            commander.start()
+            yield f"http://{LOOPBACK}:{port}"
+        finally:
+            commander.discard()
+        assert_unsurprised(commander)
+
     def _forget(self) -> None:
         """Leave nothing in a Redis that others use too."""
         with contextlib.closing(redis.Redis.from_url(self._servers.redis_url)) as client:
@@ -218,14 +231,14 @@ class World:
 
     # Its parts.
 
-    def _commander(self, times: Mapping[str, str]) -> Process:
+    def _commander(self, name: str, port: int) -> Process:
         servers = self._servers
         launch = self._installation.commander(
-            "commander",
-            port=self._port,
+            name,
+            port=port,
             rabbitmq_url=servers.rabbitmq_url,
             redis_url=servers.redis_url,
-            settings=times,
+            settings=self._times,
         )
         return Process(launch)
 

@@ -19,7 +19,7 @@ are made once per rendering and kept in .Values, because a second call would mak
 {{- if not (hasKey .Values "generated") }}
 {{- $stored := (lookup "v1" "Secret" .Release.Namespace (include "mission-control.secretName" .)).data | default dict }}
 {{- $generated := dict }}
-{{- $names := list "install-key" "operator-client-secret" "client-secret" "user-client-secret" }}
+{{- $names := list "install-key" "operator-client-secret" "client-secret" "user-client-secret" "first-admin-password" }}
 {{- if .Values.rabbitmq.embedded.enabled }}{{ $names = append $names "rabbitmq-password" }}{{ end }}
 {{- if .Values.redis.embedded.enabled }}{{ $names = append $names "redis-password" }}{{ end }}
 {{- range $name := $names }}
