@@ -12,7 +12,7 @@ import pytest
 from support.operator_stage import Object, Objects, Stage
 from support.operators_commander import OperatorsCommander
 from support.patience import until
-from tools.stack import KubeAccess
+from tools.stack import KubeAccess, StackError
 
 from mission_contracts.resources import API_VERSION
 from mission_contracts.rest import PoolDeclaration, SoldierView
@@ -75,6 +75,29 @@ async def test_a_pool_is_declared_and_has_its_deployment(
 
     await objects.delete("soldierpools", "render")
     await until(lambda: key not in commander.declared, "the Commander forgets the pool")
+
+
+async def test_an_automatic_pool_is_pinned_and_let_go_as_the_docs_say(
+    stage: Stage, objects: Objects, commander: OperatorsCommander, kube: KubeAccess
+) -> None:
+    await stage.operator()
+    await objects.create("soldierpools", _pool("batch", minReplicas=1))
+    key = (objects.namespace, "batch")
+    await until(lambda: key in commander.declared, "the pool is declared")
+
+    def kubectl(*words: str) -> str:
+        return kube.kubectl("--namespace", objects.namespace, *words)
+
+    scale = objects.path("soldierpools", "batch") + "/scale"
+    with pytest.raises(StackError, match=r"\.spec\.replicas.* does not exist"):
+        kubectl("get", "--raw", scale)
+    kubectl("scale", "soldierpool", "batch", "--replicas=3")
+    await until(lambda: commander.declared[key].replicas == 3, "it is pinned")
+    assert (
+        json.loads(kubectl("get", "--raw", objects.path("soldierpools", "batch") + "/scale"))["spec"]["replicas"] == 3
+    )
+    kubectl("patch", "soldierpool", "batch", "--type=merge", '--patch={"spec":{"replicas":null}}')
+    assert "replicas" not in (await objects.get("soldierpools", "batch"))["spec"], "it is automatic again"
 
 
 def _holding(status: Object) -> dict[str, str]:
