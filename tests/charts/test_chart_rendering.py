@@ -250,3 +250,37 @@ def test_without_a_first_admin_nothing_is_mounted() -> None:
     commander = one(helm.objects("--set=commander.firstAdmin="), "Deployment", "commander")
     assert "COMMANDER_FIRST_ADMIN" not in environment(commander)
     assert "volumes" not in commander["spec"]["template"]["spec"]
+
+
+# Who has RabbitMQ's password
+
+
+def variables(*options: str, values: tuple[Path, ...] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
+    objects = helm.objects(*options, values=values)
+    return tuple(environment(one(objects, "Deployment", part)) for part in ("commander", "operator"))  # type: ignore[return-value]
+
+
+def test_soldiers_hold_no_password_of_rabbitmq_where_the_commander_makes_their_users() -> None:
+    commander, operator = variables()
+    assert commander["COMMANDER_RABBITMQ_MANAGEMENT_URL"].endswith("@mission-control-rabbitmq:15672")
+    assert operator["OPERATOR_SOLDIER_RABBITMQ_FROM"] == "Commander"
+    assert "OPERATOR_SOLDIER_RABBITMQ_SECRET_NAME" not in operator
+
+
+def test_without_a_management_api_soldiers_use_the_secret() -> None:
+    commander, operator = variables("--set-json", "rabbitmq.embedded.plugins=[]")
+    assert "COMMANDER_RABBITMQ_MANAGEMENT_URL" not in commander
+    assert operator["OPERATOR_SOLDIER_RABBITMQ_SECRET_NAME"] == "mission-control-keys"
+
+
+def test_a_rabbitmq_of_ones_own_gets_users_too_where_its_management_api_is_named() -> None:
+    url = "https://admin:secret@rabbitmq.example.com:15671"
+    options = ("--set", f"rabbitmq.external.managementUrl={url}")
+    external = (helm.EXAMPLES / "external-values.yaml",)
+    commander, operator = variables(*options, values=external)
+    assert commander["COMMANDER_RABBITMQ_MANAGEMENT_URL"] == {
+        "secretKeyRef": {"name": "mission-control-keys", "key": "rabbitmq-management-url"}
+    }
+    assert operator["OPERATOR_SOLDIER_RABBITMQ_FROM"] == "Commander"
+    keys = one(helm.objects(*options, values=external), "Secret", "keys")["data"]
+    assert base64.b64decode(keys["rabbitmq-management-url"]).decode() == url

@@ -55,6 +55,23 @@ REFUSED = [
         id="an address that nobody would read",
     ),
     pytest.param(
+        {"rabbitmq": {"external": {"managementUrl": "http://elsewhere:15672"}}},
+        "rabbitmq.external.managementUrl and managementUrlInSecret speak of another RabbitMQ than the embedded one, "
+        "which needs neither: leave them out, or set rabbitmq.embedded.enabled=false.",
+        id="the management API of another broker",
+    ),
+    pytest.param(
+        {
+            "rabbitmq": {
+                "embedded": {"enabled": False},
+                "external": {"existingSecret": "broker", "managementUrl": "http://elsewhere:15672"},
+            }
+        },
+        "rabbitmq.external.managementUrl would be ignored, because a Secret of yours holds the addresses: put it there "
+        "under the key rabbitmq-management-url, and set rabbitmq.external.managementUrlInSecret=true.",
+        id="a management API that nobody would read",
+    ),
+    pytest.param(
         {"commander": {"heartbeatSeconds": 2, "leaseSeconds": 6}},
         "commander.leaseSeconds (6) is less than four times commander.heartbeatSeconds (2), so one lost heartbeat "
         "could make a mission run twice: raise the one or lower the other.",

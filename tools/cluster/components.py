@@ -6,7 +6,7 @@ from tools.cluster.addresses import Addresses
 from tools.cluster.credentials import API_PORT, Credentials, api_url
 from tools.cluster.layout import Layout
 from tools.cluster.settings import Settings
-from tools.stack import probes
+from tools.stack import audit, probes
 from tools.stack.binaries import required
 from tools.stack.kube import etcd
 from tools.stack.process import Launch
@@ -81,6 +81,7 @@ def _api_server(layout: Layout, addresses: Addresses, credentials: Credentials) 
         f"--kubelet-client-certificate={credentials.kubelet_client.certificate}",
         f"--kubelet-client-key={credentials.kubelet_client.key}",
         *_aggregation(credentials),
+        *audit.flags(layout.node),
         "--profiling=false",
     )
     return Launch(

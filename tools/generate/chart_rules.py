@@ -115,5 +115,9 @@ RULES: Final[Mapping[str, Schema]] = {
     "maxMemory": _matching(REDIS_BYTES),
     "persistence.size": _matching(QUANTITY),
     "rabbitmq.external.urls": _list(_matching("^amqps?://[^,]+$")),
+    "rabbitmq.external.managementUrl": _matching("^(https?://[^,]+)?$"),
+    "networkPolicy.apiFrom": _list(_LEFT_TO_KUBERNETES),
+    "networkPolicy.soldiersTo": _list(_LEFT_TO_KUBERNETES),
+    "networkPolicy.apiServerPorts": _list({"type": "integer", "minimum": 1, "maximum": 65535}),
     "redis.external.url": _matching("^(rediss?://.+)?$"),
 }

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.stack import binaries, certificates, probes
+from tools.stack import audit, binaries, certificates, probes
 from tools.stack.binaries import Binaries
 from tools.stack.certificates import Certificates
 from tools.stack.errors import StackError
@@ -98,6 +98,11 @@ class ApiServer(Server):
         return self.cluster.folder / "serving.crt"
 
     @property
+    def audit_log(self) -> Path:
+        """What service accounts asked for; only an audited server writes it."""
+        return audit.log_in(self.cluster.folder)
+
+    @property
     def kubeconfig(self) -> Path:
         """A file of ours; the user's own is never read nor written."""
         return self.access.kubeconfig
@@ -112,13 +117,16 @@ class ApiServer(Server):
 
 
 @contextlib.contextmanager
-def api_server(state: Path) -> Iterator[ApiServer]:
-    """Run etcd and kube-apiserver of our own in `<state>/kube`, on free ports, until the block ends."""
+def api_server(state: Path, *, audited: bool = False) -> Iterator[ApiServer]:
+    """Run etcd and kube-apiserver of our own in `<state>/kube`, on free ports, until the block ends.
+
+    An audited one notes what service accounts ask for (`tools.stack.audit`).
+    """
     found = binaries.found()
     with own_folder(state, "kube") as folder:
         files = certificates.write(folder)
         cluster = _new_cluster(folder, files)
-        processes = [Process(launch) for launch in _launches(found, cluster, files)]
+        processes = [Process(launch) for launch in _launches(found, cluster, files, audited=audited)]
         with ApiServer(processes, cluster, found.kubectl).running() as server:
             yield server
 
@@ -143,10 +151,10 @@ def _write_private(path: Path, content: str) -> None:
     path.write_text(content)
 
 
-def _launches(found: Binaries, cluster: Cluster, files: Certificates) -> list[Launch]:
+def _launches(found: Binaries, cluster: Cluster, files: Certificates, *, audited: bool) -> list[Launch]:
     return [
         etcd(found.etcd, cluster.folder, cluster.etcd_port, cluster.etcd_peer_port),
-        _api(found.kube_apiserver, cluster, files),
+        _api(found.kube_apiserver, cluster, files, audit.flags(cluster.folder) if audited else ()),
     ]
 
 
@@ -167,7 +175,7 @@ def etcd(binary: Path, folder: Path, port: int, peer_port: int) -> Launch:
     return Launch(name="etcd", command=command, is_ready=lambda: probes.accepts(port), log=folder / "etcd.log")
 
 
-def _api(binary: Path, cluster: Cluster, files: Certificates) -> Launch:
+def _api(binary: Path, cluster: Cluster, files: Certificates, more: tuple[str, ...]) -> Launch:
     command = (
         str(binary),
         f"--etcd-servers={cluster.etcd_url}",
@@ -184,6 +192,7 @@ def _api(binary: Path, cluster: Cluster, files: Certificates) -> Launch:
         "--authorization-mode=RBAC",
         "--disable-admission-plugins=ServiceAccount",  # nobody here makes the accounts it asks for
         "--profiling=false",
+        *more,
     )
     return Launch(
         name="kube-apiserver",

@@ -21,6 +21,7 @@ from tools.stack.process import Launch, Process
 from tools.stack.server import Server
 
 USER = "mission"
+MANAGEMENT = "rabbitmq_management"
 ONE_YEAR_MILLISECONDS = 365 * 24 * 3600 * 1000
 ERLANG_OPTIONS = (
     # Erlang's schedulers spin while they wait, which a machine with two cores feels.
@@ -41,6 +42,10 @@ class Node:
     password: str
     home: Installation | None
     """Where its programs are; None: in a container."""
+    plugins: tuple[str, ...] = ()
+    management_port: int = 0
+    more_settings: str = ""
+    """Lines for rabbitmq.conf."""
 
     @property
     def name(self) -> str:
@@ -70,6 +75,12 @@ class RabbitServer(Server):
     @property
     def url(self) -> str:
         return self.node.url
+
+    @property
+    def management_url(self) -> str:
+        """Its management API, user and password included; only where that plugin was asked for."""
+        node = self.node
+        return f"http://{USER}:{node.password}@{LOOPBACK}:{node.management_port}"
 
     def fresh_vhost(self) -> str:
         """Return the URL of an empty virtual host that nobody else was given: same names, other queues."""
@@ -125,17 +136,25 @@ def _control(node: Node, *arguments: str) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def rabbitmq_server(state: Path, pair: Pair | None = None) -> Iterator[RabbitServer]:
-    """Run a RabbitMQ of our own in `<state>/rabbitmq`, on a free port, until the block ends."""
+def rabbitmq_server(
+    state: Path, pair: Pair | None = None, *, plugins: tuple[str, ...] = (), more_settings: str = ""
+) -> Iterator[RabbitServer]:
+    """Run a RabbitMQ of our own in `<state>/rabbitmq`, on a free port, until the block ends.
+
+    Plugins and settings are for tests that need more than AMQP of it; a container has none of them.
+    """
     with own_folder(state, "rabbitmq") as folder:
-        node = _new_node(folder, pair or pairs.chosen())
+        node = _new_node(folder, pair or pairs.chosen(), plugins, more_settings)
         server = RabbitServer([Process(launch) for launch in _launches(node)], node)
         with server.running():
             yield server
 
 
-def _new_node(folder: Path, pair: Pair) -> Node:
+def _new_node(folder: Path, pair: Pair, plugins: tuple[str, ...], more_settings: str) -> Node:
     return Node(
+        plugins=plugins,
+        management_port=free_port() if MANAGEMENT in plugins else 0,
+        more_settings=more_settings,
         folder=folder,
         port=free_port(),
         distribution_port=free_port(),
@@ -179,11 +198,13 @@ def _write_settings(node: Node) -> None:
     (node.folder / "conf.d").mkdir()
     (node.folder / "rabbitmq.conf").write_text(_settings(node))
     (node.folder / "advanced.config").write_text("[].\n")
-    (node.folder / "enabled_plugins").write_text("[].\n")
+    (node.folder / "enabled_plugins").write_text(f"[{','.join(node.plugins)}].\n")
     (node.folder / "rabbitmq-env.conf").write_text("")
 
 
 def _settings(node: Node) -> str:
+    management = f"management.tcp.ip = {LOOPBACK}\nmanagement.tcp.port = {node.management_port}\n"
+    more = (management if node.management_port else "") + node.more_settings
     return f"""\
 listeners.tcp.1 = {LOOPBACK}:{node.port}
 default_user = {USER}
@@ -193,7 +214,7 @@ disk_free_limit.absolute = 50MB
 log.console = true
 log.console.level = info
 log.connection.level = warning
-"""
+{more}"""
 
 
 def _environment(node: Node) -> dict[str, str]:

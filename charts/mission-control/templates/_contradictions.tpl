@@ -18,6 +18,16 @@
 {{- fail (printf "secrets.existingSecret holds the addresses too, so %s.external.%s would be ignored: put it into that Secret, or into one of its own that %s.external.existingSecret names." $server $address $server) }}
 {{- end }}
 {{- end }}
+{{- $external := .Values.rabbitmq.external }}
+{{- if and .Values.rabbitmq.embedded.enabled (or $external.managementUrl $external.managementUrlInSecret) }}
+{{- fail "rabbitmq.external.managementUrl and managementUrlInSecret speak of another RabbitMQ than the embedded one, which needs neither: leave them out, or set rabbitmq.embedded.enabled=false." }}
+{{- end }}
+{{- if and $external.managementUrl (not $external.urls) }}
+{{- fail "rabbitmq.external.managementUrl would be ignored, because a Secret of yours holds the addresses: put it there under the key rabbitmq-management-url, and set rabbitmq.external.managementUrlInSecret=true." }}
+{{- end }}
+{{- if and $external.managementUrlInSecret $external.urls }}
+{{- fail "rabbitmq.external.managementUrlInSecret speaks of a Secret of yours, and rabbitmq.external.urls puts the addresses into ours: set rabbitmq.external.managementUrl instead." }}
+{{- end }}
 {{- if lt (float64 .Values.commander.leaseSeconds) (mulf 4 .Values.commander.heartbeatSeconds) }}
 {{- fail (printf "commander.leaseSeconds (%v) is less than four times commander.heartbeatSeconds (%v), so one lost heartbeat could make a mission run twice: raise the one or lower the other." .Values.commander.leaseSeconds .Values.commander.heartbeatSeconds) }}
 {{- end }}

@@ -38,6 +38,9 @@ are made once per rendering and kept in .Values, because a second call would mak
 {{- $_ := set $data "rabbitmq-urls" (printf "amqp://mission-control:%s@%s:5672/" (get $data "rabbitmq-password") $host) }}
 {{- else if .Values.rabbitmq.external.urls }}
 {{- $_ := set $data "rabbitmq-urls" (join "," .Values.rabbitmq.external.urls) }}
+{{- with .Values.rabbitmq.external.managementUrl }}
+{{- $_ := set $data "rabbitmq-management-url" . }}
+{{- end }}
 {{- end }}
 {{- if .Values.redis.embedded.enabled }}
 {{- $host := include "mission-control.name" (list . "redis") }}
@@ -52,5 +55,26 @@ are made once per rendering and kept in .Values, because a second call would mak
 {{- define "mission-control.secretChecksum" -}}
 {{- if not .Values.secrets.existingSecret }}
 checksum/keys: {{ include "mission-control.secretData" . | sha256sum }}
+{{- end }}
+{{- end }}
+
+{{/* Says "yes" where each pool gets a RabbitMQ user of its own: where there is a management API to make it with. */}}
+{{- define "mission-control.hasPoolUsers" -}}
+{{- $rabbitmq := .Values.rabbitmq }}
+{{- if $rabbitmq.embedded.enabled }}
+{{- if has "rabbitmq_management" $rabbitmq.embedded.plugins }}yes{{ end }}
+{{- else if or $rabbitmq.external.managementUrl $rabbitmq.external.managementUrlInSecret }}yes{{ end }}
+{{- end }}
+
+{{/* The Commander's way to that API, as variables. */}}
+{{- define "mission-control.managementVariables" -}}
+{{- if include "mission-control.hasPoolUsers" . }}
+{{- if .Values.rabbitmq.embedded.enabled }}
+- {{ include "mission-control.fromSecret" (list "RABBITMQ_PASSWORD" (include "mission-control.secretName" .) "rabbitmq-password") }}
+- name: COMMANDER_RABBITMQ_MANAGEMENT_URL
+  value: http://mission-control:$(RABBITMQ_PASSWORD)@{{ include "mission-control.name" (list . "rabbitmq") }}:15672
+{{- else }}
+- {{ include "mission-control.fromSecret" (list "COMMANDER_RABBITMQ_MANAGEMENT_URL" (include "mission-control.rabbitmqSecretName" .) "rabbitmq-management-url") }}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -13,9 +13,11 @@ import uvloop
 
 from mission_broker import rabbitmq
 from mission_commander import http_server, logs
-from mission_commander.adapters import redis_ledger, redis_tally, redis_users
+from mission_commander.adapters import rabbitmq_management, redis_ledger, redis_tally, redis_users
 from mission_commander.app import create_app
+from mission_commander.services.broker_users import UserDesk
 from mission_commander.settings import CommanderSettings
+from mission_contracts import topology
 
 STOP_SECONDS = 5
 HEARTBEAT_SECONDS = 2
@@ -53,11 +55,18 @@ async def serve(settings: CommanderSettings) -> None:
         users = await stack.enter_async_context(redis_users.connect(store))
         broker = await stack.enter_async_context(rabbitmq.connect(_broker(settings)))
         tally = await stack.enter_async_context(redis_tally.connect(settings.redis_url, settings.redis_prefix))
+        desk = await _desk(settings, stack)
         if settings.require_broker_at_start:
             await _wait_for(broker)
         server: uvicorn.Server
         app = create_app(
-            settings, ledger=ledger, broker=broker, users=users, tally=tally, on_failure=lambda: _end(server)
+            settings,
+            ledger=ledger,
+            broker=broker,
+            users=users,
+            tally=tally,
+            desk=desk,
+            on_failure=lambda: _end(server),
         )
         server = uvicorn.Server(
             http_server.config(
@@ -76,8 +85,19 @@ async def serve(settings: CommanderSettings) -> None:
 def _broker(settings: CommanderSettings) -> rabbitmq.RabbitMQSettings:
     # Sooner than soldiers: no user's code runs here, and all reports wait for the one active consumer.
     return rabbitmq.RabbitMQSettings(
-        urls=tuple(settings.rabbitmq_urls), name="commander", heartbeat_seconds=HEARTBEAT_SECONDS
+        urls=tuple(settings.rabbitmq_urls),
+        exchanges=topology.EXCHANGES,
+        name="commander",
+        heartbeat_seconds=HEARTBEAT_SECONDS,
     )
+
+
+async def _desk(settings: CommanderSettings, stack: AsyncExitStack) -> UserDesk | None:
+    url = settings.rabbitmq_management_url
+    if url is None:
+        return None
+    api = rabbitmq_management.connect(url.get_secret_value(), settings.rabbitmq_urls[0])
+    return await stack.enter_async_context(api)
 
 
 async def _wait_for(broker: rabbitmq.RabbitMQBroker) -> None:

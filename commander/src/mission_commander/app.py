@@ -36,6 +36,7 @@ from mission_commander.api.users import routes as user_routes
 from mission_commander.commander import Commander
 from mission_commander.identity import Identity, Service
 from mission_commander.ports import Ledger, LedgerAwayError
+from mission_commander.services.broker_users import UserDesk
 from mission_commander.services.limiting import Alone, Tally
 from mission_commander.services.user_store import UserStore
 from mission_commander.settings import CommanderSettings
@@ -54,6 +55,7 @@ def create_app(
     users: UserStore,
     tally: Tally | None = None,
     clock: Clock | None = None,
+    desk: UserDesk | None = None,
     on_failure: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """Put a Commander behind HTTP. Its services run while the app's lifespan lasts.
@@ -62,7 +64,7 @@ def create_app(
     `on_failure` is called when a service ends in an unexpected way: the process should then end too.
     """
     clock = clock or SystemClock()
-    commander = Commander(settings, ledger, broker, clock, tally or Alone())
+    commander = Commander(settings, ledger, broker, clock, tally or Alone(), desk)
     identity = Identity(commander, users, settings, clock)
 
     @asynccontextmanager

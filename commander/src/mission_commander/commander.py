@@ -16,6 +16,7 @@ from mission_commander.domain.unrecorded import Unrecorded
 from mission_commander.ports import Ledger, LedgerAwayError
 from mission_commander.services.acceptances import Acceptances
 from mission_commander.services.auditing import Auditor
+from mission_commander.services.broker_users import BrokerUsers, UserDesk
 from mission_commander.services.claims import Claims
 from mission_commander.services.counting import QueueCounts
 from mission_commander.services.counts import Counts
@@ -54,6 +55,7 @@ from mission_commander.services.wishes import Wishes
 from mission_commander.settings import CommanderSettings, rate_of
 from mission_contracts import metrics, spec, topology
 from mission_contracts import mission as m
+from mission_contracts.broker_rights import PoolUsers
 from mission_contracts.clock import Clock
 from mission_contracts.envelope import Envelope
 from mission_contracts.errors import Defect
@@ -67,17 +69,24 @@ TRIES_PER_LOG_LINE: Final = 25
 class Commander:
     """All services of one Commander process. It can be spoken to at once, and answers once it `is_loaded`."""
 
-    def __init__(self, settings: CommanderSettings, ledger: Ledger, broker: Broker, clock: Clock, tally: Tally) -> None:
+    def __init__(
+        self,
+        settings: CommanderSettings,
+        ledger: Ledger,
+        broker: Broker,
+        clock: Clock,
+        tally: Tally,
+        desk: UserDesk | None = None,
+    ) -> None:
+        """`desk` is where RabbitMQ's users are made; without it soldiers use what they were told themselves."""
         key = InstallKey(settings.install_key.get_secret_value().encode())
         secrets = ClaimSecrets(key)
         tombstones = Tombstones(ledger, clock, retention_seconds=settings.retention_seconds)
         self.counts = Counts()
         self.limiter = _limiter(settings, tally, clock)
-        self.settings = settings
-        self.clock = clock
+        self.settings, self.clock = settings, clock
         self.install_key = key
-        self.ledger = ledger
-        self.broker = broker
+        self.ledger, self.broker = ledger, broker
         rejects = Rejects(broker, clock, count=self._count_rejected)
         self.memory = MissionMemory(cancel_deadline_seconds=settings.cancel_deadline_seconds)
         rules = LaneRules(
@@ -89,6 +98,7 @@ class Commander:
         self.garrison = Garrison(
             ledger, clock, heartbeat_seconds=settings.heartbeat_seconds, is_whole=self.recorder.check
         )
+        self.broker_users = None if desk is None else self._broker_users(desk)
         self.eras = Eras(ledger, self.recorder, clock, lease_seconds=settings.lease_seconds)
         self.outbox = Outbox(ledger, broker, self.memory)
         self.scheduler = Scheduler(ledger, self.outbox)
@@ -239,10 +249,20 @@ class Commander:
                 broker_is_away=lambda: broker.away is not None,
             ).run,
             Purger(ledger, clock, retention_seconds=settings.retention_seconds).run,
+            *(() if self.broker_users is None else (self.broker_users.run,)),
         )
         self._loaded = asyncio.Event()
         self._log = structlog.get_logger("commander")
         self.recorder.on_hand_out(self.outbox.add)
+
+    def _broker_users(self, desk: UserDesk) -> BrokerUsers:
+        return BrokerUsers(
+            desk,
+            PoolUsers(self.install_key),
+            lambda: [(pool.namespace, pool.name) for pool in self.garrison.pools()],
+            urls=self.settings.rabbitmq_urls,
+            namespace=self.settings.namespace,
+        )
 
     def _searcher(self) -> Vanished:
         return Vanished(

@@ -71,6 +71,13 @@ class CommanderSettings(BaseSettings):
     )
     """The nodes of one RabbitMQ cluster, tried in turn, for ever. Separated by commas, or as a list in JSON."""
 
+    rabbitmq_management_url: SecretStr | None = None
+    """RabbitMQ's management API, as http://user:password@host:15672; the user needs the tag administrator.
+
+    Set: each pool gets a RabbitMQ user that may read its own orders, write reports and nothing else, and its soldiers
+    are told of it when they register. Unset: soldiers use the addresses of their own setting.
+    """
+
     redis_url: str = "redis://127.0.0.1:6379/0"
     """The ledger. It must be durable: `appendonly yes`, `appendfsync always`, `maxmemory-policy noeviction`."""
 

@@ -41,12 +41,14 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     pod: bounds.Name = ""
 
 
-class Registered(msgspec.Struct, frozen=True, kw_only=True):
+class Registered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The times that soldier and Commander must agree on; the Commander's settings win."""
 
     heartbeat_seconds: float
     lease_seconds: float
     era: Era
+    broker_urls: tuple[str, ...] = ()
+    """Where RabbitMQ is, with the user and the password of the soldier's pool. Empty: the soldier's own setting."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

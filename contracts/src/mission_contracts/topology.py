@@ -4,7 +4,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from mission_contracts.mission import Priority
+from mission_contracts.mission import Instance, Priority
 
 ORDERS_DELIVERY_LIMIT: Final = 50
 """A net, not a counter: the attempt number that makes a dead letter is the ledger's own."""
@@ -14,6 +14,9 @@ KEEP_DELIVERY_LIMIT: Final = 1_000_000
 
 CONSUMER_TIMEOUT_MS: Final = 400 * 86_400 * 1000
 """Beyond any mission: a delivery is held as long as its handler runs."""
+
+MOST_OF_AN_INSTANCE: Final = 100
+"""A queue's name has at most 255 bytes; what tells instances apart is at the end of theirs."""
 
 
 class Exchange(msgspec.Struct, frozen=True):
@@ -61,8 +64,11 @@ CONTROL: Final = Exchange("missions.control", "fanout")
 ACCEPTED: Final = Exchange("missions.accepted", "fanout")
 """Tells every Commander what one of them accepted without the ledger."""
 
+EXCHANGES: Final = (MISSIONS, REPORTS, CONTROL, ACCEPTED)
+
 DEAD: Final = Queue(name="missions.dead", bound_to=MISSIONS, key="missions.dead")
-REJECTED: Final = Queue(name="missions.rejected", bound_to=MISSIONS, key="missions.rejected")
+REJECTED: Final = Queue(name="missions.rejected", bound_to=REPORTS, key="missions.rejected")
+"""On the exchange of reports: a soldier may write to that one only, and keeps here what it cannot use."""
 STATUS: Final = Queue(name="missions.status", bound_to=REPORTS, key="missions.status", single_active_consumer=True)
 
 FIXED_QUEUES: Final = (DEAD, REJECTED, STATUS)
@@ -78,3 +84,14 @@ def orders_of(namespace: str, pool: str, priority: Priority = Priority.NORMAL) -
 def queues_of(namespace: str, pool: str) -> tuple[Queue, Queue]:
     """Both queues of a pool: High first, as soldiers serve them."""
     return orders_of(namespace, pool, Priority.HIGH), orders_of(namespace, pool)
+
+
+def control_of(namespace: str, pool: str, instance: Instance) -> Queue:
+    """One soldier's own queue of hints. Its pool is in the name, so that a pool's RabbitMQ user reaches no other's."""
+    name = f"{control_prefix(namespace, pool)}{instance[-MOST_OF_AN_INSTANCE:]}"
+    return Queue(name=name, bound_to=CONTROL, key="", transient=True)
+
+
+def control_prefix(namespace: str, pool: str) -> str:
+    """What the names of a pool's control queues begin with: neither part holds a dot, so no pool's begins another's."""
+    return f"{CONTROL.name}.{namespace}.{pool}."

@@ -30,7 +30,7 @@ from mission_operator.pools.deployment import Installation
 from mission_operator.pools.following import PoolFollower
 from mission_operator.pools.reconciling import PoolReconciler
 from mission_operator.probes import Probes
-from mission_operator.settings import OperatorSettings
+from mission_operator.settings import BrokerSource, OperatorSettings
 from mission_operator.watching import Watcher
 
 _log: Final = structlog.get_logger()
@@ -147,12 +147,15 @@ class _DefaultPool:
 
 
 def _installation(settings: OperatorSettings) -> Installation:
+    is_in_secret = settings.soldier_rabbitmq_from is BrokerSource.SECRET
     return Installation(
         image=settings.soldier_image,
         commander_url=str(settings.soldier_commander_url or settings.commander_url),
         client_id=settings.soldier_client_id,
         secret_name=settings.soldier_secret_name,
-        rabbitmq_secret_name=settings.soldier_rabbitmq_secret_name or settings.soldier_secret_name,
+        rabbitmq_secret_name=(
+            (settings.soldier_rabbitmq_secret_name or settings.soldier_secret_name) if is_in_secret else None
+        ),
         service_account=settings.soldier_service_account,
     )
 

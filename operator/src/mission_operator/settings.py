@@ -18,6 +18,13 @@ class LogFormat(StrEnum):
     TEXT = "text"
 
 
+class BrokerSource(StrEnum):
+    """Who tells soldiers where RabbitMQ is, and as whom they log in there."""
+
+    SECRET = "Secret"  # noqa: S105 - a kind of object
+    COMMANDER = "Commander"
+
+
 def _own_identity() -> str:
     # Inside a pod the host's name is the pod's; the process id tells two operators on one machine apart.
     return f"{socket.gethostname()}-{os.getpid()}"
@@ -70,6 +77,12 @@ class OperatorSettings(BaseSettings):
 
     soldier_rabbitmq_secret_name: str | None = None
     """The Secret whose key `rabbitmq-urls` names the broker. Default: the one that soldiers log in with."""
+
+    soldier_rabbitmq_from: BrokerSource = BrokerSource.SECRET
+    """Secret: that Secret is put into soldiers' pods. Commander: it tells each soldier when it registers.
+
+    Commander needs a Commander with `rabbitmq_management_url`; soldiers' pods then hold no password of RabbitMQ.
+    """
 
     soldier_client_id: str = "soldier"
     """The name soldiers log in to the Commander with."""

@@ -13,6 +13,7 @@ import uvloop
 
 from mission_broker import rabbitmq
 from mission_soldier import commander, loading, logs, runtime, surviving
+from mission_soldier.broker_access import BrokerAccess
 from mission_soldier.errors import HandlerDefinitionError
 from mission_soldier.settings import Settings
 from mission_soldier.soldier import Soldier
@@ -46,9 +47,19 @@ async def _serve(soldier: Soldier, settings: Settings) -> None:
     instance = settings.instance_name()
     async with AsyncExitStack() as stack:
         _on_signals(stop, hurry)
-        broker = await stack.enter_async_context(rabbitmq.connect(_rabbitmq_settings(settings, instance)))
+        access = BrokerAccess(tuple(url.get_secret_value() for url in settings.rabbitmq_urls))
+        broker = await stack.enter_async_context(rabbitmq.connect(_rabbitmq_settings(access, instance)))
         post = await stack.enter_async_context(commander.connect(settings.commander_url, _secret(settings)))
-        await runtime.serve(soldier, settings, broker, post, instance=instance, stop=stop, hurry=hurry)
+        await runtime.serve(
+            soldier,
+            settings,
+            broker,
+            post,
+            instance=instance,
+            stop=stop,
+            hurry=hurry,
+            on_registered=access.heard,
+        )
 
 
 def _on_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
@@ -70,9 +81,8 @@ def _leave_unbegun(_number: int, _frame: object) -> None:
     os._exit(0)
 
 
-def _rabbitmq_settings(settings: Settings, instance: str) -> "rabbitmq.RabbitMQSettings":
-    urls = tuple(url.get_secret_value() for url in settings.rabbitmq_urls)
-    return rabbitmq.RabbitMQSettings(urls=urls, name=f"soldier {instance}")
+def _rabbitmq_settings(access: BrokerAccess, instance: str) -> "rabbitmq.RabbitMQSettings":
+    return rabbitmq.RabbitMQSettings(access=access.current, name=f"soldier {instance}")
 
 
 def _secret(settings: Settings) -> ClientSecret | None:

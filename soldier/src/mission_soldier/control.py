@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager, suppress
 
 from mission_broker.port import Broker, BrokerAwayError, Delivery
 from mission_broker.rejecting import Rejects
-from mission_contracts import messages, topology
+from mission_contracts import messages
 from mission_contracts.errors import UnreadableMessageError
 from mission_contracts.messages import ControlMessage
-from mission_contracts.mission import Instance, MissionId
+from mission_contracts.mission import MissionId
 from mission_contracts.topology import Queue
 
 PREFETCH = 100
@@ -16,10 +16,9 @@ PREFETCH = 100
 
 @asynccontextmanager
 async def heard(
-    broker: Broker, instance: Instance, on_cancel: Callable[[Iterable[MissionId]], None], rejects: Rejects
+    broker: Broker, queue: Queue, on_cancel: Callable[[Iterable[MissionId]], None], rejects: Rejects
 ) -> AsyncIterator[None]:
     """Pass on cancellations while the context is open. A lost hint costs nothing but time."""
-    queue = Queue(name=f"{topology.CONTROL.name}.{instance}", bound_to=topology.CONTROL, key="", transient=True)
 
     def arrived(deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib import metadata
 from typing import Any, Final
@@ -52,13 +52,22 @@ async def serve(
     stop: asyncio.Event,
     hurry: asyncio.Event | None = None,
     clock: Clock | None = None,
+    on_registered: Callable[[Registered], None] = lambda _registered: None,
 ) -> None:
     """Run missions until `stop` is set, then leave in order: finish or release what runs, flush, say goodbye.
 
-    Once `hurry` is set too, what still runs is released at once.
-    It installs no signal handlers and configures no logging, so several can live in one process.
+    Once `hurry` is set too, what still runs is released at once. `on_registered` hears what the Commander said to each
+    registration. It installs no signal handlers and configures no logging, so several can live in one process.
     """
-    runtime = Runtime(soldier, settings, broker, commander, instance=instance, clock=clock or SystemClock())
+    runtime = Runtime(
+        soldier,
+        settings,
+        broker,
+        commander,
+        instance=instance,
+        clock=clock or SystemClock(),
+        on_registered=on_registered,
+    )
     await runtime.serve(stop, hurry or asyncio.Event())
 
 
@@ -74,6 +83,7 @@ class Runtime:
         *,
         instance: Instance,
         clock: Clock,
+        on_registered: Callable[[Registered], None],
     ) -> None:
         handlers = soldier.completed_by(built_in())
         self._settings = settings
@@ -81,6 +91,7 @@ class Runtime:
         self._commander = commander
         self._instance = instance
         self._clock = clock
+        self._on_registered = on_registered
         self._queues = topology.queues_of(settings.namespace, settings.pool)
         self._pulse = Pulse()
         self._book = Book(slots=settings.concurrency)
@@ -137,7 +148,8 @@ class Runtime:
                     task.result()  # a part that ended is a defect: the process says so by its exit code
 
     def _control(self) -> AbstractAsyncContextManager[None]:
-        return control.heard(self._broker, self._instance, self._attempts.cancel_missions, self._rejects)
+        queue = topology.control_of(self._settings.namespace, self._settings.pool, self._instance)
+        return control.heard(self._broker, queue, self._attempts.cancel_missions, self._rejects)
 
     def _count_rejected(self, queue: Queue, defect: Defect) -> None:
         self.rejected[queue.name, defect] += 1
@@ -242,6 +254,7 @@ class Runtime:
         )
 
     def _registered(self, registered: Registered) -> None:
+        self._on_registered(registered)
         self._book.heard_era(registered.era)
         if self._heartbeat is None:
             self._heartbeat = self._new_heartbeat(registered)

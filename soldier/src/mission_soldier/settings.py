@@ -35,7 +35,11 @@ class Settings(BaseSettings):
     """The secret that goes with the client id. Unset: no token is asked for, and calls carry none."""
 
     rabbitmq_urls: Annotated[tuple[SecretStr, ...], NoDecode] = (SecretStr("amqp://guest:guest@127.0.0.1:5672/"),)
-    """The nodes of one RabbitMQ cluster, separated by commas, tried in turn. They may carry a password."""
+    """The nodes of one RabbitMQ cluster, separated by commas, tried in turn. They may carry a password.
+
+    A Commander that makes users for its pools hands out addresses with a password at registration; these count then,
+    and this setting is not used.
+    """
 
     namespace: DnsLabel = "default"
     """The namespace whose missions this soldier runs."""

@@ -133,7 +133,7 @@ async def test_a_hint_that_cannot_be_read_is_kept_with_its_reason_and_the_next_o
         )
         async with consuming(stage.broker, topology.REJECTED, Inbox()) as (inbox, _):
             rejected = await inbox.one()
-            assert rejected.headers["queue"] == f"{topology.CONTROL.name}.{INSTANCE}"
+            assert rejected.headers["queue"] == topology.control_of("default", "default", INSTANCE).name
             rejected.ack()
         await stage.hint(hint)
         report = await stage.report_on()

@@ -1,6 +1,6 @@
 """RabbitMQ behind the broker's port: `async with connect(RabbitMQSettings(urls=…, name=…)) as broker`."""
 
 from mission_broker.rabbitmq.broker import RabbitMQBroker, connect
-from mission_broker.rabbitmq.settings import RabbitMQSettings
+from mission_broker.rabbitmq.settings import Access, RabbitMQSettings
 
-__all__ = ["RabbitMQBroker", "RabbitMQSettings", "connect"]
+__all__ = ["Access", "RabbitMQBroker", "RabbitMQSettings", "connect"]

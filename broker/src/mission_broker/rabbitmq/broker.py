@@ -155,7 +155,9 @@ class RabbitMQBroker:
         while True:
             connection = await self._consuming.connected()
             try:
-                self._note(await self._surveyor_on(connection).declare(tuple(self._declared.values())))
+                surveyor = self._surveyor_on(connection)
+                await surveyor.declare_exchanges(self._settings.exchanges)
+                self._note(await surveyor.declare(tuple(self._declared.values())))
             except (ChannelLostError, ConnectionLostError) as error:
                 log.warning("queues could not be declared and are tried again: %s", error)
                 await asyncio.sleep(backoff.next())
@@ -171,7 +173,11 @@ class RabbitMQBroker:
         surveyor.close()
 
     async def _prepare_to_consume(self, connection: Connection, queue: Queue) -> None:
-        self._note(await self._surveyor_on(connection).declare([queue]))
+        problems = await self._surveyor_on(connection).declare([queue])
+        self._note(problems)
+        problem = problems[queue.name]
+        if connection.is_guest and problem is not None:
+            raise problem.error  # it waits for an exchange that others declare: unbound, it would hear nothing for ever
 
     def _note(self, problems: Mapping[str, Problem | None]) -> None:
         for name, problem in problems.items():

@@ -19,7 +19,10 @@ _C = TypeVar("_C", bound=Channel)
 class Connection:
     """An open connection, until `lost` is done."""
 
-    def __init__(self, connection: aiormq.Connection, tap: Tap, settings: RabbitMQSettings) -> None:
+    def __init__(
+        self, connection: aiormq.Connection, tap: Tap, settings: RabbitMQSettings, *, is_guest: bool = False
+    ) -> None:
+        self.is_guest = is_guest
         self._connection = connection
         self._tap = tap
         self._settings = settings
@@ -77,7 +80,7 @@ def _ignore(farewell: "asyncio.Future[None]") -> None:
         farewell.exception()
 
 
-async def open_connection(url: str, purpose: str, settings: RabbitMQSettings) -> Connection:
+async def open_connection(url: str, purpose: str, settings: RabbitMQSettings, *, is_guest: bool = False) -> Connection:
     """Connect to one node. Raises OSError, TimeoutError or an aiormq error."""
     factory = TapFactory()
     connection = aiormq.Connection(
@@ -88,7 +91,7 @@ async def open_connection(url: str, purpose: str, settings: RabbitMQSettings) ->
     async with asyncio.timeout(settings.connect_timeout_seconds):
         tap = await factory.open(connection, dead_after_seconds=settings.silence_seconds)
         await _shake_hands(connection, tap, settings.connect_timeout_seconds)
-    return Connection(connection, tap, settings)
+    return Connection(connection, tap, settings, is_guest=is_guest)
 
 
 async def _shake_hands(connection: aiormq.Connection, tap: Tap, timeout_seconds: float) -> None:

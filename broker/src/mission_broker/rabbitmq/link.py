@@ -1,7 +1,6 @@
 """One connection that is always being had: lost, it is tried again, node after node, for ever."""
 
 import asyncio
-import itertools
 import logging
 from collections.abc import Callable
 from typing import Never
@@ -11,7 +10,7 @@ from yarl import URL
 
 from mission_broker.rabbitmq.backoff import Backoff
 from mission_broker.rabbitmq.connection import Connection, open_connection
-from mission_broker.rabbitmq.settings import RabbitMQSettings
+from mission_broker.rabbitmq.settings import Access, RabbitMQSettings
 
 log = logging.getLogger(__name__)
 
@@ -51,17 +50,18 @@ class Link:
     async def keep(self) -> Never:
         """Connect, and connect again, until cancelled."""
         backoff = Backoff(self._settings.backoff_min_seconds, self._settings.backoff_max_seconds)
-        last = len(self._settings.urls) - 1
-        for number, url in itertools.cycle(enumerate(self._settings.urls)):
-            backoff.lasted(await self._try(url))
-            # One round over all nodes goes without a pause: a dead first node costs nothing but its refusal.
-            await asyncio.sleep(backoff.next() if number == last else 0)
-        raise AssertionError("there is no end to this")
+        while True:
+            access = await self._settings.current_access()
+            for url in access.urls:
+                # One round over all nodes goes without a pause: a dead first node costs nothing but its refusal.
+                await asyncio.sleep(0)
+                backoff.lasted(await self._try(url, access))
+            await asyncio.sleep(backoff.next())
 
-    async def _try(self, url: str) -> float:
+    async def _try(self, url: str, access: Access) -> float:
         """Connect to one node and stay; says how many seconds that held."""
         try:
-            connection = await open_connection(url, self._purpose, self._settings)
+            connection = await open_connection(url, self._purpose, self._settings, is_guest=access.is_guest)
         except CANNOT_CONNECT as error:
             self._complain(url, error)
             return 0

@@ -109,6 +109,8 @@ class ConfirmChannel(Channel):
         self._confirms = Confirms()
         self._openings: dict[tuple[str, str], bytes] = {}
         self._exchanges: set[str] = set()
+        self.may_declare = True
+        """False for a guest: its exchanges are declared by others."""
 
     async def open(self) -> None:
         await self.rpc(commands.Channel.Open(), commands.Confirm.Select())
@@ -194,7 +196,7 @@ class ConfirmChannel(Channel):
             self._openings.clear()
         opening = frames.publish(message, self.number)
         self._openings[message.exchange.name, message.key] = opening
-        if message.exchange.name in self._exchanges:
+        if not self.may_declare or message.exchange.name in self._exchanges:
             return opening
         # Without it, an exchange that nobody declared costs the channel, and every message in flight on it.
         self._exchanges.add(message.exchange.name)
@@ -238,6 +240,7 @@ class Publisher:
         # First the queues: after a wipe of the broker nothing may be published that would find none.
         await self._prepare(connection)
         channel = self._channel = await connection.channel(ConfirmChannel)
+        channel.may_declare = not connection.is_guest
         channel.on_end = self._changed
         self._changed()
         try:

@@ -1,13 +1,39 @@
 """How to reach RabbitMQ, and how soon silence counts as loss."""
 
+from collections.abc import Awaitable, Callable
+
 import msgspec
+
+from mission_contracts.topology import Exchange
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """Which nodes, and as whom."""
+
+    urls: tuple[str, ...]
+    """Nodes of one cluster, `amqp://user:password@host:port/vhost` or amqps. Tried in turn, for ever."""
+
+    is_guest: bool = False
+    """Its user may declare no more than queues of its own: what is shared is there, or comes without its doing."""
+
+    def __post_init__(self) -> None:
+        if not self.urls:
+            raise ValueError("no broker is named: give at least one amqp:// or amqps:// address")
+        if wrong := [url for url in self.urls if not url.startswith(("amqp://", "amqps://"))]:
+            raise ValueError(f"{len(wrong)} of the broker's addresses do not begin with amqp:// or amqps://")
 
 
 class RabbitMQSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What `connect` needs to know."""
 
-    urls: tuple[str, ...]
+    urls: tuple[str, ...] = ()
     """Nodes of one cluster, `amqp://user:password@host:port/vhost` or amqps. Tried in turn, for ever."""
+
+    access: Callable[[], Awaitable[Access]] | None = None
+    """Instead of `urls`: asked before each round of tries, which waits until somebody knows."""
+
+    exchanges: tuple[Exchange, ...] = ()
+    """Declared at each connect, for guests who may not declare them and bind to them."""
 
     name: str
     """What the broker's own tools show, such as `commander-0`; the two connections add their purpose."""
@@ -37,10 +63,11 @@ class RabbitMQSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Waits between rounds over all nodes, drawn at random between half a bound and the bound, which doubles."""
 
     def __post_init__(self) -> None:
-        if not self.urls:
-            raise ValueError("no broker is named: give at least one amqp:// or amqps:// address")
-        if wrong := [url for url in self.urls if not url.startswith(("amqp://", "amqps://"))]:
-            raise ValueError(f"{len(wrong)} of the broker's addresses do not begin with amqp:// or amqps://")
+        if self.access is None:
+            Access(urls=self.urls)  # which refuses what could never be used
+
+    async def current_access(self) -> Access:
+        return Access(urls=self.urls) if self.access is None else await self.access()
 
     @property
     def silence_seconds(self) -> float:

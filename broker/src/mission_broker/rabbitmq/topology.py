@@ -33,8 +33,11 @@ def declare_exchange(exchange: Exchange, *, nowait: bool = False) -> Frame:
     )
 
 
-def _declarations(queue: Queue) -> Iterator[Frame]:
-    yield declare_exchange(queue.bound_to)
+def _declarations(queue: Queue, *, is_guest: bool) -> Iterator[Frame]:
+    if is_guest and not queue.transient:
+        return  # what is shared is declared by those who may
+    if not is_guest:
+        yield declare_exchange(queue.bound_to)
     # A transient queue is exclusive: RabbitMQ 4 phases out other queues that do not outlive their node.
     yield commands.Queue.Declare(
         queue=queue.name, durable=not queue.transient, exclusive=queue.transient, arguments=queue.arguments()
@@ -69,6 +72,10 @@ class Surveyor:
         self.connection = connection
         self._spare: list[Channel] = []
         self._turns = asyncio.Semaphore(MAX_CHANNELS)
+
+    async def declare_exchanges(self, exchanges: Iterable[Exchange]) -> None:
+        """Raises ChannelLostError, ConnectionLostError."""
+        await self._ask(*(declare_exchange(exchange) for exchange in exchanges))
 
     async def declare(self, queues: Iterable[Queue]) -> dict[str, Problem | None]:
         """Declare all that can be; give what is wrong with each, by name. Raises ConnectionLostError.
@@ -118,12 +125,14 @@ class Surveyor:
 
     async def _declare(self, queue: Queue) -> Problem | None:
         try:
-            await self._ask(*_declarations(queue))
+            await self._ask(*_declarations(queue, is_guest=self.connection.is_guest))
         except ChannelLostError as error:
             return Problem(queue, error)
         return None
 
     async def _ask(self, *questions: Frame) -> None:
+        if not questions:
+            return
         async with self._channel() as channel:
             await channel.rpc(*questions)
 

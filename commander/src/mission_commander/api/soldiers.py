@@ -59,12 +59,14 @@ class _Soldiers:
         registration = await bodies.read_as(request, _registration, REGISTRATION_BYTES)
         _check(registration)
         await commander.garrison.register(registration)
-        settings = commander.settings
+        settings, users = commander.settings, commander.broker_users
+        pool = (registration.namespace, registration.pool)
         return json_answer(
             Registered(
                 heartbeat_seconds=settings.heartbeat_seconds,
                 lease_seconds=settings.lease_seconds,
                 era=commander.recorder.era,
+                broker_urls=() if users is None else await users.urls_of(pool),
             )
         )
 

@@ -34,7 +34,8 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
     commander_url: str
     client_id: str
     secret_name: str
-    rabbitmq_secret_name: str
+    rabbitmq_secret_name: str | None
+    """None: the Commander tells soldiers where RabbitMQ is."""
     service_account: str
 
 
@@ -183,11 +184,12 @@ def _environment(pool: Pool, installation: Installation) -> list[Manifest]:
     }
     if pool.spec.handlers:
         values["SOLDIER_HANDLERS"] = pool.spec.handlers
+    broker = installation.rabbitmq_secret_name
     return [
         *({"name": name, "value": value} for name, value in values.items()),
         {"name": "SOLDIER_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         _secret("SOLDIER_CLIENT_SECRET", installation.secret_name, CLIENT_SECRET_KEY),
-        _secret("SOLDIER_RABBITMQ_URLS", installation.rabbitmq_secret_name, RABBITMQ_URLS_KEY),
+        *([_secret("SOLDIER_RABBITMQ_URLS", broker, RABBITMQ_URLS_KEY)] if broker is not None else []),
     ]
 
 
