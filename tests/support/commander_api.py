@@ -23,7 +23,9 @@ from mission_commander.settings import CommanderSettings
 from mission_contracts import messages, topology
 from mission_contracts.messages import AttemptError, ReportKind
 from mission_contracts.mission import Failure, Instance
+from mission_contracts.signing_keys import SigningKeys
 from mission_contracts.soldiering import ClaimAnswer, ClaimAnswers, HeartbeatAnswer
+from mission_contracts.tokens import Holder, Role, Tokens
 
 ROLES = {"anna": "user", "ben": "user", "vera": "viewer", "ada": "admin", "operator": "operator", "soldiers": "soldier"}
 SECRET = "not a secret at all"
@@ -83,6 +85,11 @@ class Api:
         client = httpx.AsyncClient(base_url=self.url, timeout=15, trust_env=False, verify=False)
         return await self._stack.enter_async_context(client)
 
+    def token(self, subject: str, role: Role, lifetime_seconds: float) -> str:
+        """A token that lives as long as is wished, also shorter than any setting allows."""
+        tokens = Tokens(SigningKeys(self.commander.install_key), self.commander.clock)
+        return tokens.sign(Holder(subject=subject, role=role), lifetime_seconds=lifetime_seconds)
+
     async def _client(self, who: str) -> httpx.AsyncClient:
         if who not in self._clients:
             self._clients[who] = await self.another()
@@ -115,9 +122,13 @@ async def serving(
     *,
     users: MemoryUserData | None = None,
     loaded: bool = True,
+    send_buffer: int | None = None,
     **fields: Any,
 ) -> AsyncIterator[Api]:
-    """Serve until the context ends; `loaded=False` does not wait for the ledger, which is cut off then."""
+    """Serve until the context ends; `loaded=False` does not wait for the ledger, which is cut off then.
+
+    `send_buffer`: bytes that the system keeps for a reader that does not read; it would keep megabytes.
+    """
     ledger = GatedLedger(store or MemoryStore())
     if not loaded:
         ledger.cut()
@@ -130,9 +141,11 @@ async def serving(
         users=MemoryUsers(users),
         on_failure=lambda: failures.append("a service ended"),
     )
-    server = _Server(http_server.config(app, chosen, ws="none", timeout_graceful_shutdown=1))
+    server = _Server(http_server.config(app, chosen, timeout_graceful_shutdown=1))
     # With its protocol named, asyncio sends small answers at once; else each would wait 40 ms for the one before.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
+        if send_buffer is not None:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         task = asyncio.create_task(server.serve([listening]))

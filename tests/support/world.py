@@ -215,12 +215,18 @@ class World:
         """Speak to the API server as its administrator."""
         return objects_in(self.cluster.kube, self.namespace)
 
+    def token(self, client_id: str) -> str:
+        """An access token for one of the Commander's clients."""
+        with httpx.Client(base_url=self.url, trust_env=False) as client:
+            credentials = {"client_id": client_id, "client_secret": self._installation.client_secrets[client_id]}
+            answer = client.post("/token", json=credentials)
+            assert answer.status_code == 200, answer.text
+            return str(answer.json()["access_token"])
+
     def declare_pool(self, name: str) -> None:
         """Do what the operator does where there is one."""
         with httpx.Client(base_url=self.url, trust_env=False) as client:
-            credentials = {"client_id": "operator", "client_secret": self._installation.client_secrets["operator"]}
-            token = client.post("/token", json=credentials).json()["access_token"]
-            headers = {"Authorization": f"Bearer {token}"}
+            headers = {"Authorization": f"Bearer {self.token('operator')}"}
             client.put(f"/pools/{self.namespace}/{name}", json={}, headers=headers).raise_for_status()
 
     async def ledger_history(self) -> LedgerHistory:

@@ -27,6 +27,7 @@ from mission_commander.api import (
     reference,
     rejected,
     scheduler,
+    sockets,
     soldiers,
     tokens,
 )
@@ -44,6 +45,7 @@ from mission_contracts import telemetry
 from mission_contracts.clock import Clock, SystemClock
 from mission_contracts.rest import REQUEST_ID_HEADER
 
+_ANSWER_BEGINS: Final = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 _REQUEST_ID: Final = re.compile(r"^[\x21-\x7e]{1,128}$")
 
 
@@ -83,7 +85,7 @@ def create_app(
     for group in (missions, dead_letters, rejected, events, soldiers, pools, scheduler, tokens, health):
         app.router.routes.extend(group.routes(doors))
     of_users = user_routes(doors, registration=settings.registration, first_admin=settings.first_admin)
-    app.router.routes.extend((*of_users, *reference.routes()))
+    app.router.routes.extend((*of_users, *sockets.routes(doors), *reference.routes()))
     _answer_errors(app)
     app.add_middleware(RequestIds, answers=Answers(commander.counts, app.router.routes))
     return app
@@ -117,16 +119,16 @@ class RequestIds:
         self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"request-id", request_id.encode())]
-                self._answers.note(scope, message["status"])
+            if message["type"] in _ANSWER_BEGINS:
+                message["headers"] = [*message.get("headers", ()), (b"request-id", request_id.encode())]
+                self._answers.note(scope, message.get("status", 101))
             await send(message)
 
         with structlog.contextvars.bound_contextvars(**{telemetry.REQUEST_ID: request_id}):

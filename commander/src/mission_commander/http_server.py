@@ -27,6 +27,14 @@ LINGER_SECONDS: Final = 2.0
 """How long the rest of a body is thrown away after its answer: closed at once, the client might never read it."""
 FILES_BESIDE: Final = 200
 """File descriptors that are no connections of clients."""
+LONGEST_FRAME: Final = 64 * 1024
+"""Of what a client says on a WebSocket: nothing longer than a token."""
+
+_WEBSOCKETS: Final[Mapping[str, Any]] = {
+    "ws": "websockets-sansio",
+    "ws_max_size": LONGEST_FRAME,
+    "ws_per_message_deflate": False,  # it would cost more than all the rest of an event
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +57,7 @@ def config(app: FastAPI, settings: CommanderSettings, **own: Any) -> uvicorn.Con
         body_bytes_per_second=settings.http_body_bytes_per_second,
         unread_seconds=settings.http_unread_seconds,
     )
-    said: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
+    said: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False} | _WEBSOCKETS
     connections = Connections(bounds, app.state.commander.counts)
     return uvicorn.Config(app, **(said | {"http": connections, "forwarded_allow_ips": settings.trusted_proxies} | own))
 

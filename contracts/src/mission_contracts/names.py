@@ -13,6 +13,9 @@ OBJECT_NAME_PATTERN: Final = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
 TYPE_PATTERN: Final = r"^[a-zA-Z0-9]([-a-zA-Z0-9_./]{0,126}[a-zA-Z0-9])?$"
 """A mission type: letters, digits and `-_./`, at most 128 characters."""
 
+MISSION_ID_PATTERN: Final = r"^[A-Za-z0-9]([-A-Za-z0-9_.:]{0,62}[A-Za-z0-9])?$"
+"""An object's uid: it gets into paths and headers as it is, so it is plain."""
+
 MODULE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*(:[A-Za-z_][A-Za-z0-9_]*)?$"
 """A Python module, and perhaps a name in it: `shop.missions:soldier`."""
 
@@ -25,6 +28,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     OBJECT_NAME_PATTERN: "must be an object's name: lower-case letters, digits, - and ., at most 253 characters, "
     "a letter or digit at both ends",
     TYPE_PATTERN: "must be a mission type: letters, digits and -_./, at most 128 characters, "
+    "a letter or digit at both ends",
+    MISSION_ID_PATTERN: "must be an object's uid: letters, digits and -_.:, at most 64 characters, "
     "a letter or digit at both ends",
     MODULE_PATTERN: "must be a Python module, such as shop.missions, or a name in one, such as shop.missions:soldier",
     ENVIRONMENT_NAME_PATTERN: "must be a variable's name: letters, digits and _, not beginning with a digit",

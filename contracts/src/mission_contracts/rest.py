@@ -40,7 +40,7 @@ from pydantic import Field
 from mission_contracts.envelope import Door
 from mission_contracts.errors import Problem
 from mission_contracts.mission import MissionId, MissionState, Reason
-from mission_contracts.names import DNS_LABEL_PATTERN, OBJECT_NAME_PATTERN
+from mission_contracts.names import DNS_LABEL_PATTERN, MISSION_ID_PATTERN, OBJECT_NAME_PATTERN
 from mission_contracts.optional_json import OptionalJson
 from mission_contracts.spec import MissionSpec, Model
 from mission_contracts.tokens import Role
@@ -72,7 +72,7 @@ class Submission(MissionSpec):
         description="In a batch: as the Idempotency-Key header of a single submission. "
         "The same key by the same subject gives the same mission.",
     )
-    mission_id: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+    mission_id: Annotated[str, Field(pattern=MISSION_ID_PATTERN)] | None = Field(
         default=None, description="Operator only: the Mission object's uid."
     )
     name: Annotated[str, Field(pattern=OBJECT_NAME_PATTERN)] | None = Field(

@@ -13,6 +13,7 @@ from support.commander_api import Api, serving
 from mission_broker.memory import MemoryBroker
 from mission_commander.ports import Change
 from mission_commander.services import feed
+from mission_contracts.tokens import Role
 
 
 class Stream:
@@ -165,6 +166,33 @@ async def test_a_record_that_a_soldier_made_up_does_not_end_the_stream(api: Api)
         odd = msgspec.structs.replace(known, sequence=known.sequence + 1, started_at=-1e300, due_at=1e300)
         await api.ledger.commit(api.commander.recorder.era, [Change(odd, known.sequence)])
         assert (await stream.mission())["mission_id"] == mission["mission_id"]
+
+
+async def test_a_stream_ends_with_its_token_and_is_resumed_with_the_next_one() -> None:
+    async with serving(token_grace_seconds=0) as api:
+        client = await api.client("anna")
+        headers = {"Authorization": f"Bearer {api.token('anna', Role.USER, 2)}"}
+        async with client.stream("GET", "/events", headers=headers) as answer:
+            stream = Stream(answer)
+            first = await api.submit()
+            assert await stream.mission() == first
+            with pytest.raises(StopAsyncIteration):
+                await stream.block()
+        second = await api.submit()
+        async with streaming(api, last=stream.last_id) as resumed:
+            assert await resumed.mission() == second
+
+
+async def test_type_pool_and_mission_are_filters(api: Api) -> None:
+    async with streaming(api, type="resize", pool="gpu") as stream:
+        await api.submit(type="resize")
+        await api.submit(pool="gpu")
+        wanted = await api.submit(type="resize", pool="gpu")
+        assert await stream.mission() == wanted
+    async with streaming(api, mission_id=wanted["mission_id"]) as stream:
+        await api.submit()
+        await (await api.client("anna")).post(f"/missions/{wanted['mission_id']}/cancel")
+        assert (await stream.mission())["mission_id"] == wanted["mission_id"]
 
 
 async def test_a_watcher_that_leaves_is_forgotten(api: Api) -> None:

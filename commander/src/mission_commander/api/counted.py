@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import Scope
 
 from mission_commander.services.counts import Counts
@@ -20,11 +20,12 @@ class Answers:
     def __init__(self, counts: Counts, routes: Iterable[BaseRoute]) -> None:
         self._counts = counts
         self._templates: dict[object, str] = {
-            route.endpoint: route.path for route in routes if isinstance(route, Route)
+            route.endpoint: route.path for route in routes if isinstance(route, Route | WebSocketRoute)
         }
 
     def note(self, scope: Scope, status: int) -> None:
         """Count one answer. The router leaves in the scope what it found."""
-        method = scope["method"] if scope["method"] in _METHODS else OTHER_METHOD
+        asked = scope.get("method", "GET")  # a WebSocket begins as one
+        method = asked if asked in _METHODS else OTHER_METHOD
         template = self._templates.get(scope.get("endpoint"), NO_ROUTE)
         self._counts.add(HTTP_REQUESTS, method, template, str(status))

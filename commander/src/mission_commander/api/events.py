@@ -1,42 +1,43 @@
 """GET /events: every change of a mission, as server-sent events; a watcher resumes where it stopped."""
 
-import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
+from re import fullmatch
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from mission_commander.api import queries
-from mission_commander.api.doors import PEOPLE, Doors, may_see
-from mission_commander.domain.record import Mission
-from mission_commander.services.feed import Announced
+from mission_commander.api import queries, watching
+from mission_commander.api.answers import ProblemError
+from mission_commander.api.doors import PEOPLE, Doors
 from mission_contracts.envelope import Door
-from mission_contracts.tokens import Claims
+from mission_contracts.mission import MissionId
+from mission_contracts.watching import EVENT_ID_PATTERN, Subscribe
 
-QUIET_SECONDS: Final = 1.0
-"""A comment is sent after so long without an event, so that a watcher can soon tell quiet from dead."""
+QUIET_SECONDS: Final = watching.QUIET_SECONDS
 
-_EVENT_ID: Final = re.compile(r"[0-9]{1,16}-[0-9]{1,16}")
 _RESET: Final = b"event: reset\ndata: {}\n\n"
 _STILL_HERE: Final = b": still here\n\n"
+_FILTERS: Final = ("namespace", "door", "type", "pool", "mission_id")
 
 
 def routes(doors: Doors) -> list[Route]:
     async def events(request: Request) -> Response:
         claims = doors.gate.admit(request, *PEOPLE)
-        commander = doors.loaded()
-        watch = commander.feed.watch(_resumes_from(request), _filter(request, claims), quiet_seconds=QUIET_SECONDS)
+        watch = watching.watch(doors.loaded(), claims, _asked(request), QUIET_SECONDS)
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingResponse(_texts(watch), media_type="text/event-stream", headers=headers)
+        texts = _texts(watch, lambda: _is_admitted(doors, request))
+        return StreamingResponse(texts, media_type="text/event-stream", headers=headers)
 
     return [Route("/events", events, methods=["GET"])]
 
 
-async def _texts(watch: AsyncIterator[Sequence[Announced] | None]) -> AsyncIterator[bytes]:
+async def _texts(watch: watching.Watch, is_admitted: Callable[[], bool]) -> AsyncIterator[bytes]:
     yield _STILL_HERE  # at once, so that the watcher knows that it is subscribed
     async for batch in watch:
+        if not is_admitted():
+            return  # whoever comes back with a fresh token goes on after the last event
         if batch is None:
             yield _RESET
         elif batch:
@@ -45,24 +46,28 @@ async def _texts(watch: AsyncIterator[Sequence[Announced] | None]) -> AsyncItera
             yield _STILL_HERE
 
 
+def _is_admitted(doors: Doors, request: Request) -> bool:
+    try:
+        watching.recognise(doors.gate, request)
+    except ProblemError as error:
+        return error.problem.status not in watching.ENDS_WATCHING
+    return True
+
+
+def _asked(request: Request) -> Subscribe:
+    queries.only(request, _FILTERS)
+    return Subscribe(
+        after=_resumes_from(request),
+        namespace=queries.label(request, "namespace"),
+        door=queries.member(Door, request, "door"),
+        type=request.query_params.get("type"),
+        pool=queries.label(request, "pool"),
+        mission_id=MissionId(one) if (one := request.query_params.get("mission_id")) else None,
+    )
+
+
 def _resumes_from(request: Request) -> str | None:
     after = request.headers.get("last-event-id")
-    if after is not None and not _EVENT_ID.fullmatch(after):
+    if after is not None and not fullmatch(EVENT_ID_PATTERN, after):
         raise queries.bad("Last-Event-ID", "Last-Event-ID is not an id that an event had")
     return after
-
-
-def _filter(request: Request, claims: Claims) -> Callable[[Mission], bool]:
-    queries.only(request, ("namespace", "door"))
-    namespace, door = queries.label(request, "namespace"), queries.member(Door, request, "door")
-
-    def wanted(mission: Mission) -> bool:
-        envelope = mission.envelope
-        return (
-            not mission.acknowledged  # the operator's own note: what is shown of the mission stays as it is
-            and (namespace is None or envelope.namespace == namespace)
-            and (door is None or envelope.door is door)
-            and may_see(claims, mission)
-        )
-
-    return wanted

@@ -29,7 +29,9 @@ class Announced(msgspec.Struct):
     """An event, and its text once somebody wanted it."""
 
     event: Event
+    _data: bytes = b""
     _text: bytes = b""
+    _frame: str = ""
 
     @property
     def id(self) -> EventId:
@@ -42,9 +44,20 @@ class Announced(msgspec.Struct):
     def text(self) -> bytes:
         """As server-sent event; made once, however many watch."""
         if not self._text:
-            data = _encoder.encode(view(self.event.mission))
-            self._text = b"id: %b\nevent: mission\ndata: %b\n\n" % (self.event.id.encode(), data)
+            self._text = b"id: %b\nevent: mission\ndata: %b\n\n" % (self.event.id.encode(), self._shown())
         return self._text
+
+    def frame(self) -> str:
+        """As message on a WebSocket; made once, too."""
+        if not self._frame:
+            changed = {"kind": "mission", "id": self.event.id, "mission": msgspec.Raw(self._shown())}
+            self._frame = _encoder.encode(changed).decode()
+        return self._frame
+
+    def _shown(self) -> bytes:
+        if not self._data:
+            self._data = _encoder.encode(view(self.event.mission))
+        return self._data
 
 
 class Feed:

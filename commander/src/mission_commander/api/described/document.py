@@ -126,7 +126,11 @@ def _problems(one: Operation) -> Json:
 
 
 def _problem(status: int, text: str) -> Json:
-    headers = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(status, ())
+    headers = {
+        401: ("WWW-Authenticate",),
+        429: ("Retry-After", "RateLimit", "RateLimit-Policy"),
+        503: ("Retry-After",),
+    }.get(status, ())
     content = {PROBLEM_CONTENT_TYPE: {"schema": schemas.reference(Problem)}}
     return {"description": text, "headers": _headers(headers), "content": content}
 
@@ -144,6 +148,8 @@ _HEADERS: Final[Mapping[str, Json]] = {
     "Location": _header("Where the mission is."),
     "Ledger": _header("`degraded`: told from this Commander's memory, since the ledger is away.", enum=["degraded"]),
     "Retry-After": _header("Seconds.", type="integer", minimum=1),
+    "RateLimit": _header("What is left of the limit, and in how many seconds there is more."),
+    "RateLimit-Policy": _header("The limit: how many in how many seconds."),
     "WWW-Authenticate": _header("The scheme that is asked for."),
 }
 

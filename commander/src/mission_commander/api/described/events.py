@@ -23,7 +23,14 @@ def operations() -> Iterable[Operation]:
         text="Server-sent events `mission`, each with the mission as `GET /missions/{id}` shows it, and a comment each "
         "second while it is quiet. A reader that comes back with the last id it saw misses nothing and gets nothing "
         "twice; `reset` says that this cannot be promised. `WS /ws` tells the same over a WebSocket.",
-        parameters=(parameters.NAMESPACE, parameters.DOOR, parameters.LAST_EVENT),
+        parameters=(
+            parameters.NAMESPACE,
+            parameters.DOOR,
+            parameters.TYPE,
+            parameters.POOL,
+            parameters.ONE_MISSION,
+            parameters.LAST_EVENT,
+        ),
         answers=(Answer(status=200, text="Events without end.", media=STREAM, example=examples.EVENTS),),
     )
     yield Operation(

@@ -9,6 +9,7 @@ from mission_contracts.envelope import Door
 from mission_contracts.mission import MissionState, Reason
 from mission_contracts.names import DNS_LABEL_PATTERN
 from mission_contracts.rest import IDEMPOTENCY_KEY_HEADER
+from mission_contracts.watching import EVENT_ID_PATTERN
 
 _LABEL: Final = {"type": "string", "pattern": DNS_LABEL_PATTERN}
 _TRUTH: Final = {"type": "string", "enum": ["true", "false"], "default": "false"}
@@ -34,7 +35,7 @@ LAST_EVENT: Final = Parameter(
     name="Last-Event-ID",
     place="header",
     text="Go on after this event. One that is too old is answered with an event `reset`: read what is shown anew.",
-    schema={"type": "string", "pattern": "^[0-9]{1,16}-[0-9]{1,16}$"},
+    schema={"type": "string", "pattern": EVENT_ID_PATTERN},
     example="1788086400120-0",
 )
 
@@ -50,6 +51,7 @@ STATE: Final = Parameter(
     schema={"type": "string", "enum": [one.value for one in MissionState]},
     example="QUEUED",
 )
+ONE_MISSION: Final = Parameter(name="mission_id", place="query", text="Only of this mission.", example=MISSION_ID)
 DOOR: Final = Parameter(
     name="door",
     place="query",
