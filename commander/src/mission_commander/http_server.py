@@ -30,7 +30,7 @@ FILES_BESIDE: Final = 200
 LONGEST_FRAME: Final = 64 * 1024
 """Of what a client says on a WebSocket: nothing longer than a token."""
 
-_WEBSOCKETS: Final[Mapping[str, Any]] = {
+_WEBSOCKETS: Final[dict[str, Any]] = {
     "ws": "websockets-sansio",
     "ws_max_size": LONGEST_FRAME,
     "ws_per_message_deflate": False,  # it would cost more than all the rest of an event
