@@ -13,7 +13,7 @@ MISSIONS = 150
 SUBMIT_EVERY_SECONDS = 0.06
 EPOCHS_PER_ERA = 1_000_000
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,12 @@ class Post:
         answer = await self._client.post("/missions", json={"type": mission_type, "payload": payload})
         assert answer.status_code == 202, answer.text
         return str(answer.json()["mission_id"])
+
+    async def submit_all(self, missions: Sequence[dict[str, Any]]) -> list[str]:
+        """Submit many at once, in their order."""
+        answer = await self._client.post("/missions/batch", json={"missions": list(missions)})
+        assert answer.status_code == 200, answer.text
+        return [str(one["mission"]["mission_id"]) for one in answer.json()["results"]]
 
     async def is_left_by_all(self) -> None:
         """Wait until no soldier takes missions, by its own word."""

@@ -126,9 +126,12 @@ class MemoryConsumer:
         return self._channel is not None and self._channel.is_taking
 
     def set_prefetch(self, count: int) -> None:
-        self.prefetch = checked_prefetch(count)
+        self.prefetch = max(0, count)
         if self._channel is not None:
             self._channel.held.serve()
+
+    async def hold(self, count: int) -> None:
+        self.set_prefetch(count)
 
     async def pause(self) -> None:
         self._is_paused = True

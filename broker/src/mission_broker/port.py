@@ -75,7 +75,7 @@ OnDeliveries = Callable[[Sequence[Delivery]], None]
 
 
 def checked_prefetch(count: int) -> int:
-    """Give the count back; ValueError for one that would mean "no bound" to a broker."""
+    """Give the count that a consumer begins with; ValueError for one that would mean "no bound" to a broker."""
     if count < 1:
         raise ValueError(f"prefetch {count} would mean no bound at all: give 1 or more, or pause the consumer")
     return count
@@ -85,7 +85,11 @@ class Consumer(Protocol):
     """A subscription that survives reconnects, cancellation by the broker, and closed channels."""
 
     def set_prefetch(self, count: int) -> None:
-        """Change how many unacknowledged deliveries it may hold; takes effect soon, without losing any."""
+        """Change how many unacknowledged deliveries it may hold, those that it holds already included; takes effect
+        soon, without losing any. With 0 it takes nothing until told otherwise, and counts as consuming."""
+
+    async def hold(self, count: int) -> None:
+        """The same, and return once the broker does so, or cannot be asked."""
 
     @property
     def is_consuming(self) -> bool:

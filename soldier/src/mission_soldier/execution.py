@@ -23,7 +23,7 @@ from mission_soldier.context import Context
 from mission_soldier.errors import HandlerDefinitionError
 from mission_soldier.handlers import Handler, Isolation, reference_to
 from mission_soldier.outcomes import Outcome, Stop
-from mission_soldier.prefetch import Room
+from mission_soldier.prefetch import Load, Room
 from mission_soldier.reports import Reports
 from mission_soldier.threads import DaemonThreads
 from mission_soldier.waiting import Received
@@ -101,8 +101,16 @@ class Attempts:
         """Nothing runs and nothing waits for a slot."""
         return not self._running and not self._ready
 
-    def running_high(self) -> int:
-        return sum(attempt.is_high for attempt in self._running)
+    def load(self) -> Load:
+        """What runs now, for who decides what to take."""
+        high = sum(attempt.is_high for attempt in self._running)
+        return Load(
+            slots=self._concurrency,
+            running_high=high,
+            running_normal=len(self._running) - high,
+            began_seconds_ago=min((attempt.ran_seconds for attempt in self._running), default=0.0),
+            mean_seconds=self.pace.mean_seconds,
+        )
 
     @property
     def is_stuck(self) -> bool:

@@ -75,6 +75,18 @@ class Intake:
                 consumer.set_prefetch(new)
         self._plan = plan
 
+    def adapt_first(self, plan: Plan) -> None:
+        """The same, for the queue whose turn it is; the other one follows."""
+        is_normal = self._waiting.owes_normal
+        self.adapt(Plan(self._plan.high, plan.normal) if is_normal else Plan(plan.high, self._plan.normal))
+
+    async def yield_waiting(self, plan: Plan) -> int:
+        """Hold no more than the plan says, and return what waits here to its queue; gives how many."""
+        self._plan = plan
+        # First this, or the broker would give the same orders back to us.
+        await asyncio.gather(*(consumer.hold(most) for consumer, most in zip(self._consumers, plan, strict=False)))
+        return self._waiting.give_back_lines()
+
     def _arrived(self, queue: Queue, deliveries: Sequence[Delivery]) -> None:
         batch: dict[Key, Received] = {}
         for delivery in deliveries:

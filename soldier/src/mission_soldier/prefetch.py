@@ -10,6 +10,8 @@ FAST_BELOW_SECONDS: Final = 0.005
 """Handlers this fast finish a whole claim's worth while the next claim travels."""
 SHARE_FROM_SECONDS: Final = 1.0
 """From here on an order that waits in a busy soldier waits noticeably longer than in the queue."""
+STALLED_FROM_SECONDS: Final = 0.25
+"""A full soldier that begins nothing for so long, or for the mean time if that is longer, keeps no order waiting."""
 ROUND_TRIP_SECONDS: Final = 0.010
 _WEIGHT: Final = 0.1
 
@@ -69,14 +71,38 @@ def ahead(concurrency: int, mean_seconds: float | None) -> int:
     return min(MOST_AHEAD, math.ceil(concurrency * ROUND_TRIP_SECONDS / max(mean_seconds, 1e-6)))
 
 
-def plan(concurrency: int, mean_seconds: float | None, *, running_high: int, running_normal: int) -> Plan:
+class Load(NamedTuple):
+    """What a soldier has to do now."""
+
+    slots: int
+    running_high: int
+    running_normal: int
+    began_seconds_ago: float
+    """How long ago the newest of what runs began."""
+    mean_seconds: float | None
+    """The mean of what has ended."""
+
+    @property
+    def free(self) -> int:
+        return max(0, self.slots - self.running_high - self.running_normal)
+
+    @property
+    def is_stalled(self) -> bool:
+        """Every slot is taken, and none was given anew for a while: whatever the mean says, this takes long."""
+        return not self.free and self.began_seconds_ago >= max(STALLED_FROM_SECONDS, self.mean_seconds or 0.0)
+
+    @property
+    def shares(self) -> bool:
+        """Orders are to wait in their queue, where an idle soldier finds them, and not here."""
+        return self.is_stalled or (self.mean_seconds is not None and self.mean_seconds >= SHARE_FROM_SECONDS)
+
+
+def plan(load: Load) -> Plan:
     """Decide both queues' prefetch.
 
-    A running mission's delivery counts, for it is acknowledged at its end. With long missions each queue
-    gets only what could start now, at least 1, so that orders wait in the queue where an idle soldier finds them.
+    A running mission's delivery counts, for it is acknowledged at its end. Who shares takes only what could start now.
     """
-    if mean_seconds is None or mean_seconds < SHARE_FROM_SECONDS:
-        each = concurrency + ahead(concurrency, mean_seconds)
-        return Plan(each, each)
-    free = max(0, concurrency - running_high - running_normal)
-    return Plan(max(1, running_high + free), max(1, running_normal + free))
+    if load.shares:
+        return Plan(load.running_high + load.free, load.running_normal + load.free)
+    each = load.slots + ahead(load.slots, load.mean_seconds)
+    return Plan(each, each)

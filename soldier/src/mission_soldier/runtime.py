@@ -109,7 +109,7 @@ class Runtime:
             reports=self._reports,
             children=self._children,
             clock=clock,
-            on_slot_free=self._wake_claims,
+            on_slot_free=self._slot_is_free,
         )
         self._claims = Claims(
             commander=commander,
@@ -124,6 +124,7 @@ class Runtime:
         self._intake = self._new_intake()
         self._retired: list[Intake] = []
         self._heartbeat: HeartbeatThread | None = None
+        self._shares = False
         self._is_told_to_take = True
         self._is_leaving = False
         self._take_changed = asyncio.Event()
@@ -156,7 +157,14 @@ class Runtime:
 
     @asynccontextmanager
     async def _background(self) -> AsyncIterator[Sequence[asyncio.Task[None]]]:
-        parts = (self._claims.run(), self._reports.run(), self._rejects.run(), self._tick(), self._follow_taking())
+        parts = (
+            self._claims.run(),
+            self._reports.run(),
+            self._rejects.run(),
+            self._beat_pulse(),
+            self._follow_load(),
+            self._follow_taking(),
+        )
         tasks = [asyncio.create_task(part) for part in parts]
         try:
             yield tasks
@@ -225,22 +233,27 @@ class Runtime:
                 await self._stop_taking()
             log.info("told what to take", taking=self._book.is_taking)
 
-    async def _tick(self) -> None:
+    async def _beat_pulse(self) -> None:
         while True:
             self._pulse.beat()
-            self._intake.adapt(self._plan())
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _follow_load(self) -> None:
+        while True:
+            await self._share()
             if self._retired and self._attempts.is_idle and self._reports.is_empty:
                 await self._retired.pop().close()
             await asyncio.sleep(TICK_SECONDS)
 
-    def _plan(self) -> prefetch.Plan:
-        running, high = self._attempts.running, self._attempts.running_high()
-        return prefetch.plan(
-            self._settings.concurrency,
-            self._attempts.pace.mean_seconds,
-            running_high=high,
-            running_normal=running - high,
-        )
+    async def _share(self) -> None:
+        """Hold what this soldier can start soon, and nothing that another one could start sooner."""
+        load = self._attempts.load()
+        self._shares = load.shares
+        if self._shares and not load.free and self._waiting.is_lined_up:
+            yielded = await self._intake.yield_waiting(prefetch.plan(load))
+            log.debug("orders went back to their queue: every slot is taken for long", orders=yielded)
+        else:
+            self._intake.adapt(prefetch.plan(load))
 
     def _new_intake(self) -> Intake:
         return Intake(
@@ -250,7 +263,7 @@ class Runtime:
             rejects=self._rejects,
             is_known=self._attempts.knows,
             on_arrival=self._claims.wake,
-            plan=self._plan(),
+            plan=prefetch.plan(self._attempts.load()),
         )
 
     def _registered(self, registered: Registered) -> None:
@@ -284,8 +297,11 @@ class Runtime:
             self._is_told_to_take = not answer.take_nothing
             self._take_changed.set()
 
-    def _wake_claims(self) -> None:
+    def _slot_is_free(self) -> None:
         self._claims.wake()
+        if self._shares:
+            # Before its acknowledgement brings the next order of its own queue: High ones go first.
+            self._intake.adapt_first(prefetch.plan(self._attempts.load()))
 
     def _probes(self) -> dict[str, probes.Finding]:
         return {"/livez": self._why_not_alive, "/readyz": self._why_not_ready}

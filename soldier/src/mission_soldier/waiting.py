@@ -1,12 +1,19 @@
-"""Orders that wait in this soldier for their claim or for a slot: High before Normal, each in order of arrival."""
+"""Orders that wait in this soldier for their claim or for a slot: High before Normal, each in order of arrival.
+
+So that Normal ones do not wait for ever, one of them goes after every eight High ones.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 from mission_broker.port import Delivery
 from mission_contracts.messages import Order
 from mission_contracts.mission import Priority
 from mission_soldier.book import Book, Key
+
+HIGH_IN_A_ROW: Final = 8
+"""After so many High ones the next is a Normal one, if any waits."""
 
 
 class Received:
@@ -34,10 +41,21 @@ class Waiting:
         self._by_key: dict[Key, Received] = {}
         self._high: deque[Received] = deque()
         self._normal: deque[Received] = deque()
+        self._high_in_a_row = 0
         self._is_closed = False
 
     def __len__(self) -> int:
         return len(self._by_key)
+
+    @property
+    def is_lined_up(self) -> bool:
+        """Something waits that nobody has asked about."""
+        return bool(self._high or self._normal)
+
+    @property
+    def owes_normal(self) -> bool:
+        """It is a Normal one's turn."""
+        return self._high_in_a_row >= HIGH_IN_A_ROW
 
     def find(self, key: Key) -> Received | None:
         return self._by_key.get(key)
@@ -49,7 +67,7 @@ class Waiting:
             self._line_of(received).append(received)
         self._book.add_unclaimed(received.key for received in batch)
         if self._is_closed:
-            self._give_back_lines()
+            self.give_back_lines()
 
     def put_back(self, batch: Sequence[Received]) -> None:
         """Line up again, first in their queue, those that were taken and got no verdict."""
@@ -57,7 +75,7 @@ class Waiting:
             if received.key in self._by_key:
                 self._line_of(received).appendleft(received)
         if self._is_closed:
-            self._give_back_lines()
+            self.give_back_lines()
 
     def take(self, most: int, wanted: Callable[[Received], bool] = lambda _: True) -> list[Received]:
         """Take the next ones to claim, up to the first that is not wanted.
@@ -66,9 +84,13 @@ class Waiting:
         """
         taken: list[Received] = []
         dead: list[Received] = []
-        while len(taken) < most and (line := self._high or self._normal) and wanted(line[0]):
+        while len(taken) < most and (line := self._next_line()) and wanted(line[0]):
             received = line.popleft()
-            (taken if received.delivery.is_alive else dead).append(received)
+            if received.delivery.is_alive:
+                taken.append(received)
+                self._high_in_a_row = self._high_in_a_row + 1 if received.is_high else 0
+            else:
+                dead.append(received)
         if dead:
             self.forget(dead)
         return taken
@@ -85,21 +107,27 @@ class Waiting:
     def close(self) -> None:
         """Return every order to its queue unharmed, now and when it is put back: nothing more is taken."""
         self._is_closed = True
-        self._give_back_lines()
+        self.give_back_lines()
 
     def open(self) -> None:
         """Take orders again."""
         self._is_closed = False
 
-    def give_back_rest(self) -> None:
-        """Return also those whose claim has no answer: this soldier leaves."""
-        self._give_back(list(self._by_key.values()))
-
-    def _give_back_lines(self) -> None:
+    def give_back_lines(self) -> int:
+        """Return what nobody has asked about; gives how many."""
         leaving = [*self._high, *self._normal]
         self._high.clear()
         self._normal.clear()
         self._give_back(leaving)
+        return len(leaving)
+
+    def give_back_rest(self) -> None:
+        """Return also those whose claim has no answer: this soldier leaves."""
+        self._give_back(list(self._by_key.values()))
+
+    def _next_line(self) -> deque[Received]:
+        first, second = (self._normal, self._high) if self.owes_normal else (self._high, self._normal)
+        return first or second
 
     def _give_back(self, leaving: Sequence[Received]) -> None:
         for received in leaving:

@@ -284,6 +284,56 @@ class BrokerContract:
             await asyncio.sleep(QUIET_SECONDS)
             assert len(inbox.deliveries) == 7
 
+    async def test_a_changed_prefetch_counts_what_is_held_already(self, broker: Broker) -> None:
+        await broker.declare([a_queue()])
+        await broker.publish(several(a_queue(), 20))
+        async with consuming(broker, a_queue(), prefetch=5) as (inbox, consumer):
+            await inbox.holds(5)
+            await consumer.hold(8)
+            await inbox.holds(8)
+            await consumer.hold(4)
+            for delivery in inbox.deliveries[:4]:
+                delivery.ack()
+            await asyncio.sleep(QUIET_SECONDS)
+            assert len(inbox.deliveries) == 8, "4 are held still"
+            inbox.deliveries[4].ack()
+            await inbox.holds(9)
+            await asyncio.sleep(QUIET_SECONDS)
+            assert len(inbox.deliveries) == 9
+
+    async def test_a_changed_prefetch_is_reached_again_when_what_was_held_before_is_settled(
+        self, broker: Broker
+    ) -> None:
+        await broker.declare([a_queue()])
+        await broker.publish(several(a_queue(), 20))
+        async with consuming(broker, a_queue(), prefetch=3) as (inbox, consumer):
+            before = list(await inbox.holds(3))
+            await consumer.hold(4)
+            await inbox.holds(4)
+            for delivery in before:
+                delivery.ack()
+            await inbox.holds(7)
+            await asyncio.sleep(QUIET_SECONDS)
+            assert len(inbox.deliveries) == 7
+
+    async def test_who_holds_nothing_for_a_while_is_still_there_and_what_it_gives_back_goes_to_others(
+        self, broker: Broker
+    ) -> None:
+        await broker.declare([a_queue()])
+        await broker.publish(several(a_queue(), 2))
+        async with consuming(broker, a_queue(), prefetch=2) as (inbox, consumer):
+            held = list(await inbox.holds(2))
+            await consumer.hold(0)
+            assert consumer.is_consuming
+            for delivery in held:
+                delivery.give_back()
+            await ready_becomes(broker, a_queue(), 2)
+            async with consuming(broker, a_queue()) as (other, _):
+                await other.holds(2)
+            assert len(inbox.deliveries) == 2
+            consumer.set_prefetch(1)
+            await inbox.holds(3)
+
     async def test_a_prefetch_without_bound_is_refused(self, broker: Broker) -> None:
         with pytest.raises(ValueError, match="prefetch"):
             async with broker.consume(a_queue(), Inbox(), prefetch=0):

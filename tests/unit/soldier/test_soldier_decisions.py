@@ -12,7 +12,7 @@ from mission_soldier import outcomes
 from mission_soldier.backoff import Backoff
 from mission_soldier.book import Book, Entry
 from mission_soldier.outcomes import Outcome, Stop, ending
-from mission_soldier.prefetch import Pace, Plan, WorstPace, ahead, plan
+from mission_soldier.prefetch import Load, Pace, Plan, WorstPace, ahead, plan
 
 COMPLETED = outcomes.completed(b"1")
 ERROR = outcomes.failed(Failure.ERROR, "broke on the way out")
@@ -46,18 +46,24 @@ def test_one_slow_mission_makes_its_type_slow_at_once_and_fast_ones_win_it_back(
 
 
 @pytest.mark.parametrize(
-    ("mean_seconds", "high", "normal", "expected"),
+    ("mean_seconds", "high", "normal", "began_ago", "expected"),
     [
-        pytest.param(None, 0, 0, Plan(16, 16), id="at the start: a slot's worth each"),
-        pytest.param(0.2, 16, 0, Plan(16, 16), id="short missions: the same"),
-        pytest.param(0.001, 0, 0, Plan(80, 80), id="very short ones: some ahead"),
-        pytest.param(60, 0, 0, Plan(16, 16), id="long ones, all free"),
-        pytest.param(60, 2, 10, Plan(6, 14), id="long ones: what runs and what is free"),
-        pytest.param(60, 0, 16, Plan(1, 16), id="long ones, none free: no order waits here for nothing"),
+        pytest.param(None, 0, 0, 0, Plan(16, 16), id="at the start: a slot's worth each"),
+        pytest.param(0.2, 16, 0, 0, Plan(16, 16), id="short missions: the same"),
+        pytest.param(0.001, 0, 0, 0, Plan(80, 80), id="very short ones: some ahead"),
+        pytest.param(60, 0, 0, 0, Plan(16, 16), id="long ones, all free"),
+        pytest.param(60, 2, 10, 5, Plan(6, 14), id="long ones: what runs and what is free"),
+        pytest.param(60, 0, 16, 0, Plan(0, 16), id="long ones, none free: no order waits here for nothing"),
+        pytest.param(None, 0, 16, 0.3, Plan(0, 16), id="nothing has ended yet, and it takes long"),
+        pytest.param(0.001, 1, 15, 0.3, Plan(1, 15), id="short ones until now, and long ones in every slot"),
+        pytest.param(0.9, 0, 16, 0.5, Plan(16, 16), id="no longer than usual"),
+        pytest.param(0.001, 0, 15, 9, Plan(80, 80), id="a free slot is never stalled"),
     ],
 )
-def test_the_prefetch_of_both_queues(mean_seconds: float | None, high: int, normal: int, expected: Plan) -> None:
-    assert plan(16, mean_seconds, running_high=high, running_normal=normal) == expected
+def test_the_prefetch_of_both_queues(
+    mean_seconds: float | None, high: int, normal: int, began_ago: float, expected: Plan
+) -> None:
+    assert plan(Load(16, high, normal, began_ago, mean_seconds)) == expected
 
 
 def test_the_pace_follows_the_newest() -> None:

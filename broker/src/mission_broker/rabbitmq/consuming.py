@@ -32,10 +32,11 @@ Count = Callable[[Connection, Queue], Awaitable[int | None]]
 class RabbitDelivery:
     """A message in a consumer's hands."""
 
-    __slots__ = ("_channel", "_is_settled", "_properties", "body", "redelivered", "tag")
+    __slots__ = ("_channel", "_is_settled", "_properties", "_round", "body", "redelivered", "tag")
 
     def __init__(self, channel: "ConsumeChannel", tag: int, redelivered: bool, properties: bytes, body: bytes) -> None:
         self._channel = channel
+        self._round = channel.round
         self._properties = properties
         self._is_settled = False
         self.tag = tag
@@ -66,22 +67,34 @@ class RabbitDelivery:
         if self._is_settled or not self._channel.is_open:
             return False
         self._is_settled = True
-        self._channel.unsettled -= 1
+        self._channel.settled(self._round)
         return True
 
 
 class ConsumeChannel(Channel):
-    """A channel with at most one consumer on it at a time."""
+    """A channel on which one queue is consumed.
+
+    To take more there is one consumer more, with the difference as its prefetch; to take less, all of them end and a
+    new round begins. What was delivered in earlier rounds is in nobody's prefetch any more, and is counted here.
+    """
 
     def __init__(self, tap: Tap, number: int, *, rpc_timeout_seconds: float) -> None:
         super().__init__(tap, number, rpc_timeout_seconds=rpc_timeout_seconds)
         self.on_deliveries: OnDeliveries = _nobody
-        self.prefetch: int | None = None
-        """What the broker confirmed; None while nothing is consumed."""
+        self.on_room: Callable[[], None] = _do_nothing
+        """Called when something of an earlier round is settled."""
+        self.is_consuming = False
+        """The broker does what is wanted of it."""
+        self.credit = 0
+        """The prefetch of this round's consumers together, as the broker confirmed it."""
+        self.round = 0
         self.arrived = 0
         """Deliveries so far."""
         self.unsettled = 0
         """Deliveries that nobody said a word on yet."""
+        self._earlier = 0
+        """Those of them that came in earlier rounds."""
+        self._tags: list[str] = []
         self._consumers = 0
         self._tag = 0
         self._redelivered = False
@@ -92,20 +105,41 @@ class ConsumeChannel(Channel):
         self._words = Acknowledgements(number)
         self._words_are_due = False
 
-    async def consume(self, queue: Queue, prefetch: int) -> None:
+    @property
+    def most(self) -> int:
+        """How many deliveries can be held by and by."""
+        return self.credit + self._earlier
+
+    @property
+    def has_room(self) -> bool:
+        """More could be delivered now."""
+        return self.unsettled < self.most
+
+    async def consume(self, queue: Queue, more: int) -> None:
         # A new tag each time: under its old one a consumer of a quorum queue keeps its old prefetch.
         self._consumers += 1
+        tag = f"{self.number}.{self._consumers}"
+        self._tags.append(tag)
         await self.rpc(
-            commands.Basic.Qos(prefetch_count=prefetch),
-            commands.Basic.Consume(queue=queue.name, consumer_tag=self._consumer_tag, arguments={}),
+            commands.Basic.Qos(prefetch_count=more),
+            commands.Basic.Consume(queue=queue.name, consumer_tag=tag, arguments={}),
         )
-        self.prefetch = prefetch
+        self.credit += more
 
     async def cancel(self) -> None:
         """Take no more; what was delivered before can still be settled."""
-        self.prefetch = None
-        await self.rpc(commands.Basic.Cancel(consumer_tag=self._consumer_tag))
+        self.credit, tags, self._tags = 0, self._tags, []
+        await self.rpc(*(commands.Basic.Cancel(consumer_tag=tag) for tag in tags))
+        self.round += 1
+        self._earlier = self.unsettled
         self._hand_over()
+
+    def settled(self, delivered_in: int) -> None:
+        """A word was said on a delivery."""
+        self.unsettled -= 1
+        if delivered_in != self.round:
+            self._earlier -= 1
+            self.on_room()
 
     def words(self) -> Acknowledgements:
         """Where to note a word on a delivery; all of one turn of the event loop leave together."""
@@ -143,10 +177,6 @@ class ConsumeChannel(Channel):
 
     # Inside
 
-    @property
-    def _consumer_tag(self) -> str:
-        return f"{self.number}.{self._consumers}"
-
     def _complete(self, body: bytes) -> None:
         if self.reason is not None:
             return
@@ -176,7 +206,8 @@ class ConsumeChannel(Channel):
         self._tap.write(self._words.drain())
 
     def _ended(self) -> None:
-        self.prefetch = None
+        self.is_consuming = False
+        self.credit = 0
         self._arrived.clear()
         self._parts.clear()
 
@@ -210,22 +241,29 @@ class Subscription:
 
     @property
     def is_consuming(self) -> bool:
-        return self._channel is not None and self._channel.prefetch is not None
+        return self._channel is not None and self._channel.is_consuming
 
     def set_prefetch(self, count: int) -> None:
         if self._prefetch is not None:
-            self._prefetch = checked_prefetch(count)
+            self._prefetch = max(0, count)
         self._changed.set()
+
+    async def hold(self, count: int) -> None:
+        self.set_prefetch(count)
+        if self.is_consuming:  # else it is still to begin, with this
+            await self._adjust_now()
 
     async def pause(self) -> None:
         self._prefetch = None
-        channel = self._channel
-        if channel is None:
+        await self._adjust_now()
+
+    async def _adjust_now(self) -> None:
+        if self._channel is None:
             return
         try:
-            await self._adjust(channel)
+            await self._adjust(self._channel)
         except (ChannelLostError, ConnectionLostError) as error:
-            log.debug("%s was lost while it was paused: %s", self._queue.name, error)
+            log.debug("%s was lost while it was adjusted: %s", self._queue.name, error)
 
     async def keep(self) -> Never:
         """Consume, and consume again, until cancelled."""
@@ -257,7 +295,7 @@ class Subscription:
     async def _stay(self, connection: Connection) -> None:
         channel = self._channel = await connection.channel(ConsumeChannel)
         channel.on_deliveries = self._on_deliveries
-        channel.on_end = self._changed.set
+        channel.on_end = channel.on_room = self._changed.set
         try:
             await self._prepare(connection, self._queue)
             while channel.is_open:
@@ -293,7 +331,7 @@ class Subscription:
 
     async def _misses_something(self, connection: Connection, channel: ConsumeChannel) -> bool:
         # Those that stand by for a single active consumer hear nothing, and rightly so.
-        if self._queue.single_active_consumer or channel.prefetch is None or channel.unsettled >= channel.prefetch:
+        if self._queue.single_active_consumer or not channel.credit or not channel.has_room:
             return False
         try:
             return bool(await self._count(connection, self._queue))
@@ -303,13 +341,21 @@ class Subscription:
     async def _adjust(self, channel: ConsumeChannel) -> None:
         """Make what the broker does for us what we want."""
         async with self._adjusting:
-            if channel.prefetch == self._prefetch:
-                return
-            if channel.prefetch is not None:
+            wanted = self._prefetch
+            channel.is_consuming = channel.is_consuming and wanted is not None
+            if channel.credit and self._must_begin_anew(channel, wanted):
                 await channel.cancel()
-            if self._prefetch is not None:
-                await channel.consume(self._queue, self._prefetch)
+            if wanted is not None and (lacking := wanted - channel.most) > 0:
+                await channel.consume(self._queue, lacking)
+            if wanted is not None and channel.is_open and not channel.is_consuming:
+                channel.is_consuming = True
                 self._troubles.over(self._queue.name, Deed.CONSUME)
+
+    def _must_begin_anew(self, channel: ConsumeChannel, wanted: int | None) -> bool:
+        if wanted is None or channel.most > wanted:
+            return True
+        # Of several consumers of a queue with a single active one, only one would get anything.
+        return self._queue.single_active_consumer and channel.most < wanted
 
 
 def _what_is_wrong(queue: Queue, error: ChannelLostError) -> str:
@@ -319,6 +365,10 @@ def _what_is_wrong(queue: Queue, error: ChannelLostError) -> str:
         f"RabbitMQ does not answer for {queue.name} ({error.text}), so nothing comes out of it; it is tried again. If "
         "all nodes of RabbitMQ are up, a crash right after its declaration lost it: delete it, and it is made anew"
     )
+
+
+def _do_nothing() -> None:
+    """What happens on room before anybody wants it."""
 
 
 def _nobody(_: object) -> None:
