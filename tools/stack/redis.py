@@ -1,6 +1,7 @@
 """Redis as the design wants it: an acknowledged write is on the disk, and nothing is ever evicted."""
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,8 +76,12 @@ def _launch(folder: Path, port: int, pair: Pair) -> Launch:
 
 
 def _copy(source: Path, target: Path) -> None:
+    """All of it, for whoever owns the place it comes to: Redis may run as another user than we do."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target)
+    owner = target.parent.stat()
+    for path in (target, *target.rglob("*")):
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _settings() -> tuple[str, ...]:

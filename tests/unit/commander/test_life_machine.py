@@ -574,10 +574,10 @@ class OneMission(RuleBasedStateMachine):
         if self.record is None or floor is None:
             self.submit(around)
             return
-        self.find_payload()
         runs = floor.state is MissionState.IN_PROGRESS
         self.expected.rise_above(runs=runs, epoch=floor.epoch, attempt=floor.attempt)
         self.become(life.lift(self.mission, floor, self.moment))
+        self.find_payload()
 
     # The ledger.
 
