@@ -58,11 +58,16 @@ def read(path: Path) -> DevContext | None:
 
 def write(path: Path, context: DevContext) -> None:
     """Put it in place whole, readable by its owner only."""
+    put(path, context)
+
+
+def put(path: Path, note: msgspec.Struct) -> None:
+    """Write any note whole, readable by its owner only, in a folder that is its owner's."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(context)) + b"\n")
+        file.write(msgspec.json.format(msgspec.json.encode(note)) + b"\n")
     draft.replace(path)
 
 

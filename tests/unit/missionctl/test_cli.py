@@ -20,7 +20,7 @@ from missionctl.testing import FakeCommander
 Run = Callable[..., Result]
 
 MISSIONS = ("apply", "run", "get", "describe", "wait", "cancel", "events")
-COMMANDS = (*MISSIONS, "pools", "rejected", "health", "token", "config", "dev", "version")
+COMMANDS = (*MISSIONS, "pools", "rejected", "health", "login", "logout", "token", "config", "dev", "version")
 QUICK = Retries(patience_seconds=2, first_seconds=0.001, longest_seconds=0.002)
 
 

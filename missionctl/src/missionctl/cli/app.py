@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from importlib import metadata
 
     from missionctl import client, context_file, dev
-    from missionctl.cli import applying, places, running, screen, showing, waiting
+    from missionctl.cli import applying, logging_in, places, running, screen, showing, waiting
 else:
     applying = deferred("missionctl.cli.applying")
     client = deferred("missionctl.client")
     context_file = deferred("missionctl.context_file")
     dev = deferred("missionctl.dev")
+    logging_in = deferred("missionctl.cli.logging_in")
     metadata = deferred("importlib.metadata")
     places = deferred("missionctl.cli.places")
     running = deferred("missionctl.cli.running")
@@ -301,6 +302,26 @@ def rejected(
 def health(ctx: typer.Context, output: Output = Format.TABLE) -> None:
     """Show how the Commander, its ledger and its broker are."""
     showing.health(ctx.obj, form=output)
+
+
+@app.command(rich_help_panel=COMMANDER)
+def login(
+    ctx: typer.Context,
+    username: Annotated[str, typer.Argument(metavar="NAME", help="Who you are there.")],
+    *,
+    password_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Holds the password. Default: it is asked for.")
+    ] = None,
+) -> None:
+    """Log in as a user; the tokens are kept in a file of your own and renewed when it is time."""
+    password = logging_in.password_in(password_file) if password_file else typer.prompt("Password", hide_input=True)
+    logging_in.login(ctx.obj, username, password)
+
+
+@app.command(rich_help_panel=COMMANDER)
+def logout(ctx: typer.Context) -> None:
+    """End the login everywhere, and forget it here."""
+    logging_in.logout(ctx.obj)
 
 
 @app.command(rich_help_panel=COMMANDER)

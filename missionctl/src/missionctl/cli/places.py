@@ -6,9 +6,10 @@ from typing import Final
 
 import msgspec
 
-from missionctl import context_file
+from missionctl import context_file, login_file
 from missionctl.cli.exits import CommandError, Exit
 from missionctl.context_file import DevContext, Secret
+from missionctl.login_file import Login
 
 URL_VARIABLE: Final = "MISSIONCTL_URL"
 CLIENT_ID_VARIABLE: Final = "MISSIONCTL_CLIENT_ID"
@@ -35,35 +36,46 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """A dev process lets its owner in as the operator: may name missions, declare pools, and sees both doors."""
     namespace: str | None = None
     namespace_from: str = ""
+    login: Path | None = None
+    """The note of a user who has logged in there."""
 
 
 def find(flags: Flags, environment: Mapping[str, str]) -> Place:
     """Choose; CommandError when nothing says where a Commander is."""
     path = context_file.path_in(context_file.state_dir(environment))
     context = context_file.read(path)
-    url, url_from = _url(flags, environment, context, path)
+    login_path = login_file.path_in(path.parent)
+    login = login_file.read(login_path)
+    url, url_from = _url(flags, environment, context, login, path)
     # Dev's secrets are for dev: never sent to another address.
     trusted = context if context is not None and context.url == url.rstrip("/") else None
-    secret, secret_from = _secret(flags, environment, trusted, path)
+    own = login if login is not None and login.url == url.rstrip("/") else None
+    secret, secret_from = _secret(flags, environment, trusted if own is None else None, path)
+    is_user = own is not None and secret is None
     namespace, namespace_from = _namespace(environment, trusted, path)
     return Place(
         url=url,
         url_from=url_from,
         secret=secret,
-        secret_from=secret_from,
+        secret_from=f"missionctl login, by {login_path}" if is_user else secret_from,
+        login=login_path if is_user else None,
         is_operator=trusted is not None and secret == trusted.operator,
         namespace=namespace,
         namespace_from=namespace_from,
     )
 
 
-def _url(flags: Flags, environment: Mapping[str, str], context: DevContext | None, path: Path) -> tuple[str, str]:
+def _url(
+    flags: Flags, environment: Mapping[str, str], context: DevContext | None, login: Login | None, path: Path
+) -> tuple[str, str]:
     if flags.url:
         return flags.url, "--url"
     if url := environment.get(URL_VARIABLE):
         return url, URL_VARIABLE
     if context is not None:
         return context.url, f"missionctl dev, by {path}"
+    if login is not None:
+        return login.url, f"missionctl login, by {login_file.path_in(path.parent)}"
     raise CommandError(
         f"no Commander is known: start one with `missionctl dev`, or say where it is with --url or {URL_VARIABLE}",
         Exit.UNREACHABLE,

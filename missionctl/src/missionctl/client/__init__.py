@@ -21,7 +21,7 @@ from missionctl.client._operations import Event, Reset
 from missionctl.client._readers import MissionChanged, result_of
 from missionctl.client._requests import Filter
 from missionctl.client._retries import Retries
-from missionctl.client._tokens import ClientSecret
+from missionctl.client._tokens import ClientSecret, Credentials
 from missionctl.client.errors import (
     ConflictError,
     InvalidError,
@@ -41,6 +41,7 @@ __all__ = [
     "Callback",
     "ClientSecret",
     "ConflictError",
+    "Credentials",
     "Door",
     "Event",
     "Filter",

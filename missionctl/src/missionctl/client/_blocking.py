@@ -17,7 +17,7 @@ from missionctl.client._operations import Event, Operations
 from missionctl.client._requests import Filter
 from missionctl.client._retries import Retries
 from missionctl.client._steps import Emit, Hear, Listen, Pause, Renew, Send, Step, Stream, Talk
-from missionctl.client._tokens import ClientSecret, TokenKeeper
+from missionctl.client._tokens import Credentials, TokenKeeper
 from missionctl.client._wire import Outcome
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ class MissionControlSync:
     def __init__(
         self,
         url: str,
-        credentials: ClientSecret | None = None,
+        credentials: Credentials | None = None,
         *,
         token: str = "",
         retries: Retries | None = None,
@@ -137,6 +137,14 @@ class MissionControlSync:
     def health(self) -> rest.Health:
         """Ask once how the Commander and its parts are; also "down" is an answer, nobody there is UnreachableError."""
         return self._run(self._do.health())
+
+    def log_in(self, username: str, password: str) -> rest.TokenAnswer:
+        """Get a user's first pair of tokens; this client's own credentials stay as they are."""
+        return self._run(self._do.log_in(username, password))
+
+    def log_out(self, refresh_token: str) -> None:
+        """End the login that a refresh token belongs to, everywhere."""
+        self._run(self._do.log_out(refresh_token))
 
     def token(self) -> str:
         """The access token in use, renewed if it is about to expire."""

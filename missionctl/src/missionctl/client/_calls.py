@@ -34,6 +34,11 @@ class Caller:
             answer = yield from self._persist(by(request.bearing(self.tokens.token)))
         return read(self.url, answer)
 
+    def call_bare(self, request: Request, read: Reader[T]) -> Talk[T]:
+        """Send a request that brings its own proof, without a token, until it has an answer."""
+        answer = yield from self._persist(Send(request))
+        return read(self.url, answer)
+
     def call_once(self, request: Request, read: Reader[T]) -> Talk[T]:
         """Send a request and take any answer for the last word, also a 503."""
         outcome: Outcome = yield Send(request)

@@ -170,6 +170,12 @@ class Operations:
     def health(self) -> Talk[rest.Health]:
         return self._caller.call_once(_requests.health(), _readers.health)
 
+    def log_in(self, username: str, password: str) -> Talk[rest.TokenAnswer]:
+        return self._caller.call_bare(_requests.log_in(username, password), _readers.token)
+
+    def log_out(self, refresh_token: str) -> Talk[None]:
+        return self._caller.call_bare(_requests.log_out(refresh_token), _readers.nothing)
+
     def token(self) -> Talk[str]:
         return self._caller.fresh_token()
 

@@ -121,6 +121,16 @@ def rejected(limit: int | None) -> Request:
     return Request(method="GET", path="/rejected", query=_query(limit=limit))
 
 
+def log_in(username: str, password: str) -> Request:
+    body = msgspec.json.encode(rest.LoginRequest(username=username, password=password))
+    return Request(method="POST", path="/login", body=body, headers=JSON)
+
+
+def log_out(refresh_token: str) -> Request:
+    body = msgspec.json.encode(rest.LogoutRequest(refresh_token=refresh_token))
+    return Request(method="POST", path="/logout", body=body, headers=JSON)
+
+
 def health() -> Request:
     return Request(method="GET", path="/health")
 
