@@ -3,7 +3,9 @@
 import base64
 import binascii
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from functools import partial
 
 from mission_commander.api import queries
 from mission_commander.api.answers import ProblemError
@@ -14,25 +16,41 @@ from mission_commander.ports import LedgerAwayError
 from mission_contracts.mission import MissionId
 from mission_contracts.tokens import Claims
 
+Sees = Callable[[Mission], bool]
+
 
 async def find(commander: Commander, claims: Claims, mission_id: MissionId) -> Mission:
-    """The mission, if there is one and they may see it: else 404, the same for both."""
-    mission = commander.memory.get(mission_id)
+    """The mission, if there is one and they may see it: else 404, the same for both, and after the same while."""
+    [mission] = await fetch(commander, [mission_id], partial(may_see, claims))
     if mission is None:
-        mission = (await fetch(commander, [mission_id]))[0]
-    if mission is None or not may_see(claims, mission):
         raise not_found()
     return mission
 
 
-async def fetch(commander: Commander, ids: Sequence[MissionId]) -> list[Mission | None]:
+def _everything(_: Mission) -> bool:
+    return True
+
+
+async def fetch(commander: Commander, ids: Sequence[MissionId], sees: Sees = _everything) -> list[Mission | None]:
     """From memory, and from the ledger what memory does not hold.
 
-    Raises LedgerAwayError where nobody can tell whether there is such a mission.
+    What they may not see is looked for as if memory did not hold it: neither the time that an answer takes nor a ledger
+    that is away tells a stranger's mission from a missing one. Raises LedgerAwayError where nobody can tell whether
+    there is such a mission.
     """
-    missing = [one for one in ids if commander.memory.get(one) is None]
-    fetched = await _fetched(commander, missing) if missing else {}
-    return [commander.memory.get(one) or fetched.get(one) or commander.unrecorded.get(one) for one in ids]
+    remembered = {one: mission for one in ids if (mission := _seen(commander.memory.get(one), sees)) is not None}
+    missing = [one for one in ids if one not in remembered]
+    if not missing:
+        return [remembered[one] for one in ids]
+    unrecorded = {
+        one: mission for one in missing if (mission := _seen(commander.unrecorded.get(one), sees)) is not None
+    }
+    found = {**unrecorded, **await _fetched(commander, missing, unrecorded.keys(), sees), **remembered}
+    return [found.get(one) for one in ids]
+
+
+def _seen(mission: Mission | None, sees: Sees) -> Mission | None:
+    return mission if mission is not None and sees(mission) else None
 
 
 async def recorded(commander: Commander, ids: Sequence[MissionId]) -> list[Mission | None]:
@@ -43,15 +61,17 @@ async def recorded(commander: Commander, ids: Sequence[MissionId]) -> list[Missi
     return [commander.memory.get(one) or fetched.get(one) for one in ids]
 
 
-async def _fetched(commander: Commander, missing: Sequence[MissionId]) -> Mapping[MissionId, Mission]:
-    unknown = [one for one in missing if commander.unrecorded.get(one) is None]
+async def _fetched(
+    commander: Commander, missing: Sequence[MissionId], unrecorded: AbstractSet[MissionId], sees: Sees
+) -> Mapping[MissionId, Mission]:
+    unknown = set(missing) - unrecorded
     if commander.vitals.ledger_is_away:
         if unknown:
             raise LedgerAwayError("the ledger is away, and this Commander's memory does not have it all")
         return {}
     stored = await commander.ledger.fetch(missing)
-    fetched = {one.mission.id: one.mission for one in stored if one is not None}
-    if commander.vitals.ledger_is_newly_back and not fetched.keys() >= set(unknown):
+    fetched = {one.mission.id: one.mission for one in stored if one is not None and sees(one.mission)}
+    if commander.vitals.ledger_is_newly_back and not fetched.keys() >= unknown:
         raise LedgerAwayError("the ledger is back, and what was accepted without it is being recorded")
     return fetched
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -125,8 +126,8 @@ class _Missions:
         commander = self._doors.loaded()
         ids = (await bodies.read_as(request, _lookup, bodies.ONE_MISSION_BYTES)).ids
         _bounded(ids, "ids")
-        found = await fetch(commander, ids)
-        shown = tuple(view(one) if one is not None and may_see(claims, one) else None for one in found)
+        found = await fetch(commander, ids, partial(may_see, claims))
+        shown = tuple(view(one) if one is not None else None for one in found)
         return json_answer(LookupAnswer(missions=shown), headers=_from(commander))
 
     async def list(self, request: Request) -> Response:
