@@ -13,6 +13,7 @@ from support.people import ADMIN, PASSWORD, logged_in, people
 from support.problems import problem
 
 from mission_commander.adapters.memory_users import MemoryUserData
+from mission_commander.services import first_admin
 
 
 @pytest.fixture
@@ -180,6 +181,29 @@ async def test_a_changed_password_in_the_secret_counts_from_the_next_start(tmp_p
         problem(await refresh(api, before), 401, "BadCredentials")
         now = {"username": ADMIN, "password": "another one, and long"}
         assert (await (await api.stranger()).post("/login", json=now)).status_code == 200
+
+
+async def test_the_first_admin_is_made_again_when_the_store_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_admin, "LOOK_SECONDS", 0.01)
+    data = MemoryUserData()
+    async with people(tmp_path, users=data) as api:
+        data.users.clear()
+        await until(lambda: ADMIN in data.users, "the first admin is there again")
+        assert (await (await logged_in(api, ADMIN)).get("/status")).status_code == 200
+
+
+async def test_keys_rotate_replica_by_replica_and_nobody_notices(tmp_path: Path) -> None:
+    data = MemoryUserData()
+    async with people(tmp_path, users=data) as old, serving(users=data, token_key_generation=2) as new:
+        for signs, checks in ((old, new), (new, old)):
+            tokens = (await refresh(signs, await tokens_of(signs))).json()
+            headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+            assert (await (await checks.stranger()).get("/status", headers=headers)).status_code == 200
+            assert (await refresh(checks, tokens)).status_code == 200
+        published = (await (await new.stranger()).get("/.well-known/jwks.json")).json()["keys"]
+        assert [key["kid"] for key in published] == ["access-1", "access-2", "access-3"]
 
 
 async def test_while_the_store_is_away_users_work_and_admins_wait(tmp_path: Path) -> None:

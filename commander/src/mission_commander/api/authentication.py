@@ -47,7 +47,7 @@ class Gate:
     def recognise(self, connection: HTTPConnection, *roles: Role) -> Claims:
         """The same without counting it: for whoever came in before, and still watches."""
         claims = self._claims(connection.headers.get("authorization", ""))
-        if claims.holder.may_be_revoked:
+        if claims.may_be_revoked:
             self.check_not_revoked(claims.holder)
         if claims.role not in roles:
             wanted = " or ".join(role.value for role in roles)
