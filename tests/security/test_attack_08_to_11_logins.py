@@ -113,6 +113,19 @@ async def changed(api: Api, tokens: Tokens, status: int) -> httpx.Response:
                 return answer
 
 
+async def test_attack_11_an_open_event_stream_ends_with_its_login(api: Api) -> None:
+    tokens = await log_in(api)
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    watcher = await api.another()
+    async with asyncio.timeout(PATIENCE_SECONDS), watcher.stream("GET", "/events", headers=headers) as events:
+        assert events.status_code == 200
+        texts = events.aiter_bytes()
+        await anext(texts)
+        assert (await (await api.stranger()).post("/logout", headers=headers)).status_code == 204
+        async for _ in texts:
+            pass  # what was under way; then it ends by itself
+
+
 async def test_attack_11_while_the_store_is_away_privileged_routes_are_closed(tmp_path: Path) -> None:
     data = MemoryUserData()
     async with people(tmp_path, users=data) as api:
