@@ -23,6 +23,7 @@ from mission_commander.services.eras import Eras
 from mission_commander.services.feed import Feed
 from mission_commander.services.garrison import Garrison
 from mission_commander.services.late_records import LateRecords
+from mission_commander.services.quotas import Quotas
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.reporting import Reporter
 from mission_commander.services.restoring import RestoreMore, Restorer
@@ -151,6 +152,7 @@ class Stage:
             self.clock,
             around or self.around,
             self.acceptances,
+            Quotas(None, self.memory.live_of, self.counts),
             namespace="default",
             refusal=spec.refusal,
             is_away=lambda: self.is_known_to_be_away,

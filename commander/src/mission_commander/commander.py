@@ -36,6 +36,7 @@ from mission_commander.services.peers import Peers
 from mission_commander.services.pool_news import PoolNews
 from mission_commander.services.pooling import Pools
 from mission_commander.services.purging import Purger
+from mission_commander.services.quotas import Quotas
 from mission_commander.services.reaping import Reaper
 from mission_commander.services.recorder import Recorder
 from mission_commander.services.rejected import RejectedMessages
@@ -89,11 +90,14 @@ class Commander:
         self.ledger, self.broker = ledger, broker
         rejects = Rejects(broker, clock, count=self._count_rejected)
         self.memory = MissionMemory(cancel_deadline_seconds=settings.cancel_deadline_seconds)
-        rules = LaneRules(
-            gap_seconds=settings.gap_seconds, mark_seconds=max(settings.lane_mark_seconds, settings.retention_seconds)
-        )
         self.recorder = Recorder(
-            ledger, self.memory, clock, m.Era(0), lane_rules=rules, around=self.around, counts=self.counts
+            ledger,
+            self.memory,
+            clock,
+            m.Era(0),
+            lane_rules=_lane_rules(settings),
+            around=self.around,
+            counts=self.counts,
         )
         self.garrison = Garrison(
             ledger, clock, heartbeat_seconds=settings.heartbeat_seconds, is_whole=self.recorder.check
@@ -108,6 +112,7 @@ class Commander:
         seals = Seals(key)
         self.unrecorded = Unrecorded(self.memory)
         self.acceptances = Acceptances(broker, seals, self.unrecorded, clock)
+        quotas = Quotas(settings.limit_live or None, self._live_of, self.counts)
         self.submitter = Submitter(
             self.recorder,
             self.eras,
@@ -115,11 +120,12 @@ class Commander:
             clock,
             self.around,
             self.acceptances,
+            quotas,
             namespace=settings.namespace,
             refusal=spec.refusal,
             is_away=lambda: not self.is_loaded or self.vitals.ledger_is_away,
         )
-        self.retrier = Retrier(self.recorder, ledger, MissionIds(key), clock, self.around)
+        self.retrier = Retrier(self.recorder, ledger, MissionIds(key), clock, self.around, quotas)
         self.claims = Claims(
             self.recorder,
             tombstones,
@@ -278,6 +284,9 @@ class Commander:
             counts=self.counts,
         )
 
+    def _live_of(self, subject: str) -> int:
+        return self.memory.live_of(subject) + self.unrecorded.count_of(subject)
+
     def _count_rejected(self, queue: topology.Queue, defect: Defect) -> None:
         self.counts.add(
             metrics.REJECTED, queue.bound_to.name if queue.transient else queue.name, Rejected.of(defect).value
@@ -329,6 +338,12 @@ class Commander:
             await self.broker.declare(topology.FIXED_QUEUES)
         except BrokerAwayError:
             self._log.warning("the broker is away; its queues are declared at its return")
+
+
+def _lane_rules(settings: CommanderSettings) -> LaneRules:
+    return LaneRules(
+        gap_seconds=settings.gap_seconds, mark_seconds=max(settings.lane_mark_seconds, settings.retention_seconds)
+    )
 
 
 def _limiter(settings: CommanderSettings, tally: Tally, clock: Clock) -> Limiter:

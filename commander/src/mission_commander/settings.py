@@ -155,6 +155,13 @@ class CommanderSettings(BaseSettings):
     limit_wish: Limited = "20000 per 10 seconds"
     """How many requests that change something there is (cancel, suspend, …) one subject may send."""
 
+    limit_live: Annotated[int, Field(ge=0)] = 1_000_000
+    """How many missions that are not final one subject may have; one more is 429 (QuotaReached). 0: any number.
+
+    Each takes about 2 KB of every Commander's memory. Missions of the cluster are bounded there, by a ResourceQuota
+    on `count/missions.missioncontrol.dev`.
+    """
+
     limit_login_address: Limited = "60 per minute"
     """How many logins one address (of IPv6: one /64) may try; what succeeds does not count.
 

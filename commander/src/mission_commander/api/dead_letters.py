@@ -57,7 +57,11 @@ def routes(doors: Doors) -> list[Route]:
         doors.limits.charge_missions(claims, len(found.missions))
         answers = await commander.retrier.retry_all(found.missions, trace_id=request.state.request_id)
         made = tuple(view(one) for one in answers if isinstance(one, Mission))
-        refused = tuple(problem(one.status, one.code, one.detail) for one in answers if isinstance(one, RefusedError))
+        refused = tuple(
+            problem(one.status, one.code, one.detail, retry_after=one.retry_after)
+            for one in answers
+            if isinstance(one, RefusedError)
+        )
         more = found.cursor is not None
         answer = RedriveAnswer(redriven=len(made), more=more, missions=made, refused=refused, cursor=found.cursor)
         return json_answer(answer)

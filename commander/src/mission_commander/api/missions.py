@@ -371,11 +371,11 @@ def _item(answer: Answer | Problem) -> BatchItem:
 
 
 def _problem_of(refused: RefusedError) -> Problem:
-    return problem(refused.status, refused.code, refused.detail, field=refused.field)
+    return problem(refused.status, refused.code, refused.detail, field=refused.field, retry_after=refused.retry_after)
 
 
 def _ended(said: Problem) -> ProblemError:
-    return ProblemError(said.status, said.code, said.detail, field=said.field)
+    return ProblemError(said.status, said.code, said.detail, field=said.field, retry_after=said.retry_after_seconds)
 
 
 def _recorded(mission: Mission | None) -> Mission:

@@ -14,5 +14,5 @@ async def retried(commander: Commander, mission: Mission, request: Request) -> R
     """Try one mission again."""
     [answer] = await commander.retrier.retry_all([mission], trace_id=request.state.request_id)
     if isinstance(answer, RefusedError):
-        raise ProblemError(answer.status, answer.code, answer.detail)
+        raise ProblemError(answer.status, answer.code, answer.detail, retry_after=answer.retry_after)
     return json_answer(view(answer), 202, {"Location": f"/missions/{answer.id}"})

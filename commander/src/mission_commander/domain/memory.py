@@ -44,6 +44,7 @@ class MissionMemory:
         self._cancel_deadline_seconds = cancel_deadline_seconds
         self._by_place: defaultdict[Place, dict[MissionId, None]] = defaultdict(dict)
         self._by_holder: defaultdict[Instance, dict[MissionId, None]] = defaultdict(dict)
+        self._live_of: Counter[str] = Counter()
         self._newest_claimed: dict[tuple[PoolKey, Priority], float] = {}
         self._due = DueIndex()
         self._listeners: list[Listener] = []
@@ -60,6 +61,10 @@ class MissionMemory:
             return False
         if known is not None and not _stays(known, mission):
             self._leave_indexes(known)
+        if (known is None or known.is_final) and not mission.is_final:
+            self._live_of[mission.envelope.subject] += 1
+        elif mission.is_final and known is not None and not known.is_final:
+            self._has_ended(known)
         self._missions[mission.id] = mission
         self._enter_indexes(mission)
         self._note_bare(mission)
@@ -72,6 +77,8 @@ class MissionMemory:
         known = self._missions.pop(mission_id, None)
         if known is not None:
             self._leave_indexes(known)
+            if not known.is_final:
+                self._has_ended(known)
         self._payloads.pop(mission_id, None)
         self._bare.pop(mission_id, None)
         self._finals.pop(mission_id, None)
@@ -143,6 +150,10 @@ class MissionMemory:
     def live_count(self) -> int:
         return len(self._missions) - len(self._finals)
 
+    def live_of(self, subject: str) -> int:
+        """How many missions of one subject are not final."""
+        return self._live_of[subject]
+
     # The due index.
 
     def next_time(self) -> float | None:
@@ -194,6 +205,12 @@ class MissionMemory:
         _drop(self._by_place, _place(mission), mission.id)
         if mission.phase is Phase.CLAIMED:
             _drop(self._by_holder, mission.holder, mission.id)
+
+    def _has_ended(self, mission: Mission) -> None:
+        subject = mission.envelope.subject
+        self._live_of[subject] -= 1
+        if not self._live_of[subject]:
+            del self._live_of[subject]
 
     def _note_bare(self, mission: Mission) -> None:
         if mission.phase is Phase.WAITING and mission.id not in self._payloads and not mission.payload_lost:

@@ -3,6 +3,7 @@
 They are kept apart from the memory, which never leads the ledger: decisions are made on recorded missions only.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -35,6 +36,7 @@ class Unrecorded:
 
     def __init__(self, memory: MissionMemory, *, most: int = MOST_UNRECORDED) -> None:
         self._missions: dict[MissionId, Mission] = {}
+        self._of: Counter[str] = Counter()
         self._most = most
         memory.listen(self._note_record)
 
@@ -44,14 +46,22 @@ class Unrecorded:
     def all(self) -> Iterable[Mission]:
         return tuple(self._missions.values())
 
+    def count_of(self, subject: str) -> int:
+        """How many of them are one subject's."""
+        return self._of[subject]
+
     def add(self, mission: Mission) -> None:
+        if mission.id not in self._missions:
+            self._of[mission.envelope.subject] += 1
         self._missions[mission.id] = mission
 
     def has_room(self, now: float) -> bool:
         """Tell whether one more may be accepted; what is past its deadline, and was never heard of, makes room."""
         if len(self._missions) >= self._most:
             self._missions = {i: one for i, one in self._missions.items() if one.envelope.deadline_at > now}
+            self._of = Counter(one.envelope.subject for one in self._missions.values())
         return len(self._missions) < self._most
 
     def _note_record(self, mission: Mission) -> None:
-        self._missions.pop(mission.id, None)
+        if self._missions.pop(mission.id, None) is not None:
+            self._of[mission.envelope.subject] -= 1

@@ -8,8 +8,9 @@ from mission_commander.domain import lane, life
 from mission_commander.domain.life import Moment, Surroundings
 from mission_commander.domain.record import Mission
 from mission_commander.ports import Ledger
+from mission_commander.services.quotas import Quotas
 from mission_commander.services.recorder import Command, Decision, Newcomer, Recorder
-from mission_commander.services.submission import RefusedError
+from mission_commander.services.submission import RefusedError, quota_reached
 from mission_contracts.clock import Clock
 from mission_contracts.envelope import Door, Envelope
 from mission_contracts.install_key import MissionIds
@@ -32,12 +33,14 @@ class Retrier:
         ids: MissionIds,
         clock: Clock,
         around: Callable[[Envelope], Surroundings],
+        quotas: Quotas,
     ) -> None:
         self._recorder = recorder
         self._ledger = ledger
         self._ids = ids
         self._clock = clock
         self._around = around
+        self._quotas = quotas
 
     async def retry_all(self, missions: Sequence[Mission], *, trace_id: str) -> Sequence[Mission | RefusedError]:
         """Give the new mission of each, or why there is none, in order. Raises LedgerAwayError."""
@@ -60,6 +63,8 @@ class Retrier:
             why = "the ledger no longer has this mission's payload, so nobody can run it again: submit it anew"
             return RefusedError("PayloadLost", why, status=409)
         envelope = self._envelope(mission, trace_id)
+        if self._recorder.known(envelope.mission_id) is None and not self._quotas.has_room(envelope.subject):
+            return quota_reached(self._quotas)
         around = self._around
 
         def decide(known: Mission | None, moment: Moment) -> Decision[_Answer]:

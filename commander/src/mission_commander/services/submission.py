@@ -15,6 +15,7 @@ from mission_commander.domain.record import Mission
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services.acceptances import Acceptances
 from mission_commander.services.eras import Eras
+from mission_commander.services.quotas import Quotas
 from mission_commander.services.recorder import Command, Decision, Newcomer, Recorder
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
@@ -24,6 +25,8 @@ from mission_contracts.messages import Acceptance, Shown
 from mission_contracts.rest import Floor, Submission
 from mission_contracts.spec import MAX_PAYLOAD_BYTES
 
+QUOTA_RETRY_SECONDS: Final = 5.0
+
 _canonical: Final = msgspec.json.Encoder(order="sorted")
 _NOT_OF_THE_BODY: Final = {"idempotency_key", "floor", "suspend", "cancel", "ttl_seconds_after_finished"}
 
@@ -31,12 +34,21 @@ _NOT_OF_THE_BODY: Final = {"idempotency_key", "floor", "suspend", "cancel", "ttl
 class RefusedError(Exception):
     """A submission that can never be accepted as it is; the text says why and what to do."""
 
-    def __init__(self, code: str, detail: str, *, status: int = 422, field: str | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        status: int = 422,
+        field: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
         self.status = status
         self.field = field
+        self.retry_after = retry_after
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +95,7 @@ class Submitter:
         clock: Clock,
         around: Around,
         acceptances: Acceptances,
+        quotas: Quotas,
         *,
         namespace: str,
         refusal: RefusalRule,
@@ -95,15 +108,35 @@ class Submitter:
         self._clock = clock
         self._around = around
         self._acceptances = acceptances
+        self._quotas = quotas
         self._namespace = namespace
         self._refusal = refusal
         self._is_away = is_away
 
     async def submit_all(self, requests: Sequence[Request]) -> Sequence[Answer]:
         """Accept what can be accepted, durably; one answer each, in order."""
-        prepared = [self._prepare(request) for request in requests]
-        answers = iter(await self._accept_all([one for one in prepared if isinstance(one, _Asked)]))
+        taken: list[str] = []
+        try:
+            prepared = [self._within_quota(self._prepare(request), taken) for request in requests]
+            answers = iter(await self._accept_all([one for one in prepared if isinstance(one, _Asked)]))
+        finally:
+            for subject in taken:
+                self._quotas.give_back(subject)
         return [one if isinstance(one, RefusedError) else next(answers) for one in prepared]
+
+    def _within_quota(self, asked: _Asked | RefusedError, taken: list[str]) -> _Asked | RefusedError:
+        """Take a place for what is new. An object in the cluster is there whether it is accepted or not."""
+        if isinstance(asked, RefusedError) or asked.envelope.door is Door.CLUSTER or self._is_known(asked):
+            return asked
+        subject = asked.envelope.subject
+        if not self._quotas.take(subject):
+            return quota_reached(self._quotas)
+        taken.append(subject)
+        return asked
+
+    def _is_known(self, asked: _Asked) -> bool:
+        mission_id = asked.envelope.mission_id
+        return self._recorder.known(mission_id) is not None or self._acceptances.known(mission_id) is not None
 
     async def _accept_all(self, asked: Sequence[_Asked]) -> Sequence[Answer]:
         if self._is_away():
@@ -381,6 +414,16 @@ def _objected(
             return Decision(_number_taken(envelope))
         case lane.Passed(why):
             return _accepted(life.come_too_late(life.accept(envelope, moment, around), moment, why), payload)
+
+
+def quota_reached(quotas: Quotas) -> RefusedError:
+    return RefusedError(
+        "QuotaReached",
+        f"this subject has {quotas.most} missions that are not final, and may not have more: wait for some to end, "
+        "or cancel some",
+        status=429,
+        retry_after=QUOTA_RETRY_SECONDS,
+    )
 
 
 def _number_taken(envelope: Envelope) -> RefusedError:
