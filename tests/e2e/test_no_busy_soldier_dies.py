@@ -99,14 +99,22 @@ async def prove(pools: Installation, rest: RestDoor, cluster: ClusterDoor, count
             await until_pool(cluster, pool, "sleeps again", lambda status: status["replicas"] == 0)
     proof = Proof(ended, leavings.seen, await executions(rest) - granted)
     say(proof.said(breath.done, len(leavings.made), time.monotonic() - began))
+    for line in [str(leavings.restarts), *(await stories(rest, proof.repeated))]:
+        say(line)
     proof.judge(count)
+
+
+async def stories(rest: RestDoor, repeated: Sequence["Ended"]) -> list[str]:
+    """What the Commander tells of missions that were handed out again: who had them, and how that ended."""
+    answers = [await rest.client.get(f"/missions/{one.mission_id}/history") for one in repeated]
+    return [answer.text for answer in answers]
 
 
 @contextlib.asynccontextmanager
 async def leavings_of(cluster: ClusterDoor, leavings: Leavings) -> AsyncIterator[None]:
     listed = await cluster.objects.request("GET", cluster.objects.path("pods"))
     for pod in listed["items"]:
-        leavings.take(pod["metadata"], datetime.now(UTC))
+        leavings.take(pod, datetime.now(UTC))
     async with underway(leavings.follow(cluster.objects, after=listed["metadata"]["resourceVersion"])):
         yield
 
@@ -184,7 +192,7 @@ class Load:
 def in_rest_words(status: Mapping[str, Any]) -> Mapping[str, Any]:
     """An object's status, as REST would say it."""
     times = {"started_at": status["startedAt"], "finished_at": status["finishedAt"]}
-    return {**status, **times, "state": status["state"].upper()}
+    return {**status, **times, "mission_id": status["missionId"], "state": status["state"].upper()}
 
 
 @dataclass(frozen=True)
@@ -195,6 +203,7 @@ class Ended:
     attempt: int
     hand_outs: int
     soldier: str
+    mission_id: str
     began_at: datetime
     ended_at: datetime
 
@@ -205,6 +214,7 @@ class Ended:
             attempt=view["attempt"],
             hand_outs=view["epoch"] % NUMBERS_PER_ERA,
             soldier=view["soldier"],
+            mission_id=view["mission_id"],
             began_at=datetime.fromisoformat(view["started_at"]),
             ended_at=datetime.fromisoformat(view["finished_at"]),
         )
@@ -233,13 +243,13 @@ class Proof:
                 f"{soldiers} soldiers lived",
                 f"scale-in ended {len(self._scaled_in)}, of which {self._busy_scaled_in()} busy",
                 f"rollouts ended {len(running)}, of which {sum(map(bool, running))} busy, with {sum(running)} missions",
-                f"executions {self._executions}, missions handed out more than once {self._repeated()}",
+                f"executions {self._executions}, missions handed out more than once {len(self.repeated)}",
             )
         )
 
     def judge(self, count: int) -> None:
         assert Counter(one.state for one in self._ended) == {"COMPLETED": count}, "none is lost"
-        assert self._repeated() == 0, "none was handed out a second time"
+        assert not self.repeated, "none was handed out a second time"
         assert {one.attempt for one in self._ended} == {1}
         assert self._executions == count, "each ran once"
         assert self._busy_scaled_in() == 0, "scale-in takes only who is idle"
@@ -253,5 +263,6 @@ class Proof:
     def _busy_scaled_in(self) -> int:
         return sum(map(bool, map(self._running_in, self._scaled_in)))
 
-    def _repeated(self) -> int:
-        return sum(one.hand_outs != 1 for one in self._ended)
+    @property
+    def repeated(self) -> Sequence[Ended]:
+        return [one for one in self._ended if one.hand_outs != 1]

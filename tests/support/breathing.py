@@ -32,20 +32,26 @@ class Leavings:
 
     seen: list[Leaving] = field(default_factory=list)
     made: set[str] = field(default_factory=set)
+    restarts: dict[str, str] = field(default_factory=dict)
+    """Of pods whose container ended and was started again, how it ended: then nobody asked the soldier first."""
     _newest: dict[str, str] = field(default_factory=dict)
 
     async def follow(self, objects: Objects, *, after: str) -> None:
         """Follow until cancelled."""
         async for event in objects.watch("pods", after=after):
-            self.take(event["object"]["metadata"], datetime.now(UTC))
+            self.take(event["object"], datetime.now(UTC))
 
-    def take(self, pod: Object, now: datetime) -> None:
+    def take(self, body: Object, now: datetime) -> None:
+        pod = body["metadata"]
         labels, name = pod.get("labels", {}), pod["name"]
         if POOL_LABEL not in labels:
             return
         if name not in self.made:
             self.made.add(name)
             self._newest[labels[POOL_LABEL]] = labels[TEMPLATE_LABEL]
+        for container in body.get("status", {}).get("containerStatuses", ()):
+            if container["restartCount"]:
+                self.restarts[name] = f"{container['restartCount']} restarts, {container['lastState']}"
         if "deletionTimestamp" in pod and all(one.pod != name for one in self.seen):
             is_old = self._newest[labels[POOL_LABEL]] != labels[TEMPLATE_LABEL]
             self.seen.append(Leaving(name, now, is_old))

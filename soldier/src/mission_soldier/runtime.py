@@ -312,6 +312,10 @@ class Runtime:
     def _why_not_ready(self) -> str | None:
         if not self._registrar.is_registered:
             return "not registered at the Commander"
+        if not self._is_told_to_take:
+            # Of a pool that shrinks Kubernetes deletes first who is not ready. Who retires while it is busy must not
+            # come before those that are idle already.
+            return None
         return None if self._intake.is_consuming else "not consuming orders"
 
 

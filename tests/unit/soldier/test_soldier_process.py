@@ -213,6 +213,14 @@ async def test_a_soldier_is_ready_when_it_is_registered_and_consumes() -> None:
         stage.broker.mend()
 
 
+async def test_a_soldier_that_retires_stays_ready_or_kubernetes_would_delete_it_before_those_that_are_idle() -> None:
+    port = _free_port()
+    async with a_stage(probe_port=port) as stage, _client(port) as client:
+        stage.commander.take_nothing = True
+        await eventually(lambda: not stage.commander.beats[-1].taking, "it takes nothing")
+        assert await _answer(client) == "ok\n"
+
+
 async def _answer(client: httpx.AsyncClient) -> str:
     async with asyncio.timeout(10):
         while True:
