@@ -189,11 +189,28 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     message: str = ""
 
 
+class Timings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a mission's time went; what has not happened is left out."""
+
+    accepted_at: datetime | None = None
+    handed_out_at: datetime | None = None
+    """When its newest order was made."""
+    claimed_at: datetime | None = None
+    """When a soldier took it, at last."""
+    finished_at: datetime | None = None
+    # Made, not defaults: zero seconds are worth saying.
+    waiting_seconds: float = msgspec.field(default_factory=float)
+    """All that was not running, from its acceptance until now, or until its end."""
+    running_seconds: float = msgspec.field(default_factory=float)
+    """In the attempts that are kept, and in the one that runs."""
+
+
 class MissionHistory(msgspec.Struct, frozen=True, kw_only=True):
     """A mission and its ended attempts, oldest first; of very many the newest are kept."""
 
     mission: MissionView
     attempts: tuple[AttemptView, ...]
+    timings: Timings
 
 
 class DeadLetterPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -20,9 +20,9 @@ from support.records import (
     waiting,
 )
 
-from mission_commander.domain.view import view
+from mission_commander.domain.view import timings, view
 from mission_contracts.envelope import Door
-from mission_contracts.rest import MissionView
+from mission_contracts.rest import MissionView, Timings
 
 ANY_TIME = st.floats() | st.sampled_from([0.0, -1e300, 1e300, 253_402_300_800.0])
 
@@ -75,6 +75,32 @@ def test_what_never_ran_has_no_duration() -> None:
 
 def test_a_dead_letter_says_so() -> None:
     assert view(failed(claimed(accepted(retry=tries(1))))).dead_letter
+
+
+def test_where_the_time_of_a_completed_mission_went() -> None:
+    ended = completed(claimed(out(), seconds=1), ran_seconds=1.5, seconds=9)
+    assert timings(ended, START + 100) == Timings(
+        accepted_at=moment(0),
+        handed_out_at=moment(0),
+        claimed_at=moment(1),
+        finished_at=moment(2.5),
+        waiting_seconds=1.0,
+        running_seconds=1.5,
+    )
+
+
+def test_what_waits_has_only_waited_and_what_runs_runs_until_now() -> None:
+    waits, runs = timings(waiting(), START + 5), timings(claimed(seconds=1), START + 5)
+    assert (waits.waiting_seconds, waits.running_seconds, waits.claimed_at) == (5.0, 0.0, None)
+    assert (runs.waiting_seconds, runs.running_seconds, runs.claimed_at) == (1.0, 4.0, moment(1))
+
+
+@given(ANY_TIME, ANY_TIME, ANY_TIME)
+def test_impossible_times_come_to_seconds_all_the_same(first: float, second: float, now: float) -> None:
+    mission = msgspec.structs.replace(completed(), started_at=first, finished_at=second)
+    told = msgspec.json.decode(msgspec.json.encode(timings(mission, now)), type=Timings)
+    assert told.waiting_seconds >= 0
+    assert told.running_seconds >= 0
 
 
 @given(ANY_TIME, ANY_TIME, ANY_TIME)

@@ -16,11 +16,11 @@ from mission_commander.api.queries import DEFAULT_PAGE, LONGEST_PAGE
 from mission_commander.api.retrying import retried
 from mission_commander.commander import Commander
 from mission_commander.domain.record import Mission
-from mission_commander.domain.view import attempts, view
+from mission_commander.domain.view import history, view
 from mission_commander.services.submission import RefusedError
 from mission_contracts.mission import MissionId, Reason
 from mission_contracts.names import is_dns_label
-from mission_contracts.rest import DeadLetterPage, MissionHistory, RedriveAnswer, RedriveRequest
+from mission_contracts.rest import DeadLetterPage, RedriveAnswer, RedriveRequest
 from mission_contracts.tokens import Claims
 
 READ_AT_ONCE: Final = 500
@@ -36,8 +36,9 @@ def routes(doors: Doors) -> list[Route]:
 
     async def show(request: Request) -> Response:
         claims = doors.gate.admit(request, *PEOPLE)
-        found = await _gather(doors.loaded(), claims, _asked(request))
-        shown = tuple(MissionHistory(mission=view(one), attempts=attempts(one)) for one in found.missions)
+        commander = doors.loaded()
+        found = await _gather(commander, claims, _asked(request))
+        shown = tuple(history(one, commander.clock.now()) for one in found.missions)
         return json_answer(DeadLetterPage(dead_letters=shown, cursor=found.cursor))
 
     async def redrive_one(request: Request) -> Response:

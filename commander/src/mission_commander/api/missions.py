@@ -18,7 +18,7 @@ from mission_commander.api.queries import DEFAULT_PAGE, LONGEST_PAGE
 from mission_commander.api.retrying import retried
 from mission_commander.commander import Commander
 from mission_commander.domain.record import Mission
-from mission_commander.domain.view import attempts, view
+from mission_commander.domain.view import history, view
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services.submission import Accepted, Answer, RefusedError
 from mission_commander.services.submission import Request as SubmissionRequest
@@ -37,7 +37,6 @@ from mission_contracts.rest import (
     LookupAnswer,
     LookupRequest,
     MissionChange,
-    MissionHistory,
     MissionPage,
     MissionView,
     Submission,
@@ -182,8 +181,7 @@ class _Missions:
         claims = self._doors.gate.admit(request, *PEOPLE)
         commander = self._doors.loaded()
         mission = await find(commander, claims, MissionId(path_of(request, "id")))
-        shown = MissionHistory(mission=view(mission), attempts=attempts(mission))
-        return json_answer(shown, headers=_from(commander))
+        return json_answer(history(mission, commander.clock.now()), headers=_from(commander))
 
     async def acknowledge(self, request: Request) -> Response:
         self._doors.gate.admit(request, Role.OPERATOR)

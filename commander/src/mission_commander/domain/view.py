@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
-from mission_commander.domain.record import Attempt, Mission
+from mission_commander.domain.record import Attempt, Mission, Phase
 from mission_contracts.mission import MissionState
-from mission_contracts.rest import AttemptView, MissionView
+from mission_contracts.rest import AttemptView, MissionHistory, MissionView, Timings
 
 _LAST_SECOND: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()
 
@@ -49,6 +49,34 @@ def view(mission: Mission) -> MissionView:
 def attempts(mission: Mission) -> tuple[AttemptView, ...]:
     """The attempts that have ended, oldest first; of very many only the newest are kept."""
     return tuple(_attempt(one) for one in mission.attempts)
+
+
+def history(mission: Mission, now: float) -> MissionHistory:
+    """All that is kept of it."""
+    return MissionHistory(mission=view(mission), attempts=attempts(mission), timings=timings(mission, now))
+
+
+def timings(mission: Mission, now: float) -> Timings:
+    """Where its time went, as of now."""
+    until = now if mission.finished_at is None else mission.finished_at
+    running = sum(_seconds(one.started_at, one.ended_at) for one in mission.attempts)
+    if mission.phase is Phase.CLAIMED and mission.started_at is not None:
+        running += _seconds(mission.started_at, until)
+    accepted_at = mission.envelope.accepted_at
+    return Timings(
+        accepted_at=_time(accepted_at),
+        handed_out_at=_time(mission.handed_out_at),
+        claimed_at=_time(mission.started_at if mission.claimed_at is None else mission.claimed_at),
+        finished_at=_time(mission.finished_at),
+        waiting_seconds=round(max(0.0, _seconds(accepted_at, until) - running), 6),
+        running_seconds=round(running, 6),
+    )
+
+
+def _seconds(since: float, until: float) -> float:
+    """Never negative, and always a number: clocks differ, and a rebuilt record may hold anything."""
+    seconds = until - since
+    return max(0.0, seconds) if isfinite(seconds) else 0.0
 
 
 def _attempt(ended: Attempt) -> AttemptView:

@@ -56,6 +56,15 @@ ATTEMPT: Final[dict[str, Any]] = {
     "ended_at": "2026-08-30T10:40:01.381000Z",
 }
 
+TIMINGS: Final[dict[str, Any]] = {
+    "accepted_at": "2026-08-30T10:40:00.120000Z",
+    "handed_out_at": "2026-08-30T10:40:00.120000Z",
+    "claimed_at": "2026-08-30T10:40:00.131000Z",
+    "finished_at": "2026-08-30T10:40:01.381000Z",
+    "waiting_seconds": 0.011,
+    "running_seconds": 1.25,
+}
+
 FAILED: Final = COMPLETED | {
     "state": "FAILED",
     "reason": "AttemptsExhausted",
@@ -67,6 +76,7 @@ FAILED: Final = COMPLETED | {
 DEAD_LETTER: Final = {
     "mission": {name: value for name, value in FAILED.items() if value is not None},
     "attempts": [ATTEMPT | {"failure": "Error", "message": "TimeoutError: the source did not answer"}],
+    "timings": TIMINGS,
 }
 
 RETRIED: Final = QUEUED | {"mission_id": NEXT_ID, "retry_of": MISSION_ID}

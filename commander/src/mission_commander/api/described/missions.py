@@ -170,14 +170,14 @@ def _looking() -> Iterable[Operation]:
         name="getHistory",
         group=GROUP,
         roles=PEOPLE,
-        summary="Show a mission with its attempts",
+        summary="Show a mission with its attempts, and where its time went",
         parameters=(parameters.MISSION,),
         answers=(
             Answer(
                 status=200,
                 text="The mission, and the attempts that have ended, oldest first.",
                 kind=MissionHistory,
-                example={"mission": examples.COMPLETED, "attempts": [examples.ATTEMPT]},
+                example={"mission": examples.COMPLETED, "attempts": [examples.ATTEMPT], "timings": examples.TIMINGS},
                 headers=("Ledger",),
             ),
         ),
