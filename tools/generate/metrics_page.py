@@ -1,6 +1,6 @@
 """docs/reference/metrics.md: every number of `GET /metrics`, from the contracts that name them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from mission_contracts import metrics
@@ -30,16 +30,23 @@ read now (the ledger is away, say) is left out.
 | `sum(increase(missions_messages_rejected_total[1h])) > 0` | somebody publishes what cannot be read |
 """
 
+_OF_SOLDIERS: Final = """## A soldier's own
+
+Each soldier serves `GET /metrics` on its probe port (8081 in a pod), without a token, from a thread that answers also
+while a handler blocks its event loop. All of it is that one process's: add up what you want to know of a pool.
+"""
+
 
 def page() -> str:
     """Give the page's text."""
-    return "\n".join([_HEADING, "## All of them\n", *_table(), ""])
+    commander = [_HEADING, "## All of them\n", *_table(metrics.ALL)]
+    return "\n".join([*commander, "", _OF_SOLDIERS, *_table(metrics.OF_SOLDIERS), ""])
 
 
-def _table() -> Iterator[str]:
+def _table(shown: Iterable[Metric]) -> Iterator[str]:
     yield "| Metric | Kind | Labels | Meaning |"
     yield "| --- | --- | --- | --- |"
-    yield from map(_row, metrics.ALL)
+    yield from map(_row, shown)
 
 
 def _row(metric: Metric) -> str:

@@ -186,6 +186,51 @@ CONNECTIONS_ENDED: Final = Metric(
     ("cause",),
 )
 
+# One soldier, on its probe port.
+
+SLOTS: Final = Metric("missioncontrol_soldier_slots", Kind.GAUGE, "Missions that it runs at once.")
+SLOTS_FREE: Final = Metric("missioncontrol_soldier_slots_free", Kind.GAUGE, "Slots that nothing runs in.")
+WAITING: Final = Metric(
+    "missioncontrol_soldier_orders_waiting", Kind.GAUGE, "Orders in its hands that have no claim or no slot yet."
+)
+TAKING: Final = Metric(
+    "missioncontrol_soldier_taking", Kind.GAUGE, "1 while it takes orders; 0 once it retires or leaves."
+)
+LOOP_BLOCKED: Final = Metric(
+    "missioncontrol_soldier_loop_blocked_seconds",
+    Kind.GAUGE,
+    "How long its event loop has not had a turn; beyond 5 it is not ready, and the log has the stack.",
+)
+ENDED: Final = Metric(
+    "missioncontrol_soldier_attempts_total", Kind.COUNTER, "Attempts that it has reported, by their end.", ("kind",)
+)
+DRAINED: Final = Metric(
+    "missioncontrol_soldier_attempts_drained_total", Kind.COUNTER, "Those of them that ended by themselves as it left."
+)
+YIELDED: Final = Metric(
+    "missioncontrol_soldier_orders_yielded_total",
+    Kind.COUNTER,
+    "Orders that it gave back to their queue because every slot was taken for long.",
+)
+SOLDIER_REJECTED: Final = Metric(
+    "missioncontrol_soldier_messages_rejected_total",
+    Kind.COUNTER,
+    "Messages that it moved to missions.rejected.",
+    ("queue", "cause"),
+)
+
+OF_SOLDIERS: Final = (
+    SLOTS,
+    SLOTS_FREE,
+    WAITING,
+    TAKING,
+    LOOP_BLOCKED,
+    ENDED,
+    DRAINED,
+    YIELDED,
+    SOLDIER_REJECTED,
+)
+
 ALL: Final = (
     LIVE,
     DUE,

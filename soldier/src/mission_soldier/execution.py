@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import functools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from mission_contracts.clock import Clock
+from mission_contracts.messages import ReportKind
 from mission_contracts.mission import Failure, MissionId
 from mission_contracts.soldiering import ClaimAnswer
 from mission_soldier import outcomes, perform, prefetch
@@ -70,6 +71,9 @@ class Attempts:
         self._idle.set()
         self._is_leaving = False
         self._begins_grants = True
+        self.ended: Counter[ReportKind] = Counter()
+        self.drained = 0
+        """Of those that ended, how many did so by themselves while this soldier left."""
         self.pace = prefetch.Pace()
         self._pace_of: dict[str, prefetch.WorstPace] = {}
 
@@ -115,7 +119,13 @@ class Attempts:
     @property
     def is_stuck(self) -> bool:
         """Every slot is held by a handler whose attempt is over and which does not stop."""
-        return len(self._running) >= self._concurrency and all(attempt.is_settled for attempt in self._running)
+        running = tuple(self._running)  # probes ask from their thread
+        return len(running) >= self._concurrency and all(attempt.is_settled for attempt in running)
+
+    @property
+    def longest_timeout_seconds(self) -> float:
+        """Of what runs; also for the probes' thread."""
+        return max((attempt.answer.timeout_seconds for attempt in tuple(self._running)), default=0.0)
 
     def running_types(self) -> list[str]:
         """Which mission types run now; also for the heartbeat's thread."""
@@ -379,6 +389,8 @@ class Attempts:
         self._remember(key)
         word = self._last_word(attempt, outcome)
         if word is not None:
+            self.ended[word.kind] += 1
+            self.drained += self._is_leaving and word.kind is not ReportKind.RELEASED
             self._reports.add(attempt, attempt.report(word))
             return
         self._reports.settle([key])

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -11,24 +13,36 @@ import structlog
 
 from mission_contracts.mission import Instance
 from mission_contracts.soldiering import HeartbeatAnswer
+from mission_soldier import vitals
 from mission_soldier.book import Book
 from mission_soldier.commander import Commander, CommanderAwayError, UnknownSoldierError
 
 UNANSWERED_SHARE: Final = 0.7
 """Of the lease: after so long without an answer it is worth a line in the log. Only the Commander ends a lease."""
-BLOCKED_LOOP_SECONDS: Final = 5.0
 LAST_BEATS_APART_SECONDS: Final = 0.1
+STACK_FRAMES: Final = 12
+"""The innermost calls, which are the handler's and what it called."""
 
 log = structlog.get_logger(__name__)
 
 
 class Pulse:
-    """When the event loop last had its turn."""
+    """When the event loop last had its turn; made in the loop's thread, read from others."""
 
-    __slots__ = ("at",)
+    __slots__ = ("_thread_id", "at")
 
     def __init__(self) -> None:
+        self._thread_id = threading.get_ident()
         self.at = time.monotonic()
+
+    @property
+    def blocked_seconds(self) -> float:
+        return time.monotonic() - self.at
+
+    def stack(self) -> str:
+        """What the event loop's thread is at just now, the innermost call last."""
+        frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - there is no other way to see it
+        return "".join(traceback.format_stack(frame, STACK_FRAMES)) if frame is not None else ""
 
     def beat(self) -> None:
         self.at = time.monotonic()
@@ -122,14 +136,17 @@ class HeartbeatThread:
         self._is_unanswered = is_unanswered
 
     def _look_at_loop(self) -> None:
-        blocked_seconds = time.monotonic() - self._pulse.at
-        is_blocked = blocked_seconds > BLOCKED_LOOP_SECONDS
+        blocked_seconds = self._pulse.blocked_seconds
+        is_blocked = blocked_seconds > vitals.BLOCKED_SECONDS
         if is_blocked and not self._is_blocked:
             log.warning(
                 "the event loop is blocked: one of these handlers does not await; make it a plain function",
                 seconds=round(blocked_seconds, 1),
                 types=self._running_types(),
+                blocked_in=self._pulse.stack(),
             )
+        elif self._is_blocked and not is_blocked:
+            log.info("the event loop goes on")
         self._is_blocked = is_blocked
 
     def _in_loop(self, call: Callable[..., object], *arguments: object) -> None:

@@ -12,13 +12,13 @@ import structlog
 
 from mission_broker.port import Broker, BrokerAwayError
 from mission_broker.rejecting import Rejects
-from mission_contracts import topology
+from mission_contracts import metrics, topology
 from mission_contracts.clock import Clock, SystemClock
 from mission_contracts.errors import Defect
 from mission_contracts.mission import Instance
 from mission_contracts.soldiering import HeartbeatAnswer, Registered, Registration
 from mission_contracts.topology import Queue
-from mission_soldier import control, prefetch, probes
+from mission_soldier import control, exposition, prefetch, probes, vitals
 from mission_soldier.book import Book, key_of
 from mission_soldier.builtin import built_in
 from mission_soldier.children import Children
@@ -34,6 +34,7 @@ from mission_soldier.soldier import Soldier
 from mission_soldier.waiting import Waiting
 
 TICK_SECONDS: Final = 0.25
+WATCH_SECONDS: Final = 1.0
 LAST_CLAIMS_SECONDS: Final = 2.0
 LAST_BEAT_SECONDS: Final = 2.0
 STOP_TAKING_SECONDS: Final = 2.0
@@ -125,14 +126,17 @@ class Runtime:
         self._retired: list[Intake] = []
         self._heartbeat: HeartbeatThread | None = None
         self._shares = False
+        self._yielded = 0
+        self._absence = vitals.Absence()
         self._is_told_to_take = True
         self._is_leaving = False
         self._take_changed = asyncio.Event()
 
     async def serve(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(_meanwhile(self._beat_pulse()))
             if self._settings.probe_port is not None:
-                await stack.enter_async_context(probes.serve(self._settings.probe_port, self._probes()))
+                stack.enter_context(probes.in_a_thread(self._settings.probe_port, self._pages()))
             stack.push_async_callback(self._registrar.close)
             if not await _unless(stop, self._registrar.register()):
                 return
@@ -161,9 +165,9 @@ class Runtime:
             self._claims.run(),
             self._reports.run(),
             self._rejects.run(),
-            self._beat_pulse(),
             self._follow_load(),
             self._follow_taking(),
+            self._watch_consumers(),
         )
         tasks = [asyncio.create_task(part) for part in parts]
         try:
@@ -224,14 +228,32 @@ class Runtime:
             if self._is_leaving or self._is_told_to_take == self._intake.is_open:
                 continue
             if self._is_told_to_take:
-                # The paused subscription still holds what runs; a second one takes.
-                self._retired.append(self._intake)
-                self._intake = self._new_intake()
-                await self._intake.open()
+                await self._renew_intake()
                 self._book.is_taking = True
             else:
                 await self._stop_taking()
             log.info("told what to take", taking=self._book.is_taking)
+
+    async def _renew_intake(self) -> None:
+        """Subscribe anew. The paused subscription still holds what runs."""
+        self._retired.append(self._intake)
+        self._intake = self._new_intake()
+        await self._intake.open()
+
+    async def _watch_consumers(self) -> None:
+        """Subscriptions outlive what a broker does to them; one that did not, for whatever reason, is made anew."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if self._absence.look(
+                is_wanted=self._intake.is_open,
+                is_there=self._intake.is_consuming,
+                broker_is_away=self._broker.away is not None,
+                now=self._clock.monotonic(),
+            ):
+                log.warning("the consumer of orders is gone though RabbitMQ is there: subscribing anew")
+                await self._intake.pause(STOP_TAKING_SECONDS)
+                if self._is_told_to_take and not self._is_leaving:
+                    await self._renew_intake()
 
     async def _beat_pulse(self) -> None:
         while True:
@@ -251,6 +273,7 @@ class Runtime:
         self._shares = load.shares
         if self._shares and not load.free and self._waiting.is_lined_up:
             yielded = await self._intake.yield_waiting(prefetch.plan(load))
+            self._yielded += yielded
             log.debug("orders went back to their queue: every slot is taken for long", orders=yielded)
         else:
             self._intake.adapt(prefetch.plan(load))
@@ -303,20 +326,43 @@ class Runtime:
             # Before its acknowledgement brings the next order of its own queue: High ones go first.
             self._intake.adapt_first(prefetch.plan(self._attempts.load()))
 
-    def _probes(self) -> dict[str, probes.Finding]:
-        return {"/livez": self._why_not_alive, "/readyz": self._why_not_ready}
+    # Telling: all of this is called in the probes' thread.
 
-    def _why_not_alive(self) -> str | None:
-        return "every slot is held by a handler that does not stop" if self._attempts.is_stuck else None
+    def _pages(self) -> dict[str, probes.Page]:
+        return {
+            "/livez": lambda: probes.finding(vitals.why_not_alive(self._vitals())),
+            "/readyz": lambda: probes.finding(vitals.why_not_ready(self._vitals())),
+            "/metrics": lambda: probes.Answer(True, exposition.text_of(self._numbers()), exposition.CONTENT_TYPE),
+        }
 
-    def _why_not_ready(self) -> str | None:
-        if not self._registrar.is_registered:
-            return "not registered at the Commander"
-        if not self._is_told_to_take:
-            # Of a pool that shrinks Kubernetes deletes first who is not ready. Who retires while it is busy must not
-            # come before those that are idle already.
-            return None
-        return None if self._intake.is_consuming else "not consuming orders"
+    def _vitals(self) -> vitals.Vitals:
+        return vitals.Vitals(
+            blocked_seconds=self._pulse.blocked_seconds,
+            longest_timeout_seconds=self._attempts.longest_timeout_seconds,
+            is_busy=not (self._attempts.is_idle and self._reports.is_empty),
+            is_stuck=self._attempts.is_stuck,
+            is_registered=self._registrar.is_registered,
+            is_told_to_take=self._is_told_to_take,
+            is_consuming=self._intake.is_consuming,
+            gone_seconds=self._absence.seconds,
+        )
+
+    def _numbers(self) -> dict[metrics.Metric, exposition.Values]:
+        slots = self._settings.concurrency
+        rejected: Counter[tuple[str, ...]] = Counter()
+        for (queue, defect), times in tuple(self.rejected.items()):
+            rejected[queue, metrics.Rejected.of(defect).value] += times
+        return {
+            metrics.SLOTS: {(): slots},
+            metrics.SLOTS_FREE: {(): max(0, slots - self._attempts.running)},
+            metrics.WAITING: {(): len(self._waiting)},
+            metrics.TAKING: {(): self._book.is_taking},
+            metrics.LOOP_BLOCKED: {(): max(0.0, self._pulse.blocked_seconds - TICK_SECONDS)},
+            metrics.ENDED: {(kind.value,): times for kind, times in tuple(self._attempts.ended.items())},
+            metrics.DRAINED: {(): self._attempts.drained},
+            metrics.YIELDED: {(): self._yielded},
+            metrics.SOLDIER_REJECTED: rejected,
+        }
 
 
 def _registration(handlers: Soldier, settings: Settings, instance: Instance) -> Registration:
@@ -334,6 +380,17 @@ def _registration(handlers: Soldier, settings: Settings, instance: Instance) -> 
 def _look_at(warming: asyncio.Future[None]) -> None:
     if not warming.cancelled() and (error := warming.exception()) is not None:
         log.warning("children cannot be prepared; the first one tries again", error=str(error))
+
+
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do the work while the context is open."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:

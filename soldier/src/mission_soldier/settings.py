@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     """The pod's name, from the downward API; the operator finds the pod of an idle soldier by it."""
 
     probe_port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    """Serve /livez and /readyz on this port (0: any free one). Unset: no probes."""
+    """Serve /livez, /readyz and /metrics on this port (0: any free one). Unset: none of them."""
 
     log_format: Literal["json", "console"] = "json"
     """`json` for machines, `console` for people."""

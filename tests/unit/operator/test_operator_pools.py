@@ -98,6 +98,15 @@ def test_a_soldier_that_fails_leaves_its_last_words_in_the_pods_status() -> None
     assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
 
 
+def test_no_probe_kills_a_soldier_for_less_than_a_minute_of_silence() -> None:
+    (container,) = _pod(a_pool())["spec"]["containers"]
+    liveness, startup, readiness = (container[f"{name}Probe"] for name in ("liveness", "startup", "readiness"))
+    assert liveness["periodSeconds"] * liveness["failureThreshold"] >= 60
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 300, "importing handlers may take minutes"
+    assert [one["httpGet"]["path"] for one in (liveness, startup, readiness)] == ["/livez", "/livez", "/readyz"]
+    assert readiness["periodSeconds"] * readiness["failureThreshold"] <= 5
+
+
 def test_a_rollout_takes_nobody_away_before_somebody_new_is_ready() -> None:
     strategy = deployment_of(a_pool(), INSTALLATION, 3)["spec"]["strategy"]
     assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}

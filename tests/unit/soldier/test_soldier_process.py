@@ -6,6 +6,7 @@ import logging
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import httpx
@@ -143,7 +144,8 @@ def test_a_task_that_a_handler_started_cannot_end_the_process(error: BaseExcepti
 
 async def test_probes_say_what_is_wrong() -> None:
     trouble: str | None = "not yet"
-    async with probes.serve(0, {"/livez": lambda: None, "/readyz": lambda: trouble}) as port, _client(port) as client:
+    pages = {"/livez": lambda: probes.finding(None), "/readyz": lambda: probes.finding(trouble)}
+    async with probes.serve(0, pages) as port, _client(port) as client:
         assert (await client.get("/livez")).status_code == 200
         answer = await client.get("/readyz?verbose")
         assert (answer.status_code, answer.text) == (503, "not yet\n")
@@ -155,12 +157,23 @@ async def test_probes_say_what_is_wrong() -> None:
 
 async def test_a_caller_who_says_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "READ_SECONDS", 0.01)
-    async with probes.serve(0, {"/livez": lambda: None}) as port:
+    async with probes.serve(0, {}) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         async with asyncio.timeout(10):
             assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
+
+
+def test_probes_in_a_thread_answer_while_this_one_is_busy() -> None:
+    with probes.in_a_thread(0, {"/livez": lambda: probes.finding(None)}) as port:
+        assert httpx.get(f"http://127.0.0.1:{port}/livez", trust_env=False).text == "ok\n"
+    assert not any(thread.name == "probes" for thread in threading.enumerate())
+
+
+def test_a_port_that_is_taken_is_said_at_once() -> None:
+    with probes.in_a_thread(0, {}) as port, pytest.raises(OSError, match="in use"), probes.in_a_thread(port, {}):
+        pass
 
 
 # Logs

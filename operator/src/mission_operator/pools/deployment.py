@@ -151,8 +151,11 @@ def _container(pool: Pool, installation: Installation, given: Manifest) -> Manif
         "image": pool.spec.image or installation.image,
         "env": [*_others(given.get("env", ()), *(one["name"] for one in own)), *own],
         "ports": [{"name": "probes", "containerPort": _PROBE_PORT}],
-        "livenessProbe": _probe("/livez", period_seconds=10, failures=3),
-        "readinessProbe": _probe("/readyz", period_seconds=2, failures=2),
+        # Importing handlers may take minutes; the soldier answers once that is done.
+        "startupProbe": _probe("/livez", period_seconds=1, failures=300, timeout_seconds=5),
+        # No answer at all for a minute: a handler holds the interpreter's lock, and its claims are lost long since.
+        "livenessProbe": _probe("/livez", period_seconds=10, failures=6, timeout_seconds=10),
+        "readinessProbe": _probe("/readyz", period_seconds=2, failures=2, timeout_seconds=5),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -197,10 +200,10 @@ def _secret(variable: str, name: str, key: str) -> Manifest:
     return {"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}}
 
 
-def _probe(path: str, *, period_seconds: int, failures: int) -> Manifest:
+def _probe(path: str, *, period_seconds: int, failures: int, timeout_seconds: int) -> Manifest:
     return {
         "httpGet": {"path": path, "port": "probes"},
         "periodSeconds": period_seconds,
         "failureThreshold": failures,
-        "timeoutSeconds": 2,
+        "timeoutSeconds": timeout_seconds,
     }
