@@ -45,10 +45,10 @@ async def test_a_blocked_event_loop_is_named_once_with_its_types(monkeypatch: py
     with capture_logs() as logs:
         async with a_stage(soldier) as stage:
             await stage.run("block")
+            await eventually(lambda: any(line["event"] == "the event loop goes on" for line in logs), "its end is told")
     [warning] = warnings_in(logs, "the event loop is blocked")
     assert warning["types"] == ["block"]
     assert "time.sleep(1)" in warning["blocked_in"]
-    assert any(line["event"] == "the event loop goes on" for line in logs)
 
 
 async def test_a_silent_commander_is_named_once_and_its_return_too() -> None:
