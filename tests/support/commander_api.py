@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,8 +31,8 @@ ROLES = {"anna": "user", "ben": "user", "vera": "viewer", "ada": "admin", "opera
 SECRET = "not a secret at all"
 
 
-def settings(**fields: Any) -> CommanderSettings:
-    clients = {name: {"secret": SECRET, "role": role} for name, role in ROLES.items()}
+def settings(more_clients: Mapping[str, Mapping[str, str]] | None = None, **fields: Any) -> CommanderSettings:
+    clients = {name: {"secret": SECRET, "role": role} for name, role in ROLES.items()} | dict(more_clients or {})
     told: dict[str, Any] = {
         "install_key": "of these tests, and of no installation",
         "clients": clients,
@@ -167,6 +167,8 @@ async def serving(
 class Soldier:
     """The least that a soldier does, by hand: register, take orders, claim, report, beat."""
 
+    client_id = "soldiers"
+
     def __init__(self, api: Api, instance: str = "soldier-1", pool: str = "default") -> None:
         self.api = api
         self.instance = instance
@@ -184,7 +186,7 @@ class Soldier:
             "types": [{"name": name} for name in types or ("noop",)],
             "concurrency": 4,
         }
-        return await (await self.api.client("soldiers")).post("/soldiers", json=body)
+        return await (await self.api.client(self.client_id)).post("/soldiers", json=body)
 
     @asynccontextmanager
     async def taking(self) -> AsyncIterator[None]:
@@ -210,7 +212,7 @@ class Soldier:
             "era": order.era,
             "accepted_at": order.envelope.accepted_at,
         }
-        client = await self.api.client("soldiers")
+        client = await self.api.client(self.client_id)
         answer = await client.post(f"/soldiers/{self.instance}/claims", json={"claims": [claim | fields]})
         assert answer.status_code == 200, answer.text
         [verdict] = msgspec.json.decode(answer.content, type=ClaimAnswers).answers
@@ -248,7 +250,7 @@ class Soldier:
             "beat": self.beats, "after": self.last_now, "era": 0, "held": list(self.held.values()), "unclaimed": [],
             "slots": 4, "taking": True,
         }  # fmt: skip
-        answer = await (await self.api.client("soldiers")).post(f"/soldiers/{self.instance}/heartbeat", json=body)
+        answer = await (await self.api.client(self.client_id)).post(f"/soldiers/{self.instance}/heartbeat", json=body)
         assert answer.status_code == 200, answer.text
         said = msgspec.json.decode(answer.content, type=HeartbeatAnswer)
         self.last_now = said.now

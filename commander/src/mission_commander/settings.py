@@ -2,15 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import limits
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mission_commander.domain.rates import Rate
 from mission_contracts.names import DNS_LABEL_PATTERN
 from mission_contracts.tokens import Role
+
+DnsLabel = Annotated[str, Field(pattern=DNS_LABEL_PATTERN)]
 
 
 class Client(BaseModel):
@@ -18,6 +20,15 @@ class Client(BaseModel):
 
     secret: SecretStr
     role: Role
+    namespace: DnsLabel | None = None
+    pool: DnsLabel | None = None
+    """A soldier's: the one pool, and its namespace, that it may register, claim and beat for. Unset: any."""
+
+    @model_validator(mode="after")
+    def _has_both_or_neither(self) -> Self:
+        if (self.namespace is None) != (self.pool is None):
+            raise ValueError("namespace and pool limit a client together: set both, or neither")
+        return self
 
 
 def rate_of(written: str) -> Rate | None:
@@ -57,7 +68,7 @@ class CommanderSettings(BaseSettings):
     clients: dict[str, Client] = Field(default_factory=dict)
     """Who may get a token for a secret, as JSON: {"operator": {"secret": "…", "role": "operator"}, …}."""
 
-    namespace: Annotated[str, Field(pattern=DNS_LABEL_PATTERN)] = "default"
+    namespace: DnsLabel = "default"
     """The namespace that this installation serves: where REST missions go that name none."""
 
     listen_host: str = "127.0.0.1"

@@ -79,7 +79,9 @@ class ClientCredentials:
         is_right = hmac.compare_digest(_digest(secret), _digest(given))
         if client is None or not is_right:
             raise ProblemError(401, "BadCredentials", "client id or secret is wrong: check both")
-        return self._issuer.answer(Holder(subject=client_id, role=client.role))
+        return self._issuer.answer(
+            Holder(subject=client_id, role=client.role, namespace=client.namespace, pool=client.pool)
+        )
 
 
 class RefreshToken:

@@ -1,7 +1,7 @@
 """Answering claims: may this instance run this epoch?"""
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from mission_commander.domain import life
 from mission_commander.domain.life import Dropped, Granted, Moment
@@ -31,8 +31,17 @@ _BROKEN: Final = ClaimAnswer(verdict=Verdict.WAIT, wait_ms=5_000)
 _TELL: Final = ClaimAnswer(verdict=Verdict.TELL)
 _PURGED: Final = ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.PURGED)
 _UNREADABLE: Final = ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.STALE)
+_FOREIGN: Final = ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.STALE)
+"""Of another pool than the one that asks may claim for: no more is said of it."""
 _LACKING: Final = ClaimAnswer(verdict=Verdict.WAIT)
 """The ledger has no record of it: never said to a soldier, replaced by what follows from that."""
+
+
+class _Claimant(NamedTuple):
+    """Who asks, and for which pool's missions it may; None: any."""
+
+    instance: m.Instance
+    within: PoolKey | None
 
 
 class Claims:
@@ -57,30 +66,35 @@ class Claims:
         self._is_paused = is_paused
         self._counts = counts
 
-    async def answer_all(self, instance: m.Instance, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
-        """Answer each claim, in order. Never raises for the ledger's sake: it then says WAIT."""
+    async def answer_all(
+        self, instance: m.Instance, claims: Sequence[Claim], *, within: PoolKey | None = None
+    ) -> Sequence[ClaimAnswer]:
+        """Answer each claim, in order. Never raises for the ledger's sake: it then says WAIT.
+
+        `within` is the one pool whose missions may be claimed; None: any.
+        """
         for claim in claims:
             self._eras.saw(claim.era)
         try:
-            answers = await self._decided(instance, claims)
+            answers = await self._decided(_Claimant(instance, within), claims)
         except LedgerAwayError:
             answers = [_WAIT] * len(claims)
         self._counts.add_each(metrics.CLAIMS, ((_word(answer),) for answer in answers))
         return answers
 
-    async def _decided(self, instance: m.Instance, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
-        decided = await self._recorder.decide_each([self._command(instance, claim) for claim in claims])
+    async def _decided(self, who: _Claimant, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
+        decided = await self._recorder.decide_each([self._command(who, claim) for claim in claims])
         answers = [_BROKEN if isinstance(one, BaseException) else one for one in decided]
         lacking = [place for place, answer in enumerate(answers) if answer is _LACKING]
         if lacking:
-            found = await self._settle_lacking(instance, [claims[place] for place in lacking])
+            found = await self._settle_lacking(who, [claims[place] for place in lacking])
             for place, answer in zip(lacking, found, strict=True):
                 answers[place] = answer
         return answers
 
     # What the ledger knows.
 
-    def _command(self, instance: m.Instance, claim: Claim) -> Command[ClaimAnswer]:
+    def _command(self, who: _Claimant, claim: Claim) -> Command[ClaimAnswer]:
         known = self._recorder.known(claim.mission_id)
 
         def decide(mission: Mission | None, moment: Moment) -> Decision[ClaimAnswer]:
@@ -89,8 +103,8 @@ class Claims:
             if claim.epoch > mission.epoch and not mission.is_final and self._must_wait(claim, moment.era):
                 return Decision(_WAIT, shows_loss=m.era_of(claim.epoch) >= moment.era)
             if mission.payload_lost and not mission.is_final:
-                return self._with_its_payload(mission, claim, instance, moment)
-            return self._judge(mission, claim, instance, moment)
+                return self._with_its_payload(mission, claim, who, moment)
+            return self._judge(mission, claim, who, moment)
 
         is_ahead = known is not None and known.epoch < claim.epoch
         return Command(claim.mission_id, decide, fresh=is_ahead, weight=len(claim.order or b""))
@@ -100,18 +114,22 @@ class Claims:
         return m.era_of(claim.epoch) >= era or not self._eras.is_settled
 
     def _judge(
-        self, mission: Mission, claim: Claim, instance: m.Instance, moment: Moment, payload: bytes | None = None
+        self, mission: Mission, claim: Claim, who: _Claimant, moment: Moment, payload: bytes | None = None
     ) -> Decision[ClaimAnswer]:
+        if who.within is not None and pool_of(mission) != who.within:
+            return Decision(_FOREIGN)
         known = () if claim.has_handler else self._known_types(mission.envelope)
-        decided = life.claim(mission, claim.epoch, instance, moment, has_handler=claim.has_handler, known_types=known)
+        decided = life.claim(
+            mission, claim.epoch, who.instance, moment, has_handler=claim.has_handler, known_types=known
+        )
         starts = isinstance(decided, Granted) and decided.mission is not None
         if starts and self._is_paused(pool_of(mission)):
             return Decision(_PAUSED)
         changed = decided.mission or (mission if payload is not None else None)
-        return Decision(self._worded(decided, claim, instance), changed, payload)
+        return Decision(self._worded(decided, claim, who), changed, payload)
 
     def _with_its_payload(
-        self, mission: Mission, claim: Claim, instance: m.Instance, moment: Moment
+        self, mission: Mission, claim: Claim, who: _Claimant, moment: Moment
     ) -> Decision[ClaimAnswer]:
         """The order, whatever becomes of it, may be the only copy of the mission's payload."""
         if claim.order is None:
@@ -119,14 +137,14 @@ class Claims:
         order = _order_of(claim)
         if order is None:
             return Decision(_UNREADABLE)
-        return self._judge(life.find_payload(mission, moment), claim, instance, moment, bytes(order.payload))
+        return self._judge(life.find_payload(mission, moment), claim, who, moment, bytes(order.payload))
 
-    def _worded(self, decided: Granted | Dropped, claim: Claim, instance: m.Instance) -> ClaimAnswer:
+    def _worded(self, decided: Granted | Dropped, claim: Claim, who: _Claimant) -> ClaimAnswer:
         if isinstance(decided, Dropped):
             return ClaimAnswer(verdict=Verdict.DROP, drop=decided.reason)
         return ClaimAnswer(
             verdict=Verdict.RUN,
-            secret=self._secrets.of(claim.mission_id, claim.epoch, instance),
+            secret=self._secrets.of(claim.mission_id, claim.epoch, who.instance),
             attempt=decided.attempt,
             timeout_seconds=decided.timeout_seconds,
             solo=decided.solo,
@@ -134,12 +152,12 @@ class Claims:
 
     # What it lacks.
 
-    async def _settle_lacking(self, instance: m.Instance, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
+    async def _settle_lacking(self, who: _Claimant, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
         """Purged long ago; or lost, and rebuilt once nobody else can be running it."""
         purged = await self._tombstones.purged({claim.mission_id: claim.accepted_at for claim in claims})
         answers = [_PURGED if claim.mission_id in purged else self._on_lost(claim) for claim in claims]
         told = [place for place, answer in enumerate(answers) if answer is _LACKING]
-        rebuilt = await self._recorder.decide_each([self._rebuild(instance, claims[place]) for place in told])
+        rebuilt = await self._recorder.decide_each([self._rebuild(who, claims[place]) for place in told])
         for place, answer in zip(told, rebuilt, strict=True):
             answers[place] = _BROKEN if isinstance(answer, BaseException) else answer
         return answers
@@ -153,7 +171,7 @@ class Claims:
             return _WAIT
         return _TELL if claim.order is None else _LACKING
 
-    def _rebuild(self, instance: m.Instance, claim: Claim) -> Command[ClaimAnswer]:
+    def _rebuild(self, who: _Claimant, claim: Claim) -> Command[ClaimAnswer]:
         order = _order_of(claim)
 
         def decide(mission: Mission | None, moment: Moment) -> Decision[ClaimAnswer]:
@@ -161,9 +179,7 @@ class Claims:
                 return Decision(_UNREADABLE)
             if mission is not None:
                 return Decision(_WAIT)  # somebody else was quicker: the next claim meets that record
-            return self._judge(
-                rebuilding.from_order(order, moment), claim, instance, moment, payload=bytes(order.payload)
-            )
+            return self._judge(rebuilding.from_order(order, moment), claim, who, moment, payload=bytes(order.payload))
 
         return Command(claim.mission_id, decide, weight=len(claim.order or b""))
 
