@@ -74,7 +74,8 @@ def test_only_who_talks_to_the_cluster_has_a_token(by_default: list[Manifest]) -
             for source in v.get("projected", {}).get("sources", ())
         )
     }
-    assert with_token == {"mission-control-operator", "mission-control-test", "mission-control-leaving"}
+    parts = ("operator", "commander", "test", "leaving")
+    assert with_token == {f"mission-control-{part}" for part in parts}
     assert all(pod["automountServiceAccountToken"] is False for _, pod in pods(by_default))
     accounts = [each for each in by_default if each["kind"] == "ServiceAccount"]
     assert all(account["automountServiceAccountToken"] is False for account in accounts)
@@ -235,8 +236,8 @@ def test_the_first_admins_password_is_a_file_and_no_variable(by_default: list[Ma
     commander = one(by_default, "Deployment", "commander")
     told = environment(commander)
     pod = commander["spec"]["template"]["spec"]
-    (mounted,) = pod["containers"][0]["volumeMounts"]
-    (volume,) = pod["volumes"]
+    (mounted,) = [each for each in pod["containers"][0]["volumeMounts"] if each["name"] == "first-admin"]
+    (volume,) = [each for each in pod["volumes"] if each["name"] == "first-admin"]
     ((source,),) = (volume["projected"]["sources"],)
     assert told["COMMANDER_FIRST_ADMIN"] == "admin"
     assert mounted["name"] == volume["name"]
@@ -249,7 +250,7 @@ def test_the_first_admins_password_is_a_file_and_no_variable(by_default: list[Ma
 def test_without_a_first_admin_nothing_is_mounted() -> None:
     commander = one(helm.objects("--set=commander.firstAdmin="), "Deployment", "commander")
     assert "COMMANDER_FIRST_ADMIN" not in environment(commander)
-    assert "volumes" not in commander["spec"]["template"]["spec"]
+    assert "first-admin" not in {each["name"] for each in commander["spec"]["template"]["spec"]["volumes"]}
 
 
 # Who has RabbitMQ's password
@@ -284,3 +285,41 @@ def test_a_rabbitmq_of_ones_own_gets_users_too_where_its_management_api_is_named
     assert operator["OPERATOR_SOLDIER_RABBITMQ_FROM"] == "Commander"
     keys = one(helm.objects(*options, values=external), "Secret", "keys")["data"]
     assert base64.b64decode(keys["rabbitmq-management-url"]).decode() == url
+
+
+# Who proves what with a ServiceAccount
+
+
+def projected(workload: Manifest) -> list[Manifest]:
+    volumes = workload["spec"]["template"]["spec"].get("volumes", ())
+    sources = [source for volume in volumes for source in volume.get("projected", {}).get("sources", ())]
+    return [source["serviceAccountToken"] for source in sources if "serviceAccountToken" in source]
+
+
+def test_the_operator_shows_the_commander_a_token_that_opens_nothing_else(by_default: list[Manifest]) -> None:
+    operator = one(by_default, "Deployment", "operator")
+    told = environment(operator)
+    assert "mission-control" in {source.get("audience") for source in projected(operator)}
+    assert told["OPERATOR_TOKEN_FILE"].startswith("/var/run/secrets/mission-control/")
+    assert told["OPERATOR_SOLDIER_IDENTITY"] == "ServiceAccount"
+    assert "OPERATOR_CLIENT_SECRET" not in told
+
+
+def test_the_commander_may_review_tokens_and_look_at_pods_and_no_more(by_default: list[Manifest]) -> None:
+    rules = [
+        (each["kind"], rule)
+        for each in by_default
+        if each["kind"] in {"Role", "ClusterRole"} and each["metadata"]["name"].endswith("-commander")
+        for rule in each["rules"]
+    ]
+    assert rules == [
+        ("ClusterRole", {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}),
+        ("Role", {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}),
+    ]
+
+
+def test_without_service_accounts_nobody_needs_a_cluster_role() -> None:
+    objects = helm.objects("--set", "identity.serviceAccounts=false")
+    assert not [each for each in objects if each["kind"].startswith("ClusterRole")]
+    assert "OPERATOR_CLIENT_SECRET" in environment(one(objects, "Deployment", "operator"))
+    assert projected(one(objects, "Deployment", "commander")) == []

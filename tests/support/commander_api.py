@@ -19,6 +19,7 @@ from mission_commander.adapters.memory_ledger import MemoryStore
 from mission_commander.adapters.memory_users import MemoryUserData, MemoryUsers
 from mission_commander.app import create_app
 from mission_commander.commander import Commander
+from mission_commander.services.workloads import Cluster
 from mission_commander.settings import CommanderSettings
 from mission_contracts import messages, topology
 from mission_contracts.messages import AttemptError, ReportKind
@@ -121,6 +122,7 @@ async def serving(
     broker: MemoryBroker | None = None,
     *,
     users: MemoryUserData | None = None,
+    cluster: Cluster | None = None,
     loaded: bool = True,
     send_buffer: int | None = None,
     **fields: Any,
@@ -139,6 +141,7 @@ async def serving(
         ledger=ledger,
         broker=broker or MemoryBroker(),
         users=MemoryUsers(users),
+        cluster=cluster,
         on_failure=lambda: failures.append("a service ended"),
     )
     server = _Server(http_server.config(app, chosen, timeout_graceful_shutdown=1))

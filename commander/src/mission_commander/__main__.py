@@ -13,9 +13,10 @@ import uvloop
 
 from mission_broker import rabbitmq
 from mission_commander import http_server, logs
-from mission_commander.adapters import rabbitmq_management, redis_ledger, redis_tally, redis_users
+from mission_commander.adapters import kubernetes_cluster, rabbitmq_management, redis_ledger, redis_tally, redis_users
 from mission_commander.app import create_app
 from mission_commander.services.broker_users import UserDesk
+from mission_commander.services.workloads import Cluster
 from mission_commander.settings import CommanderSettings
 from mission_contracts import topology
 
@@ -55,7 +56,7 @@ async def serve(settings: CommanderSettings) -> None:
         users = await stack.enter_async_context(redis_users.connect(store))
         broker = await stack.enter_async_context(rabbitmq.connect(_broker(settings)))
         tally = await stack.enter_async_context(redis_tally.connect(settings.redis_url, settings.redis_prefix))
-        desk = await _desk(settings, stack)
+        desk, cluster = await _desk(settings, stack), await _cluster(settings, stack)
         if settings.require_broker_at_start:
             await _wait_for(broker)
         server: uvicorn.Server
@@ -66,6 +67,7 @@ async def serve(settings: CommanderSettings) -> None:
             users=users,
             tally=tally,
             desk=desk,
+            cluster=cluster,
             on_failure=lambda: _end(server),
         )
         server = uvicorn.Server(
@@ -98,6 +100,13 @@ async def _desk(settings: CommanderSettings, stack: AsyncExitStack) -> UserDesk 
         return None
     api = rabbitmq_management.connect(url.get_secret_value(), settings.rabbitmq_urls[0])
     return await stack.enter_async_context(api)
+
+
+async def _cluster(settings: CommanderSettings, stack: AsyncExitStack) -> Cluster | None:
+    if not settings.operator_account:
+        return None
+    files = settings.kubernetes_token_file, settings.kubernetes_authority_file
+    return await stack.enter_async_context(kubernetes_cluster.connect(settings.kubernetes_url, *files))
 
 
 async def _wait_for(broker: rabbitmq.RabbitMQBroker) -> None:

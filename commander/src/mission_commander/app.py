@@ -41,6 +41,7 @@ from mission_commander.ports import Ledger, LedgerAwayError
 from mission_commander.services.broker_users import UserDesk
 from mission_commander.services.limiting import Alone, Tally
 from mission_commander.services.user_store import UserStore
+from mission_commander.services.workloads import Cluster
 from mission_commander.settings import CommanderSettings
 from mission_contracts import telemetry
 from mission_contracts.clock import Clock, SystemClock
@@ -59,6 +60,7 @@ def create_app(
     tally: Tally | None = None,
     clock: Clock | None = None,
     desk: UserDesk | None = None,
+    cluster: Cluster | None = None,
     on_failure: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """Put a Commander behind HTTP. Its services run while the app's lifespan lasts.
@@ -68,7 +70,7 @@ def create_app(
     """
     clock = clock or SystemClock()
     commander = Commander(settings, ledger, broker, clock, tally or Alone(), desk)
-    identity = Identity(commander, users, settings, clock)
+    identity = Identity(commander, users, settings, clock, cluster)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -9,10 +9,13 @@ from mission_commander.api.doors import Doors
 from mission_commander.api.grants import (
     CLIENT_CREDENTIALS,
     REFRESH_TOKEN,
+    SERVICE_ACCOUNT,
     ClientCredentials,
+    Grant,
     Grants,
     Issuer,
     RefreshToken,
+    ServiceAccount,
 )
 from mission_commander.api.limits import Limits
 from mission_commander.commander import Commander
@@ -22,6 +25,7 @@ from mission_commander.services.refresh_tokens import RefreshTokens
 from mission_commander.services.revocations import Revocations
 from mission_commander.services.user_store import UserStore
 from mission_commander.services.users import Lifetimes, Users
+from mission_commander.services.workloads import Accounts, Cluster, Workloads
 from mission_commander.settings import CommanderSettings
 from mission_contracts.clock import Clock
 from mission_contracts.signing_keys import SigningKeys
@@ -33,7 +37,15 @@ Service = Callable[[], Awaitable[None]]
 class Identity:
     """The doors of one Commander, and what runs behind them."""
 
-    def __init__(self, commander: Commander, store: UserStore, settings: CommanderSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        commander: Commander,
+        store: UserStore,
+        settings: CommanderSettings,
+        clock: Clock,
+        cluster: Cluster | None = None,
+    ) -> None:
+        """`cluster` vouches for ServiceAccounts; without it nobody gets in by one."""
         lifetimes = Lifetimes(
             access_seconds=settings.token_seconds,
             refresh_seconds=settings.refresh_seconds,
@@ -59,6 +71,7 @@ class Identity:
                 {
                     CLIENT_CREDENTIALS: ClientCredentials(issuer, settings.clients),
                     REFRESH_TOKEN: RefreshToken(issuer, self.users),
+                    **_by_service_account(issuer, cluster, settings),
                 }
             ),
             issuer=issuer,
@@ -72,6 +85,13 @@ class Identity:
         """What runs while the Commander does."""
         admin = () if self._first_admin is None else (self._first_admin.run,)
         return (self._revocations.run, *admin)
+
+
+def _by_service_account(issuer: Issuer, cluster: Cluster | None, settings: CommanderSettings) -> dict[str, Grant]:
+    if cluster is None:
+        return {}
+    accounts = Accounts(namespace=settings.namespace, operator=settings.operator_account)
+    return {SERVICE_ACCOUNT: ServiceAccount(issuer, Workloads(cluster, accounts))}
 
 
 def _first_admin(users: Users, settings: CommanderSettings) -> FirstAdmin | None:

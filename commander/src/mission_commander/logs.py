@@ -7,6 +7,8 @@ from typing import Final
 import structlog
 from structlog.typing import Processor
 
+_TALKATIVE: Final = ("httpx", "httpcore")
+"""They tell of every request; the questions to RabbitMQ's and the cluster's APIs come every few seconds."""
 _CHATTY: Final = ("aiormq", "uvicorn.error", "asyncio")
 """They tell as news what is everyday here: a broker that is away, a client that went."""
 
@@ -33,6 +35,8 @@ def set_up(log_format: str, level: str) -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _rendering(log_format: str) -> list[Processor]:

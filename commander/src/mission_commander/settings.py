@@ -68,6 +68,23 @@ class CommanderSettings(BaseSettings):
     clients: dict[str, Client] = Field(default_factory=dict)
     """Who may get a token for a secret, as JSON: {"operator": {"secret": "…", "role": "operator"}, …}."""
 
+    operator_account: str = ""
+    """The ServiceAccount, in this installation's namespace, whose pods are the operator.
+
+    Set: pods log in with a projected token of the audience `mission-control`, which the Kubernetes API reviews. Those
+    of this account are the operator; others are soldiers of the pool that their label `missioncontrol.dev/pool` names,
+    and their tokens are good for that pool only. Unset: nobody gets in by a ServiceAccount.
+    """
+
+    kubernetes_url: str = "https://kubernetes.default.svc"
+    """The Kubernetes API; asked only where `operator_account` is set."""
+
+    kubernetes_token_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+    """This Commander's own token for it: it needs `create` on tokenreviews, and `get` on pods of its namespace."""
+
+    kubernetes_authority_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
+    """The authority of the API's certificate."""
+
     namespace: DnsLabel = "default"
     """The namespace that this installation serves: where REST missions go that name none."""
 

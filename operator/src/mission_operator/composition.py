@@ -30,7 +30,7 @@ from mission_operator.pools.deployment import Installation
 from mission_operator.pools.following import PoolFollower
 from mission_operator.pools.reconciling import PoolReconciler
 from mission_operator.probes import Probes
-from mission_operator.settings import BrokerSource, OperatorSettings
+from mission_operator.settings import BrokerSource, OperatorSettings, SoldierIdentity
 from mission_operator.watching import Watcher
 
 _log: Final = structlog.get_logger()
@@ -146,13 +146,21 @@ class _DefaultPool:
             await default.create_if_absent(self._objects, self._body)
 
 
+def _proof(settings: OperatorSettings) -> client.Proof:
+    if settings.token_file is not None:
+        return client.by_projected_token(settings.token_file)
+    secret = settings.client_secret
+    return client.by_secret(settings.client_id, secret.get_secret_value() if secret is not None else "")
+
+
 def _installation(settings: OperatorSettings) -> Installation:
+    has_accounts = settings.soldier_identity is SoldierIdentity.SERVICE_ACCOUNT
     is_in_secret = settings.soldier_rabbitmq_from is BrokerSource.SECRET
     return Installation(
         image=settings.soldier_image,
         commander_url=str(settings.soldier_commander_url or settings.commander_url),
         client_id=settings.soldier_client_id,
-        secret_name=settings.soldier_secret_name,
+        secret_name=None if has_accounts else settings.soldier_secret_name,
         rabbitmq_secret_name=(
             (settings.soldier_rabbitmq_secret_name or settings.soldier_secret_name) if is_in_secret else None
         ),
@@ -211,9 +219,7 @@ class Service:
 
     def _commander(self) -> client.Connection:
         settings = self._settings
-        return client.connect(
-            str(settings.commander_url), settings.client_id, settings.client_secret.get_secret_value(), self._clock
-        )
+        return client.connect(str(settings.commander_url), _proof(settings), self._clock)
 
     def _why_not_live(self) -> str:
         return self._operator.why_stale() if self._operator else ""

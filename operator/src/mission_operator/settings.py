@@ -4,8 +4,9 @@ import os
 import socket
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
-from pydantic import AnyHttpUrl, Field, PositiveFloat, SecretStr
+from pydantic import AnyHttpUrl, Field, PositiveFloat, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mission_contracts.names import DNS_LABEL_PATTERN
@@ -25,6 +26,13 @@ class BrokerSource(StrEnum):
     COMMANDER = "Commander"
 
 
+class SoldierIdentity(StrEnum):
+    """What soldiers prove with who they are."""
+
+    SECRET = "Secret"  # noqa: S105 - a kind of object
+    SERVICE_ACCOUNT = "ServiceAccount"
+
+
 def _own_identity() -> str:
     # Inside a pod the host's name is the pod's; the process id tells two operators on one machine apart.
     return f"{socket.gethostname()}-{os.getpid()}"
@@ -41,8 +49,11 @@ class OperatorSettings(BaseSettings):
     client_id: str = "operator"
     """The name this operator logs in to the Commander with (OAuth 2.0 client credentials)."""
 
-    client_secret: SecretStr
+    client_secret: SecretStr | None = None
     """The secret that belongs to `client_id`. It is sent to the Commander's POST /token and nowhere else."""
+
+    token_file: Path | None = None
+    """A projected ServiceAccount token of the audience `mission-control`, used instead of id and secret."""
 
     namespace: str = Field(default="default", pattern=DNS_LABEL_PATTERN)
     """The namespace whose Missions and SoldierPools are served; the operator's Lease lives there too."""
@@ -84,6 +95,11 @@ class OperatorSettings(BaseSettings):
     Commander needs a Commander with `rabbitmq_management_url`; soldiers' pods then hold no password of RabbitMQ.
     """
 
+    soldier_identity: SoldierIdentity = SoldierIdentity.SECRET
+    """Secret: soldiers log in with the client id and the secret of that Secret. ServiceAccount: with a token that their
+    pods are given for the audience `mission-control`, which is good for their own pool only.
+    """
+
     soldier_client_id: str = "soldier"
     """The name soldiers log in to the Commander with."""
 
@@ -113,3 +129,11 @@ class OperatorSettings(BaseSettings):
 
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """DEBUG, INFO, WARNING or ERROR."""
+
+    @model_validator(mode="after")
+    def _can_log_in(self) -> Self:
+        if self.client_secret is None and self.token_file is None:
+            raise ValueError(
+                "the operator has nothing to log in to the Commander with: set client_secret or token_file"
+            )
+        return self

@@ -17,7 +17,7 @@ from mission_soldier.broker_access import BrokerAccess
 from mission_soldier.errors import HandlerDefinitionError
 from mission_soldier.settings import Settings
 from mission_soldier.soldier import Soldier
-from mission_soldier.tokens import ClientSecret
+from mission_soldier.tokens import ClientSecret, Credential, ProjectedToken
 
 EXIT_NOW: Final = 130
 LEAVE_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -85,7 +85,9 @@ def _rabbitmq_settings(access: BrokerAccess, instance: str) -> "rabbitmq.RabbitM
     return rabbitmq.RabbitMQSettings(access=access.current, name=f"soldier {instance}")
 
 
-def _secret(settings: Settings) -> ClientSecret | None:
+def _secret(settings: Settings) -> Credential | None:
+    if settings.token_file is not None:
+        return ProjectedToken(settings.token_file)
     return ClientSecret(settings.client_id, settings.client_secret) if settings.client_secret else None
 
 

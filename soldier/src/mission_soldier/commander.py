@@ -23,7 +23,7 @@ from mission_contracts.soldiering import (
     Registered,
     Registration,
 )
-from mission_soldier.tokens import ClientSecret, Tokens
+from mission_soldier.tokens import Credential, Tokens
 
 CALL_TIMEOUT_SECONDS: Final = 1.5
 MOST_CALL_TIMEOUT_SECONDS: Final = 6.0
@@ -79,7 +79,7 @@ class _Line(Protocol):
 class HttpCommander:
     """Speaks to a Commander's address. Open it with `connect` or `connect_in_process`."""
 
-    def __init__(self, line: _Line, secret: ClientSecret | None) -> None:
+    def __init__(self, line: _Line, secret: Credential | None) -> None:
         self._line = line
         self._tokens = Tokens(self._fetch_token, secret) if secret is not None else None
         self._patience = Patience(first_seconds=CALL_TIMEOUT_SECONDS, most_seconds=MOST_CALL_TIMEOUT_SECONDS)
@@ -130,13 +130,16 @@ class HttpCommander:
         if status == httpx.codes.UNAUTHORIZED and self._tokens and token:
             self._tokens.refused(token)
 
-    def _fetch_token(self, secret: ClientSecret) -> TokenAnswer:
-        body = _encoder.encode(secret.request())
+    def _fetch_token(self, secret: Credential) -> TokenAnswer:
+        try:
+            body = _encoder.encode(secret.request())
+        except OSError as error:
+            raise CommanderAwayError(f"this soldier cannot say who it is: {error}") from error
         return _read(*self._line.post_in_thread("/token", body, None, TOKEN_TIMEOUT_SECONDS), _token_answer)
 
 
 @asynccontextmanager
-async def connect(url: str, secret: ClientSecret | None = None) -> AsyncIterator[HttpCommander]:
+async def connect(url: str, secret: Credential | None = None) -> AsyncIterator[HttpCommander]:
     """Give a Commander at an address; nothing is sent yet."""
     async with AsyncExitStack() as stack:
         # The heartbeat has connections of its own: a queue of claims must not delay it.
@@ -147,7 +150,7 @@ async def connect(url: str, secret: ClientSecret | None = None) -> AsyncIterator
 
 @asynccontextmanager
 async def connect_in_process(
-    transport: httpx.AsyncBaseTransport, secret: ClientSecret | None = None
+    transport: httpx.AsyncBaseTransport, secret: Credential | None = None
 ) -> AsyncIterator[HttpCommander]:
     """Give a Commander that runs in this event loop, through httpx.ASGITransport, as `missionctl dev` has it."""
     async with httpx.AsyncClient(base_url="http://commander", transport=transport) as client:

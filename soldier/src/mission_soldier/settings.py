@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, field_validator
@@ -33,6 +34,12 @@ class Settings(BaseSettings):
 
     client_secret: SecretStr | None = None
     """The secret that goes with the client id. Unset: no token is asked for, and calls carry none."""
+
+    token_file: Path | None = None
+    """A projected ServiceAccount token of the audience `mission-control`, used instead of id and secret.
+
+    The Commander then knows this soldier's pool from its pod, and lets it run missions of that pool only.
+    """
 
     rabbitmq_urls: Annotated[tuple[SecretStr, ...], NoDecode] = (SecretStr("amqp://guest:guest@127.0.0.1:5672/"),)
     """The nodes of one RabbitMQ cluster, separated by commas, tried in turn. They may carry a password.

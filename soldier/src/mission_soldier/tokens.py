@@ -5,7 +5,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Final, Protocol
 
 from pydantic import SecretStr
 
@@ -30,6 +31,24 @@ class ClientSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class ProjectedToken:
+    """The ServiceAccount's token that the kubelet puts into this pod, and renews: read anew each time."""
+
+    file: Path
+
+    def request(self) -> TokenRequest:
+        return TokenRequest(grant_type="service_account", assertion=self.file.read_text().strip())
+
+
+class Credential(Protocol):
+    """What proves who this soldier is."""
+
+    def request(self) -> TokenRequest:
+        """Give the body for POST /token. Raises OSError where it cannot be read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class _Token:
     text: str
     renew_at: float
@@ -45,8 +64,8 @@ class Tokens:
 
     def __init__(
         self,
-        fetch: Callable[[ClientSecret], TokenAnswer],
-        secret: ClientSecret,
+        fetch: Callable[[Credential], TokenAnswer],
+        secret: Credential,
         monotonic: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:

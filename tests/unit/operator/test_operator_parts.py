@@ -18,7 +18,13 @@ from mission_operator.__main__ import main
 from mission_operator.announcing import Announcer
 from mission_operator.backoff import Backoff, Pause
 from mission_operator.canary import Echoes
-from mission_operator.commander.client import CommanderAwayError, CommanderClient, CommanderRefusedError, TokenSource
+from mission_operator.commander.client import (
+    CommanderAwayError,
+    CommanderClient,
+    CommanderRefusedError,
+    TokenSource,
+    by_secret,
+)
 from mission_operator.kube import Answer
 from mission_operator.missions.expiring import Expiry
 from mission_operator.pools import default
@@ -184,7 +190,7 @@ async def test_objects_are_deleted_when_their_time_is_over_and_in_that_order(clo
 
 def _client(clock: FakeClock, answers: Any) -> CommanderClient:
     http = httpx.AsyncClient(base_url="http://commander", transport=httpx.MockTransport(answers))
-    return CommanderClient(http, TokenSource(http, "operator", "hush", clock))
+    return CommanderClient(http, TokenSource(http, by_secret("operator", "hush"), clock))
 
 
 class Answers:

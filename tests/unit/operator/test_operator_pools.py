@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from support import pool_builders
 from support.operator_builders import NOON
@@ -64,6 +65,21 @@ def test_secrets_are_named_and_never_copied() -> None:
     environment = _environment(a_pool())
     assert environment["SOLDIER_CLIENT_SECRET"] == {"secretKeyRef": {"name": "s", "key": "client-secret"}}
     assert environment["SOLDIER_RABBITMQ_URLS"] == {"secretKeyRef": {"name": "broker", "key": "rabbitmq-urls"}}
+
+
+def test_with_service_accounts_a_pod_holds_no_secret_but_a_token_for_the_commander_alone() -> None:
+    installation = msgspec.structs.replace(INSTALLATION, secret_name=None, rabbitmq_secret_name=None)
+    pod = deployment_of(a_pool(), installation, 1)["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert "secretKeyRef" not in str(container["env"])
+    (token,) = (volume["projected"]["sources"] for volume in pod["volumes"] if "projected" in volume)
+    assert token == [
+        {"serviceAccountToken": {"audience": "mission-control", "expirationSeconds": 3600, "path": "token"}}
+    ]
+    told = {one["name"]: one.get("value") for one in container["env"]}
+    mounted = [mount["mountPath"] for mount in container["volumeMounts"]]
+    assert str(told["SOLDIER_TOKEN_FILE"]).rpartition("/")[0] in mounted
+    assert pod["automountServiceAccountToken"] is False
 
 
 def test_a_template_adds_and_replaces_nothing_of_ours() -> None:

@@ -21,7 +21,7 @@ from mission_soldier.commander import (
     connect,
     connect_in_process,
 )
-from mission_soldier.tokens import ClientSecret, Tokens
+from mission_soldier.tokens import ClientSecret, Credential, Tokens
 
 INSTANCE = Instance("a/b c")
 CLAIM = Claim(mission_id=MissionId("m"), epoch=Epoch(1), era=Era(1), accepted_at=1, order=b"\x00order")
@@ -182,7 +182,7 @@ class Mint:
         self.tokens = Tokens(self.make, SECRET, lambda: self.now, lambda: chance)
         self._lifetime_seconds = lifetime_seconds
 
-    def make(self, _secret: ClientSecret) -> TokenAnswer:
+    def make(self, _secret: Credential) -> TokenAnswer:
         self.asked += 1
         if self.is_away:
             raise CommanderAwayError("away")
@@ -206,7 +206,7 @@ def test_soldiers_that_begin_at_once_renew_spread_out() -> None:
     chances = random.Random(6)
     moment, renewals = [0.0], Counter[int]()
 
-    def mint(_: ClientSecret) -> TokenAnswer:
+    def mint(_: Credential) -> TokenAnswer:
         renewals[int(moment[0])] += 1
         return TokenAnswer(access_token="token", expires_in=30)
 

@@ -9,11 +9,13 @@ from typing import Final, Protocol
 from mission_commander.api.answers import ProblemError
 from mission_commander.services.passwords import PasswordsBusyError
 from mission_commander.services.users import Lifetimes, NotLetInError, Pair, Users
+from mission_commander.services.workloads import AUDIENCE, ClusterAwayError, StrangerError, Workloads
 from mission_commander.settings import Client
 from mission_contracts.rest import TokenAnswer, TokenRequest
 from mission_contracts.tokens import Holder, Tokens
 
 CLIENT_CREDENTIALS: Final = "client_credentials"
+SERVICE_ACCOUNT: Final = "service_account"
 REFRESH_TOKEN: Final = "refresh_token"  # noqa: S105 - the name of a grant
 NEVER_STORED: Final = {"Cache-Control": "no-store"}
 BUSY_RETRY_SECONDS: Final = 2.0
@@ -94,6 +96,29 @@ class RefreshToken:
     async def issue(self, asked: TokenRequest) -> TokenAnswer:
         async with answered():
             return self._issuer.pair(await self._users.refresh(told(asked.refresh_token, "refresh_token")))
+
+
+class ServiceAccount:
+    """A pod of the cluster, by the token that its kubelet projects."""
+
+    def __init__(self, issuer: Issuer, workloads: Workloads) -> None:
+        self._issuer = issuer
+        self._workloads = workloads
+
+    async def issue(self, asked: TokenRequest) -> TokenAnswer:
+        try:
+            holder = await self._workloads.holder_of(told(asked.assertion, "assertion"))
+        except StrangerError as error:
+            raise ProblemError(403, "Stranger", f"{error}") from error
+        except ClusterAwayError as error:
+            detail = "the Kubernetes API cannot say now whose token this is: try again in a second"
+            raise ProblemError(503, "ClusterAway", detail, retry_after=1) from error
+        if holder is None:
+            detail = (
+                f"the cluster does not vouch for this token: it needs the audience {AUDIENCE}, and a pod that lives"
+            )
+            raise ProblemError(401, "BadCredentials", detail)
+        return self._issuer.answer(holder)
 
 
 @asynccontextmanager

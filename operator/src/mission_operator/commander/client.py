@@ -2,8 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -175,12 +176,24 @@ class CommanderClient:
         raise _refusal(answer, f"{method} {path}")
 
 
-class TokenSource:
-    """Logs in with the client secret, and again before the token ends or when it is doubted."""
+Proof = Callable[[], TokenRequest]
+"""Says who the operator is; asked at each login, because a projected token is renewed. May raise OSError."""
 
-    def __init__(self, http: httpx.AsyncClient, client_id: str, client_secret: str, clock: Clock) -> None:
+
+def by_secret(client_id: str, client_secret: str) -> Proof:
+    return lambda: TokenRequest(client_id=client_id, client_secret=client_secret)
+
+
+def by_projected_token(file: Path) -> Proof:
+    return lambda: TokenRequest(grant_type="service_account", assertion=file.read_text().strip())
+
+
+class TokenSource:
+    """Logs in with what proves who this is, and again before the token ends or when it is doubted."""
+
+    def __init__(self, http: httpx.AsyncClient, proof: Proof, clock: Clock) -> None:
         self._http = http
-        self._request = msgspec.json.encode(TokenRequest(client_id=client_id, client_secret=client_secret))
+        self._proof = proof
         self._clock = clock
         self._token = ""
         self._renew_at = self._ends_at = 0.0
@@ -212,7 +225,7 @@ class TokenSource:
         try:
             answer = await self._http.post(
                 "/token",
-                content=self._request,
+                content=msgspec.json.encode(self._proof()),
                 headers={"Content-Type": "application/json"},
                 timeout=_within(_FIRST_SECONDS),
             )
@@ -220,7 +233,7 @@ class TokenSource:
             raise CommanderAwayError(f"the Commander did not answer POST /token: {error!r}") from error
         if not answer.is_success:
             raise CommanderAwayError(
-                f"the Commander refused our login with {answer.status_code}: check client id and secret"
+                f"the Commander refused our login with {answer.status_code}: check client id and secret, or the account"
             )
         granted = _read(answer, TokenAnswer)
         self._token = granted.access_token
@@ -275,8 +288,8 @@ Connection = AbstractAsyncContextManager[CommanderClient]
 
 
 @asynccontextmanager
-async def connect(url: str, client_id: str, client_secret: str, clock: Clock) -> AsyncIterator[CommanderClient]:
+async def connect(url: str, proof: Proof, clock: Clock) -> AsyncIterator[CommanderClient]:
     """Keep connections to the Commander while the context is open."""
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=30)
     async with httpx.AsyncClient(base_url=url, limits=limits, trust_env=False) as http:
-        yield CommanderClient(http, TokenSource(http, client_id, client_secret, clock))
+        yield CommanderClient(http, TokenSource(http, proof, clock))

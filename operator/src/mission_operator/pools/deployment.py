@@ -21,6 +21,11 @@ _PROBE_PORT: Final = 8081
 _EVICTABLE_VOLUMES: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
 """Without it an idle soldier would keep its node for ever: it has a local folder."""
 
+_AUDIENCE: Final = "mission-control"
+_IDENTITY: Final = "identity"
+_IDENTITY_FOLDER: Final = "/var/run/secrets/mission-control"
+_IDENTITY_SECONDS: Final = 3600
+
 CLIENT_SECRET_KEY: Final = "client-secret"  # noqa: S105 - a key of a Secret, not its content
 RABBITMQ_URLS_KEY: Final = "rabbitmq-urls"
 
@@ -33,7 +38,8 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     commander_url: str
     client_id: str
-    secret_name: str
+    secret_name: str | None
+    """None: soldiers log in with their pods' ServiceAccount token."""
     rabbitmq_secret_name: str | None
     """None: the Commander tells soldiers where RabbitMQ is."""
     service_account: str
@@ -139,7 +145,7 @@ def _pod_spec(pool: Pool, installation: Installation, given: Manifest) -> Manife
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": pool.spec.drain_seconds + LEAVING_SECONDS,
         "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "volumes": [*_others(given.get("volumes", ()), "tmp"), {"name": "tmp", "emptyDir": {}}],
+        "volumes": _volumes(installation, given),
         "containers": [_container(pool, installation, given)],
     }
 
@@ -163,11 +169,34 @@ def _container(pool: Pool, installation: Installation, given: Manifest) -> Manif
         },
         # The last lines of one that failed are then in the pod's status, and from there in the pool's.
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [*_others(given.get("volumeMounts", ()), "tmp"), {"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
+        "volumeMounts": _mounts(installation, given),
     }
     if pool.spec.resources:
         container["resources"] = pool.spec.resources.model_dump(mode="json", by_alias=True, exclude_none=True)
     return container | {field: given[field] for field in ("envFrom", "imagePullPolicy") if field in given}
+
+
+def _volumes(installation: Installation, given: Manifest) -> list[Manifest]:
+    return [
+        *_others(given.get("volumes", ()), "tmp", _IDENTITY),
+        {"name": "tmp", "emptyDir": {}},
+        *([_identity()] if installation.secret_name is None else []),
+    ]
+
+
+def _mounts(installation: Installation, given: Manifest) -> list[Manifest]:
+    identity = {"name": _IDENTITY, "mountPath": _IDENTITY_FOLDER, "readOnly": True}
+    return [
+        *_others(given.get("volumeMounts", ()), "tmp", _IDENTITY),
+        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+        *([identity] if installation.secret_name is None else []),
+    ]
+
+
+def _identity() -> Manifest:
+    """A token that opens the Commander and nothing else: the Kubernetes API refuses its audience."""
+    token = {"audience": _AUDIENCE, "expirationSeconds": _IDENTITY_SECONDS, "path": "token"}
+    return {"name": _IDENTITY, "projected": {"sources": [{"serviceAccountToken": token}]}}
 
 
 def _others(given: Any, *own: str) -> list[Manifest]:
@@ -191,9 +220,15 @@ def _environment(pool: Pool, installation: Installation) -> list[Manifest]:
     return [
         *({"name": name, "value": value} for name, value in values.items()),
         {"name": "SOLDIER_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-        _secret("SOLDIER_CLIENT_SECRET", installation.secret_name, CLIENT_SECRET_KEY),
+        _credential(installation),
         *([_secret("SOLDIER_RABBITMQ_URLS", broker, RABBITMQ_URLS_KEY)] if broker is not None else []),
     ]
+
+
+def _credential(installation: Installation) -> Manifest:
+    if installation.secret_name is None:
+        return {"name": "SOLDIER_TOKEN_FILE", "value": f"{_IDENTITY_FOLDER}/token"}
+    return _secret("SOLDIER_CLIENT_SECRET", installation.secret_name, CLIENT_SECRET_KEY)
 
 
 def _secret(variable: str, name: str, key: str) -> Manifest:

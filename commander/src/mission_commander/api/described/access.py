@@ -31,7 +31,8 @@ def operations() -> Iterable[Operation]:
         summary="Get an access token",
         text="`grant_type` says by which means; the default is `client_credentials`, with `client_id` and "
         "`client_secret`. `refresh_token` takes the `refresh_token` of a user's last answer, once, and gives the next "
-        "pair; for a few seconds the same one gets the same pair again, later it ends the login.",
+        "pair; for a few seconds the same one gets the same pair again, later it ends the login. "
+        "`service_account` takes as `assertion` the projected token of a pod of ours, where that is set up.",
         body=Body(kind=TokenRequest, limit=TOKEN_REQUEST_BYTES, example={"client_id": "anna", "client_secret": "…"}),
         answers=(
             Answer(
@@ -43,7 +44,10 @@ def operations() -> Iterable[Operation]:
         ),
         problems={
             400: "`UnknownGrant`: there is no such `grant_type` here.",
-            401: "`BadCredentials`: id or secret is wrong, or the refresh token opens nothing any more.",
+            401: "`BadCredentials`: id or secret is wrong, the refresh token opens nothing any more, or the cluster "
+            "does not vouch for the ServiceAccount's token.",
+            403: "`Stranger`: the token is good, and of no pod that has business here.",
+            503: "`ClusterAway`: the Kubernetes API cannot say now whose token that is.",
         },
     )
     yield from _of_users()
