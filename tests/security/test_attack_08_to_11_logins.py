@@ -1,6 +1,7 @@
 """Attacks 8 to 11: refresh tokens that are used as others, used twice or used after the end."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from support.people import ADMIN, PASSWORD, people
 from support.problems import problem
 
 from mission_commander.adapters.memory_users import MemoryUserData
-from mission_commander.services import users
+from mission_contracts.tokens import LONGEST_TOKEN_SECONDS
 
 Tokens = dict[str, Any]
 
@@ -145,5 +146,13 @@ async def test_attack_11_a_new_replica_lets_no_user_in_before_it_knows_who_is_ou
             problem(await get(there, tokens["access_token"]), 503, "RevocationsUnknown")
 
 
-def test_a_revocation_outlives_every_token_that_it_is_about() -> None:
-    assert users.LEEWAY_SECONDS > 5, "the grace after a token's end"
+async def test_attack_11_a_revocation_outlives_every_token_that_it_is_about(tmp_path: Path) -> None:
+    """Also those that were made while a setting let them live longer than it does now."""
+    data = MemoryUserData()
+    async with people(tmp_path, users=data, token_seconds=LONGEST_TOKEN_SECONDS) as before:
+        tokens = await log_in(before)
+    async with people(tmp_path, users=data, token_seconds=30) as now:
+        await (await now.stranger()).post("/logout", json={"refresh_token": tokens["refresh_token"]})
+        [revocation] = data.revoked
+        assert revocation.until > time.time() + LONGEST_TOKEN_SECONDS
+        problem(await get(now, tokens["access_token"]), 401, "Revoked")

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mission_commander.domain.rates import Rate
 from mission_contracts.names import DNS_LABEL_PATTERN
-from mission_contracts.tokens import Role
+from mission_contracts.tokens import LONGEST_TOKEN_SECONDS, Role
 
 DnsLabel = Annotated[str, Field(pattern=DNS_LABEL_PATTERN)]
 
@@ -133,7 +133,7 @@ class CommanderSettings(BaseSettings):
     lane_mark_seconds: Annotated[float, Field(ge=60, le=10 * 366 * 86_400)] = 30 * 86_400
     """How long an unused lane remembers how far its sequence numbers came; at least as long as final missions stay."""
 
-    token_seconds: Annotated[float, Field(ge=30, le=86_400)] = 300.0
+    token_seconds: Annotated[float, Field(ge=30, le=LONGEST_TOKEN_SECONDS)] = 300.0
     """How long an access token lives. Short ones are safer to lose; they are renewed before they end."""
 
     refresh_seconds: Annotated[float, Field(ge=30, le=366 * 86_400)] = 7 * 86_400

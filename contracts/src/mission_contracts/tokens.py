@@ -21,6 +21,9 @@ ISSUER: Final = "mission-control"
 AUDIENCE: Final = "mission-control"
 TYPE: Final = "at+jwt"
 LONGEST_TOKEN: Final = 4_096
+"""Characters."""
+LONGEST_TOKEN_SECONDS: Final = 86_400
+"""No setting lets an access token live longer."""
 
 
 class Role(StrEnum):

@@ -12,9 +12,10 @@ from mission_commander.adapters.redis_nodes import Nodes
 from mission_commander.adapters.redis_script import Script
 from mission_commander.adapters.redis_wire import Command, Wire
 from mission_commander.domain.users import Family, Revocation, User
+from mission_contracts.tokens import LONGEST_TOKEN_SECONDS
 
 CONNECTIONS: Final = 4
-REMEMBERED_SECONDS: Final = 2 * 86_400
+REMEMBERED_SECONDS: Final = 2 * LONGEST_TOKEN_SECONDS
 """How long a revocation stays readable: twice as long as any access token may live."""
 
 _ABSENT: Final = ""

@@ -17,6 +17,8 @@ AT_ONCE_SECONDS: Final = 0.001
 CURRENT_SECONDS: Final = 1.0
 """Silence of the store for longer means that somebody may be out, and we do not know."""
 RETRY_SECONDS: Final = 0.1
+FORGET_SECONDS: Final = 60.0
+"""How often what is over is looked for: there may be many, and nobody is waiting for it."""
 
 
 class Revocations:
@@ -28,6 +30,7 @@ class Revocations:
         self._until: dict[str, float] = {}
         self._place = ""
         self._heard_at: float | None = None
+        self._forget_at = clock.monotonic()
         self._log = structlog.get_logger("revocations")
 
     @property
@@ -63,7 +66,9 @@ class Revocations:
         for revocation in heard:
             self.add(revocation)
         self._heard_at = self._clock.monotonic()
-        self._forget()
+        if self._heard_at >= self._forget_at:
+            self._forget_at = self._heard_at + FORGET_SECONDS
+            self._forget()
 
     def _forget(self) -> None:
         now = self._clock.now()

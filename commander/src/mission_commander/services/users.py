@@ -13,10 +13,12 @@ from mission_commander.services.refresh_tokens import RefreshTokens, Shown
 from mission_commander.services.revocations import Revocations
 from mission_commander.services.user_store import UserStore
 from mission_contracts.clock import Clock
-from mission_contracts.tokens import Holder, Role
+from mission_contracts.tokens import LONGEST_TOKEN_SECONDS, Holder, Role
 
 LEEWAY_SECONDS: Final = 60.0
 """A revocation outlives the tokens that it is about by so much: clocks differ, and a token may just be being made."""
+REVOKED_SECONDS: Final = LONGEST_TOKEN_SECONDS + LEEWAY_SECONDS
+"""As long as any token may live, whatever the setting says now: it may have said more when the token was made."""
 TRIES: Final = 5
 
 
@@ -207,7 +209,7 @@ class Users:
         )
 
     def _revocation(self, revoked: str) -> Revocation:
-        return Revocation(revoked, self._clock.now() + self._lifetimes.access_seconds + LEEWAY_SECONDS)
+        return Revocation(revoked, self._clock.now() + REVOKED_SECONDS)
 
     def _keep_seconds(self) -> float:
         return self._lifetimes.refresh_seconds + LEEWAY_SECONDS
