@@ -5,7 +5,7 @@ import sys
 from typing import Final
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 _TALKATIVE: Final = ("httpx", "httpcore")
 """They tell of every request; the questions to RabbitMQ's and the cluster's APIs come every few seconds."""
@@ -39,7 +39,21 @@ def set_up(log_format: str, level: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def _in_one_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """A terminal obeys what JSON would escape: words that callers chose must not end a line, nor colour the next."""
+    return {name: _escaped(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 def _rendering(log_format: str) -> list[Processor]:
     if log_format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback, pad_event_to=0)]
+    return [
+        _in_one_line,
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback, pad_event_to=0),
+    ]
