@@ -3,7 +3,9 @@
 Safe result: the same answer as for an id that never was: same status, same words, after the same work.
 """
 
+import base64
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -12,6 +14,7 @@ from support.commander_stage import eventually
 from support.problems import problem
 from websockets.asyncio.client import connect
 
+from mission_commander.api import missions
 from mission_commander.services import vitals
 
 MISSING = "00000000-0000-5000-8000-000000000000"
@@ -116,3 +119,22 @@ async def test_attack_14_a_name_finds_nothing(api: Api) -> None:
     ben = await api.client("ben")
     for one in ("payroll", "uid-1", "default/payroll"):
         assert (await ben.get(f"/missions/{one}")).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/missions?limit=5", "/missions?type=noop", "/missions?live=true"])
+async def test_attack_14_a_cursor_names_no_stranger(api: Api, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(missions, "MOST_SCANNED", 2)
+    mine = await api.submit("ben")
+    hidden = [(await api.submit("anna"))["mission_id"] for _ in range(5)]
+    ben = await api.client("ben")
+    seen: list[str] = []
+    query: dict[str, str] = {}
+    for _ in range(10):
+        page = (await ben.get(path, params=dict(parse_qsl(urlsplit(path).query)) | query)).json()
+        seen += [one["mission_id"] for one in page.get("missions", ())]
+        if "cursor" not in page:
+            break
+        query = {"cursor": page["cursor"]}
+        place = base64.urlsafe_b64decode(page["cursor"] + "==").decode()
+        assert not [one for one in hidden if one in place], "a stranger's id"
+    assert seen == [mine["mission_id"]]

@@ -90,7 +90,7 @@ async def _gather(commander: Commander, claims: Claims, asked: RedriveRequest) -
             break  # and all that follow
         is_wanted = may_see(claims, mission) and _wants(asked, mission, commander.settings.namespace)
         if last is not None and (scanned == MOST_SCANNED or (is_wanted and len(found) == asked.limit)):
-            return _Found(found, cursor(_ended_at(last), last.id))
+            return _Found(found, cursor(claims, _ended_at(last), last))
         if is_wanted:
             found.append(mission)
         last = mission

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
+from typing import Final
 
 from mission_commander.api import queries
 from mission_commander.api.answers import ProblemError
@@ -80,9 +81,14 @@ def not_found() -> ProblemError:
     return ProblemError(404, "UnknownMission", "there is no mission of this id that you may see: check the id")
 
 
-def cursor(at: float, mission_id: MissionId) -> str:
-    """The place of a mission in a list that is ordered by a time."""
-    return base64.urlsafe_b64encode(f"{at!r} {mission_id}".encode()).decode().rstrip("=")
+UNTOLD: Final = 8
+"""Of a stranger's id a cursor has its first characters: enough for a place among ids, too few to name one."""
+
+
+def cursor(claims: Claims, at: float, mission: Mission) -> str:
+    """The place of a mission in a list that is ordered by a time, also of one that was only looked at."""
+    told = mission.id if may_see(claims, mission) else mission.id[:UNTOLD]
+    return base64.urlsafe_b64encode(f"{at!r} {told}".encode()).decode().rstrip("=")
 
 
 def position(given: str | None) -> tuple[float, MissionId] | None:

@@ -1,7 +1,8 @@
 """The routes of missions."""
 
+import heapq
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 from typing import Final
 
@@ -136,14 +137,16 @@ class _Missions:
         page: list[MissionView] = []
         last: Mission | None = None
         scanned = 0
-        source = _Source(commander)
+        source = _Source(commander, lambda mission: may_see(claims, mission) and asked.wants(mission))
         async for mission in source.newest_first(asked):
             scanned += 1
             last = mission
-            if may_see(claims, mission) and asked.wants(mission):
+            if source.wants(mission):
                 page.append(view(mission))
             if len(page) == asked.limit or scanned == MOST_SCANNED:
-                return json_answer(MissionPage(missions=tuple(page), cursor=_cursor(last)), headers=source.headers())
+                return json_answer(
+                    MissionPage(missions=tuple(page), cursor=_cursor(claims, last)), headers=source.headers()
+                )
         return json_answer(MissionPage(missions=tuple(page)), headers=source.headers())
 
     # Wishing.
@@ -293,15 +296,16 @@ def _is_unacknowledged(mission: Mission) -> bool:
     return mission.is_final and mission.envelope.door is Door.CLUSTER and not mission.acknowledged
 
 
-def _cursor(mission: Mission) -> str:
-    return cursor(mission.envelope.accepted_at, mission.id)
+def _cursor(claims: Claims, mission: Mission) -> str:
+    return cursor(claims, mission.envelope.accepted_at, mission)
 
 
 class _Source:
     """Where a list comes from: the ledger; what this Commander remembers, while that is away."""
 
-    def __init__(self, commander: Commander) -> None:
+    def __init__(self, commander: Commander, wants: Callable[[Mission], bool]) -> None:
         self._commander = commander
+        self.wants = wants
         self._is_away = commander.vitals.ledger_is_away
 
     def headers(self) -> dict[str, str]:
@@ -323,14 +327,14 @@ class _Source:
 
     async def _recorded(self, asked: _Listing) -> AsyncIterator[Mission]:
         before = asked.before
-        ledger = self._commander.ledger
-        while ids := await ledger.list_ids(asked.namespace, before=before, limit=LONGEST_PAGE):
-            for mission in await recorded(self._commander, ids):
-                if mission is not None:
-                    before = _newest(mission)
-                    yield mission
-            if len(ids) < LONGEST_PAGE:
+        count = asked.limit  # mostly all that is needed; who filters goes on in larger steps
+        while ids := await self._commander.ledger.list_ids(asked.namespace, before=before, limit=count):
+            found = [one for one in await recorded(self._commander, ids) if one is not None]
+            for mission in found:
+                yield mission
+            if len(ids) < count or not found:
                 return
+            before, count = _newest(found[-1]), LONGEST_PAGE
 
     def _remembered(self, asked: _Listing, before: tuple[float, MissionId] | None) -> Iterable[Mission]:
         """Live ones from memory, which holds them all; while the ledger is away, recent final ones too."""
@@ -338,9 +342,11 @@ class _Source:
         held = [*memory.live(), *(memory.finals() if self._is_away and not asked.only_live else ())]
         known = {one.id for one in held}
         held += [one for one in self._commander.unrecorded.all() if self._is_away and one.id not in known]
-        here = [one for one in held if one.envelope.namespace == asked.namespace]
-        here.sort(key=_newest, reverse=True)
-        return here if before is None else [one for one in here if _newest(one) < before]
+        # Chosen first: to order everything that lives would hold up whoever else asks.
+        chosen = (one for one in held if one.envelope.namespace == asked.namespace and self.wants(one))
+        return heapq.nlargest(
+            asked.limit, (one for one in chosen if before is None or _newest(one) < before), key=_newest
+        )
 
 
 def _newest(mission: Mission) -> tuple[float, MissionId]:
