@@ -58,9 +58,11 @@ def test_an_empty_list_is_no_pod() -> None:
     [
         pytest.param(a_pod(), False, id="its container runs"),
         pytest.param(a_pod(state=None), False, id="its kubelet has said nothing"),
-        pytest.param(a_pod(state=ContainerState()), True, id="its container has not started"),
-        pytest.param(a_pod(state=waiting("ContainerCreating")), True, id="its container is being made"),
-        pytest.param(a_pod(state=ended(0)), True, id="its container has ended"),
+        pytest.param(a_pod(state=ContainerState()), False, id="its container has not started"),
+        pytest.param(a_pod(state=waiting("ContainerCreating")), False, id="its container is being made"),
+        pytest.param(a_pod(state=ended(0)), False, id="its container has ended, and is started again"),
+        pytest.param(a_pod(state=waiting("CrashLoopBackOff")), True, id="it is not started again for a while"),
+        pytest.param(a_pod(state=waiting("ImagePullBackOff")), True, id="there is no image of it"),
         pytest.param(a_pod(node="", state=None), True, id="no node has it"),
     ],
 )

@@ -210,6 +210,25 @@ def test_a_log_line_carries_its_mission_and_no_secret(capsys: pytest.CaptureFixt
     assert (theirs["event"], theirs["logger"], theirs["mission_id"]) == ("of a library: 1", "theirs", "m-1")
 
 
+# The first moments
+
+
+def test_a_process_that_is_told_to_end_while_it_imports_ends_at_once(tmp_path: Path) -> None:
+    slow = tmp_path / "mission_soldier" / "__init__.py"  # stands in for the real one on a machine that is busy
+    slow.parent.mkdir()
+    slow.write_text(
+        "import time\nprint('importing', flush=True)\n"
+        "while True:\n    try:\n        time.sleep(60)\n    except BaseException:\n        pass\n"
+    )
+    begin = "import sys, mission_soldier_process as p; sys.path.insert(0, sys.argv[1]); p.main()"
+    command = [sys.executable, "-c", begin, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "importing\n"
+        process.terminate()
+        assert process.wait(10) == 0
+
+
 # Readiness
 
 

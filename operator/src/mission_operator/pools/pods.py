@@ -11,6 +11,7 @@ from mission_operator.kube import Answer
 CONTAINER: Final = "soldier"
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 _TEMPLATE_HASH: Final = "pod-template-hash"
+_SOON_RUNNING: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 _OVER: Final = frozenset({"Succeeded", "Failed"})
 
 
@@ -106,10 +107,15 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cannot_be_busy(self) -> bool:
-        """Tell whether its soldier is certain not to run: it was never started, or has ended."""
+        """Tell whether its soldier is certain not to run, now or in the next moments.
+
+        One whose container is being made, or has just ended, may run before the cluster has told it to leave, and a
+        process that is told so in its first moments does not hear it.
+        """
         if not self.node:
             return True
-        return self.state is not None and self.state.running is None
+        waiting = self.state.waiting if self.state is not None else None
+        return waiting is not None and waiting.reason not in _SOON_RUNNING
 
     @property
     def deletion_cost(self) -> int:
