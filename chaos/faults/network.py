@@ -189,6 +189,16 @@ class WatchStalled(Fault):
         )
 
 
+class ApiServerHalfOpen(Fault):
+    name = "api-server-half-open"
+    sentence = "all of the operator's connections to the API server stay open and carry nothing any more; new ones do"
+    clock = Clock.STRIKE
+    stuck = Stuck.OBJECTS
+
+    async def strike(self, ground: Ground) -> None:
+        ground.link(OPERATOR, API_SERVER).strand()
+
+
 NETWORK: Final = (
     ConfirmLost,
     CutAfterConfirm,
@@ -201,4 +211,5 @@ NETWORK: Final = (
     SoldierCutOff,
     SlowLink,
     WatchStalled,
+    ApiServerHalfOpen,
 )

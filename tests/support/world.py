@@ -103,7 +103,7 @@ class World:
 
     @contextlib.contextmanager
     def _kubelet(self) -> Iterator[None]:
-        """Start the operator again when it ends by itself, as its Deployment does: without its Lease it must end."""
+        """Start the operator again when it ends by itself, as its Deployment does."""
         stop = threading.Event()
 
         def watch(operator: Process) -> None:

@@ -13,13 +13,17 @@ import aiohttp
 import msgspec
 from kubernetes.aio.client import Configuration
 
+from mission_contracts.patience import Patience
 from mission_operator import login
 
 GROUP_PATH: Final = "/apis/missioncontrol.dev/v1alpha1"
 FIELD_MANAGER: Final = "mission-operator"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 _METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=15, sock_connect=3)
+_FIRST_SECONDS: Final = 4.0
+"""An API server that died without a word leaves connections on which no answer comes; a new one may reach another."""
+_MOST_SECONDS: Final = 15.0
+_CONNECT_SECONDS: Final = 3.0
 _PAGE: Final = 500
 
 _T = TypeVar("_T")
@@ -115,6 +119,7 @@ class Kube:
         self._session = session
         self._configuration = found
         self._server = found.host.rstrip("/")
+        self._patience = Patience(first_seconds=_FIRST_SECONDS, most_seconds=_MOST_SECONDS)
 
     async def request(
         self,
@@ -128,16 +133,21 @@ class Kube:
         timeout_seconds: float | None = None,
     ) -> Answer:
         """Send one request. Raises KubeAwayError when there is no answer; any answer is returned as it is."""
-        timeout = aiohttp.ClientTimeout(total=timeout_seconds) if timeout_seconds else _TIMEOUT
+        seconds = timeout_seconds or self._patience.seconds
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, _CONNECT_SECONDS))
         headers = await self._headers(content_type, accept)
         try:
             async with self._session.request(
                 method, self._server + path, data=body, headers=headers, params=params, timeout=timeout
             ) as response:
                 after = _seconds(response.headers.get("Retry-After"))
-                return Answer(response.status, await response.read(), after)
+                answer = Answer(response.status, await response.read(), after)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if timeout_seconds is None and isinstance(error, TimeoutError):
+                self._patience.ran_out(seconds)
             raise KubeAwayError(f"the Kubernetes API did not answer {method} {path}: {error!r}") from error
+        self._patience.answered()
+        return answer
 
     async def _headers(self, content_type: str, accept: str) -> dict[str, str]:
         headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": FIELD_MANAGER}
@@ -172,7 +182,7 @@ class Kube:
         """List whole objects, a page at a time."""
         following = ""
         while True:
-            answer = await self.request("GET", path, params=_page(following))
+            answer = await self.request("GET", path, params=_page(following), timeout_seconds=_MOST_SECONDS)
             if not answer.is_ok:
                 raise KubeAwayError(f"the Kubernetes API would not list {path}: {answer.message}")
             page = answer.read(_RawList)
@@ -186,7 +196,9 @@ class Kube:
         uids: set[str] = set()
         following = version = ""
         while True:
-            answer = await self.request("GET", path, accept=_METADATA_LIST, params=_page(following))
+            answer = await self.request(
+                "GET", path, accept=_METADATA_LIST, params=_page(following), timeout_seconds=_MOST_SECONDS
+            )
             if not answer.is_ok:
                 raise KubeAwayError(f"the Kubernetes API would not list {path}: {answer.message}")
             page = answer.read(_PartialList)

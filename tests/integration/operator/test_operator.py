@@ -317,6 +317,21 @@ async def test_an_operator_whose_watches_show_nothing_stops_and_frees_its_lease(
         assert (await objects.get("leases", "mission-operator"))["spec"]["holderIdentity"] == ""
 
 
+async def test_statuses_are_written_soon_although_every_connection_died_in_silence(
+    stage: Stage, objects: Objects, commander: OperatorsCommander
+) -> None:
+    async with stage.link() as link:
+        operator = await stage.operator(through=link)
+        names = _names("held", 40)
+        await objects.create_missions(*names)
+        await objects.until_states(dict.fromkeys(names, "Queued"))
+        link.strand()
+        for name in names:
+            await commander.complete(commander.of(name).mission_id)
+        await objects.until_states(dict.fromkeys(names, "Completed"), seconds=12)
+        assert operator.is_running
+
+
 async def test_an_operator_outlives_an_outage_of_its_api_server_and_cancels_nothing(
     stage: Stage, objects: Objects, commander: OperatorsCommander, api_server: ApiServer
 ) -> None:
