@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).parents[1]
 MANIFESTS: Final = ROOT / "manifests"
 SCRIPTS: Final = Path(sys.executable).parent
 OPERATOR_RIGHTS: Final = MANIFESTS / "base" / "operator" / "rbac.yaml"
-ROLES: Final = ("operator", "soldier", "user")
+ROLES: Final = ("operator", "soldier", "user", "admin")
 ANSWER_SECONDS: Final = 2.0
 
 # The namespace

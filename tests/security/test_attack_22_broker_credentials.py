@@ -1,7 +1,9 @@
 """Attack 22: what a stolen RabbitMQ credential of a soldier can do, and that nobody is granted what nobody uses."""
 
+import asyncio
 import contextlib
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -215,6 +217,8 @@ async def test_every_permission_granted_in_rabbitmq_is_used(
             await _cancel_one_that_runs(door)
             await _submit_without_the_ledger(door, redis_server)
         await _send_what_cannot_be_read(broker.url)
+        async with world.door("admin") as door:
+            await _read_what_was_rejected(door)
         with contextlib.suppress(AssertionError):  # below is said what is missing
             await until(lambda: judge.used.get("commander") == _all_of(broker_rights.COMMANDER), "all of it is used")
     granted = {user: _all_of(grants) for user, grants in judge.grants.items()}
@@ -242,6 +246,14 @@ async def _send_what_cannot_be_read(url: str) -> None:
     async with aiormq.connect(url) as connection:
         channel = await connection.channel()
         await channel.basic_publish(b"no JSON", exchange="missions.reports", routing_key=topology.STATUS.key)
+
+
+async def _read_what_was_rejected(door: RestDoor) -> None:
+    deadline = time.monotonic() + 30
+    while not (page := (await door.client.get("/rejected")).raise_for_status().json())["rejected"]:
+        assert time.monotonic() < deadline, "what cannot be read was not rejected"
+        await asyncio.sleep(0.05)
+    assert page["rejected"][0]["body"] == "no JSON"
 
 
 def _all_of(grants: Grants) -> set[tuple[str, str]]:

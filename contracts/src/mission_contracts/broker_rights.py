@@ -45,10 +45,10 @@ _ORDERS: Final = r"missions\.orders\..+"
 COMMANDER: Final = Grants(
     configure=(*_EXCHANGES, _DEAD, _REJECTED, _STATUS, _ORDERS, _PEERS),
     write=(*_EXCHANGES, _DEAD, _REJECTED, _STATUS, _ORDERS, _PEERS),
-    read=(_MISSIONS, _REPORTS, _ACCEPTED, _DEAD, _STATUS, _ORDERS, _PEERS),
+    read=(_MISSIONS, _REPORTS, _ACCEPTED, _DEAD, _REJECTED, _STATUS, _ORDERS, _PEERS),
 )
-"""It declares everything and binds it, publishes orders and hints, consumes reports and dead letters, and hears of
-what other Commanders accepted.
+"""It declares everything and binds it, publishes orders and hints, consumes reports and dead letters, shows what was
+rejected, and hears of what other Commanders accepted.
 
 To declare a queue whose dead letters go elsewhere it has to be allowed to read that queue.
 """

@@ -30,6 +30,7 @@ class RejectedMessages:
         async with self._one_at_a_time:
             waiting = await self._broker.ready_count(topology.REJECTED) or 0
             found = await self._read(min(waiting, MOST_READ)) if waiting else []
+        found.reverse()  # of one moment, those behind are newer
         found.sort(key=lambda one: one.rejected_at.timestamp() if one.rejected_at else 0.0, reverse=True)
         return RejectedPage(count=waiting, read=len(found), rejected=tuple(found[:limit]))
 
