@@ -1,6 +1,7 @@
 """Who may come in, put together: users, tokens and their ends. The store of users comes from outside."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 import structlog
 
@@ -19,6 +20,7 @@ from mission_commander.api.grants import (
 )
 from mission_commander.api.limits import Limits
 from mission_commander.commander import Commander
+from mission_commander.domain.users import trouble_with_password
 from mission_commander.services.first_admin import FirstAdmin
 from mission_commander.services.passwords import Passwords
 from mission_commander.services.refresh_tokens import RefreshTokens
@@ -95,14 +97,22 @@ def _by_service_account(issuer: Issuer, cluster: Cluster | None, settings: Comma
 
 
 def _first_admin(users: Users, settings: CommanderSettings) -> FirstAdmin | None:
-    """Read the Secret; where there is none nobody is made, and the log says so."""
+    """Read the Secret; where it holds no good password nobody is made, and the log says so."""
     file = settings.first_admin_password_file
     if not settings.first_admin or file is None:
         return None
-    try:
-        password = file.read_text().strip()
-    except OSError as error:
-        why = f"the password of the first admin cannot be read, so nobody is made: {error.strerror}"
-        structlog.get_logger("first-admin").error(why, file=str(file))
+    password, why = _password_in(file)
+    if why:
+        log = structlog.get_logger("first-admin")
+        log.error("the first admin is not made: mend the Secret", why=why, file=str(file))
         return None
     return FirstAdmin(users, settings.first_admin, password)
+
+
+def _password_in(file: Path) -> tuple[str, str]:
+    """Give the password, and why it cannot be taken, if so."""
+    try:
+        password = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        return "", f"the password cannot be read ({type(error).__name__})"
+    return password, trouble_with_password(password) or ""

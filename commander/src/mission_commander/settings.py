@@ -151,7 +151,7 @@ class CommanderSettings(BaseSettings):
     password_cost: Annotated[int, Field(ge=4, le=16)] = 12
     """How slowly passwords are hashed (bcrypt); each step doubles the time. Below 10 is for tests only."""
 
-    first_admin: str = ""
+    first_admin: Annotated[str, Field(pattern=r"^([a-z][a-z0-9._-]{1,62})?$")] = ""
     """The name of an admin who is always there, with the password of `first_admin_password_file`. Empty: none."""
 
     first_admin_password_file: Path | None = None

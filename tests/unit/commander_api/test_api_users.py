@@ -1,5 +1,6 @@
 """Users over HTTP: in, out, refreshed, deleted; and what nobody may do."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from structlog.testing import capture_logs
-from support.commander_api import Api, serving
+from support.commander_api import Api, serving, settings
 from support.patience import until
 from support.people import ADMIN, PASSWORD, logged_in, people
 from support.problems import problem
@@ -192,6 +193,25 @@ async def test_the_first_admin_is_made_again_when_the_store_was_lost(
         data.users.clear()
         await until(lambda: ADMIN in data.users, "the first admin is there again")
         assert (await (await logged_in(api, ADMIN)).get("/status")).status_code == 200
+
+
+@pytest.mark.parametrize("written", [b"", b"\n", b"short", b"\xff" * 20, None])
+async def test_a_secret_without_a_good_password_makes_nobody(tmp_path: Path, written: bytes | None) -> None:
+    file = tmp_path / "password"
+    if written is not None:
+        await asyncio.to_thread(file.write_bytes, written)
+    data = MemoryUserData()
+    with capture_logs() as lines:
+        async with serving(users=data, first_admin=ADMIN, first_admin_password_file=file) as api:
+            answer = await (await api.stranger()).post("/login", json={"username": ADMIN, "password": ""})
+            problem(answer, 401, "BadCredentials")
+    assert not data.users
+    assert any("first admin is not made" in line["event"] for line in lines)
+
+
+def test_a_first_admin_has_a_name_that_can_log_in() -> None:
+    with pytest.raises(ValueError, match="first_admin"):
+        settings(first_admin="The Admin")
 
 
 async def test_keys_rotate_replica_by_replica_and_nobody_notices(tmp_path: Path) -> None:
