@@ -3,6 +3,7 @@
 The tests are in the order of an installation's life, and share one: the last ones end it.
 """
 
+import ast
 import asyncio
 import itertools
 import json
@@ -85,6 +86,37 @@ def sample_ends() -> list[tuple[Path, tuple[str, str]]]:
 def missions_in(file: Path) -> list[str]:
     documents = filter(None, yaml.safe_load_all(file.read_text()))
     return [one["metadata"]["name"] for one in documents if one["kind"] == "Mission"]
+
+
+PROBE: Final = """
+import os, pathlib, socket
+
+def is_refused(deed):
+    try:
+        deed()
+    except OSError:
+        return True
+    return False
+
+status = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines() if ":" in line)
+print({
+    "is root": os.getuid() == 0,
+    "writes programs": not is_refused(lambda: pathlib.Path("/app/planted").write_text("x")),
+    "writes settings": not is_refused(lambda: pathlib.Path("/etc/planted").write_text("x")),
+    "opens raw sockets": not is_refused(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1).close()),
+    "has capabilities": int(status["CapEff"], 16) != 0,
+    "may gain privileges": status["NoNewPrivs"].strip() != "1",
+    "can ask the Kubernetes API": pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/token").exists(),
+})
+"""
+
+
+@pytest.mark.parametrize("workload", ["soldier-default", f"{RELEASE}-commander", f"{RELEASE}-operator"])
+def test_attack_40_who_gets_into_a_pod_of_ours_stays_there(installation: Installation, workload: str) -> None:
+    said = installation.kubectl("exec", "-i", f"deployment/{workload}", "--", "python", "-", stdin=PROBE)
+    found = ast.literal_eval(said)
+    assert {what for what, is_so in found.items() if is_so} <= {"can ask the Kubernetes API"}
+    assert found["can ask the Kubernetes API"] is (workload != "soldier-default")
 
 
 def test_helm_test_sends_a_mission_through_each_door(installation: Installation) -> None:
@@ -185,6 +217,25 @@ async def test_deleting_a_pod_while_two_hundred_run_loses_none_and_repeats_none(
     installation.kubectl("delete", "pod", next(iter(before)), "--wait=false")
     await batch.until_all_completed_in_one_hand_out()
     await installation.until_ready(victim, len(before))
+
+
+async def test_a_mission_deleted_while_no_operator_lives_is_cancelled_when_one_is_back(
+    installation: Installation, cluster: ClusterDoor
+) -> None:
+    """A minute of work is given up within seconds of the operator's return, which looks what is still there."""
+    a_minute = {"min_seconds": 60, "max_seconds": 60, "success_rate": 1}
+    await cluster.apply(a_mission("orphan", "simulate", payload=a_minute))
+    running = "it runs, and its soldier is seen to be busy"
+    await cluster.objects.until_status("missions", "orphan", lambda s: s.get("state") == "InProgress", running)
+    await cluster.objects.until_status("soldierpools", "default", lambda s: s.get("inFlight") == 1, running)
+    operator = f"{RELEASE}-operator"
+    await asyncio.to_thread(installation.kubectl, "scale", "deployment", operator, "--replicas=0")
+    await installation.until_ready(operator, 0)
+    await asyncio.to_thread(installation.kubectl, "delete", "mission", "orphan")
+    await asyncio.to_thread(installation.kubectl, "scale", "deployment", operator, "--replicas=1")
+    await installation.until_ready(operator)
+    idle = "nothing runs any more"
+    await cluster.objects.until_status("soldierpools", "default", lambda s: s.get("inFlight") == 0, idle)
 
 
 class Batch:
