@@ -52,8 +52,10 @@ class Intake:
         """Subscribe to both queues."""
         self._waiting.open()
         for queue, prefetch in zip(self._queues, self._plan, strict=True):
-            subscription = self._broker.consume(queue, partial(self._arrived, queue), prefetch=prefetch)
-            self._consumers.append(await self._stack.enter_async_context(subscription))
+            subscription = self._broker.consume(queue, partial(self._arrived, queue), prefetch=max(1, prefetch))
+            consumer = await self._stack.enter_async_context(subscription)
+            consumer.set_prefetch(prefetch)
+            self._consumers.append(consumer)
 
     async def pause(self, most_seconds: float) -> None:
         """Take nothing more and give back what waits; what runs can still be acknowledged."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -137,6 +138,24 @@ def test_a_task_that_a_handler_started_cannot_end_the_process(error: BaseExcepti
         loop = runner.get_loop()
         run_through_exits(loop, loop.create_task(serve()))
     assert finished == [True]
+
+
+SLOW_TO_IMPORT = """
+import time
+print("importing", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_soldier_that_shall_leave_while_its_handlers_are_imported_just_goes(tmp_path: Path) -> None:
+    (tmp_path / "slow_to_import.py").write_text(SLOW_TO_IMPORT)
+    command = (sys.executable, "-m", "mission_soldier", "slow_to_import")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as soldier:
+        assert soldier.stdout is not None
+        assert soldier.stdout.readline() == b"importing\n"
+        soldier.terminate()
+        assert soldier.wait(20) == 0, "by its own word, as a container's first process needs it"
 
 
 # Probes

@@ -76,6 +76,22 @@ async def test_a_slot_that_is_free_after_long_is_given_to_a_high_one_first() -> 
         gates.end("normal-2")
 
 
+async def test_a_full_soldier_that_may_take_again_takes_when_a_slot_is_free() -> None:
+    gates = Gates()
+    async with a_stage(gates.soldier, concurrency=1) as stage:
+        await full_for_long(stage, gates)
+        await hand_out(stage, Priority.HIGH, "high-1")
+        await ready_becomes(stage.broker, HIGH, 1)
+        stage.commander.take_nothing = True
+        await eventually(lambda: not stage.commander.beats[-1].taking, "it takes nothing")
+        stage.commander.take_nothing = False
+        await eventually(lambda: stage.commander.beats[-1].taking, "it takes orders again")
+        await ready_becomes(stage.broker, HIGH, 1)
+        gates.end("long")
+        await eventually(lambda: gates.began[-1] == "high-1", "the next begins")
+        gates.end("high-1")
+
+
 class Settled:
     """A delivery that only lives."""
 
