@@ -79,6 +79,11 @@ class Post:
         assert answer.status_code == 200, answer.text
         return [str(one["mission"]["mission_id"]) for one in answer.json()["results"]]
 
+    async def attempts_of(self, mission_id: str) -> list[str]:
+        """Give what the history says of each attempt that has ended."""
+        answer = await self._client.get(f"/missions/{mission_id}/history")
+        return [str(attempt["message"]) for attempt in answer.json()["attempts"]]
+
     async def is_left_by_all(self) -> None:
         """Wait until no soldier takes missions, by its own word."""
 
