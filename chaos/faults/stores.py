@@ -86,10 +86,14 @@ class RedisDiskFull(Fault):
     sentence = "Redis has no room on its disk: it dies in the middle of a write, and of the next one"
 
     async def strike(self, ground: Ground) -> None:
-        """A limit on the size of files is a full disk that no administrator has to set up."""
+        """A limit on the size of files is a full disk that no administrator has to set up.
+
+        Redis would get round it by beginning a new file; that is switched off until it starts again.
+        """
         server = ground.servers.redis
-        largest = max(file.stat().st_size for file in _data(ground).iterdir())
-        await asyncio.to_thread(_limit_files, server.processes[0].pid, largest + ROOM_BYTES)
+        await asyncio.to_thread(_tell, ground, "CONFIG", "SET", "auto-aof-rewrite-percentage", "0")
+        written = max(_data(ground).glob("*.incr.aof"), key=lambda file: file.stat().st_mtime)
+        await asyncio.to_thread(_limit_files, server.processes[0].pid, written.stat().st_size + ROOM_BYTES)
         await until(lambda: not server.is_running, "Redis dies of its full disk", DIE_SECONDS)
 
     async def end(self, ground: Ground) -> None:
