@@ -328,7 +328,7 @@ async def test_statuses_are_written_soon_although_every_connection_died_in_silen
         link.strand()
         for name in names:
             await commander.complete(commander.of(name).mission_id)
-        await objects.until_states(dict.fromkeys(names, "Completed"), seconds=12)
+        await objects.until_states(dict.fromkeys(names, "Completed"), seconds=14)
         assert operator.is_running
 
 
