@@ -99,7 +99,7 @@ async def prove(pools: Installation, rest: RestDoor, cluster: ClusterDoor, count
             await until_pool(cluster, pool, "sleeps again", lambda status: status["replicas"] == 0)
     proof = Proof(ended, leavings.seen, await executions(rest) - granted)
     say(proof.said(breath.done, len(leavings.made), time.monotonic() - began))
-    for line in [str(leavings.restarts), *(await stories(rest, proof.repeated))]:
+    for line in [*map(str, leavings.restarts.items()), *(await stories(rest, proof.repeated))]:
         say(line)
     proof.judge(count)
 
