@@ -106,6 +106,8 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True):
     mission_id: str
     status: Status
     at: float
+    stream: int = 0
+    """Rises where the source's own history began anew: its data were destroyed, or put back to an earlier time."""
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):

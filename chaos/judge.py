@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from chaos import sink
-from chaos.history import Asked, Away, Door, History, Kind, Request, Sighting, Status
+from chaos.history import Asked, Away, Door, History, Kind, Request, Sighting, Source, Status
 from mission_contracts.mission import TRANSITIONS, MissionState
 
 
@@ -188,9 +188,12 @@ def _outcome_of_nobody(case: _Case) -> Iterator[Violation]:
 
 
 def _backwards(case: _Case) -> Iterator[Violation]:
+    """Commanders restore a ledger that lost its data one after the other, so the older of them may come first."""
     for one in case.ids:
-        for source in {sighting.source for sighting in case.seen[one]}:
-            shown = [sighting.status for sighting in case.seen[one] if sighting.source is source]
+        streams: defaultdict[tuple[Source, int], list[Status]] = defaultdict(list)
+        for sighting in case.seen[one]:
+            streams[sighting.source, sighting.stream].append(sighting.status)
+        for (source, _), shown in streams.items():
             for before, after in pairwise(shown):
                 if why := _why_not_after(before, after):
                     sentence = f"{source} showed {_told(after)} after {_told(before)}: {why}"

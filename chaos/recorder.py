@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
@@ -25,15 +26,22 @@ class Recorder:
     def __init__(self) -> None:
         self.sightings: list[Sighting] = []
         self._final_at: dict[tuple[Source, str], float] = {}
+        self._streams = Counter[Source]()
 
     def start_anew(self) -> None:
         self.sightings = []
         self._final_at.clear()
 
     def add(self, source: Source, mission_id: str, status: Status, at: float) -> None:
-        self.sightings.append(Sighting(source=source, mission_id=mission_id, status=status, at=at))
+        self.sightings.append(
+            Sighting(source=source, mission_id=mission_id, status=status, at=at, stream=self._streams[source])
+        )
         if status.state.is_final:
             self._final_at.setdefault((source, mission_id), at)
+
+    def begin_stream(self, source: Source) -> None:
+        """What the source shows from here on does not go on from what it showed."""
+        self._streams[source] += 1
 
     def learn(self, told: Mapping[str, Status]) -> None:
         """Take from REST what the ledger's stream did not show: a wipe takes along what no reader has read yet."""
@@ -77,6 +85,7 @@ async def _follow_ledger(ledger: Ledger, recorder: Recorder) -> None:
             continue
         if events is None:
             last = None  # wiped or rolled back: it is another stream now, and goes on from its own end
+            recorder.begin_stream(Source.LEDGER)
             continue
         for event in events:
             recorder.add(Source.LEDGER, event.mission.id, _status(event.mission), _at(event))

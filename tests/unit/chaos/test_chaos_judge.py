@@ -41,6 +41,11 @@ def seen(*statuses: Status, source: Source = Source.OBJECT) -> Sequence[Sighting
     return [Sighting(source=source, mission_id=ID, status=one, at=float(at)) for at, one in enumerate(statuses)]
 
 
+def again(*statuses: Status) -> Sequence[Sighting]:
+    """What a ledger shows that was put back to an earlier time."""
+    return [msgspec.structs.replace(one, at=one.at + 10, stream=1) for one in seen(*statuses)]
+
+
 def deed(what: str, epoch: int = 1, *, key: str = ID, attempt: int = 1) -> Deed:
     return Deed(deed=what, key=key, mission_id=ID, epoch=epoch, attempt=attempt, process=7)
 
@@ -109,6 +114,16 @@ FORGED = [
     ),
     pytest.param(a_history(deeds=[deed(sink.BEGAN)]), Wrong.BLAME, id="completed, and nobody ended it"),
     pytest.param(a_history(sightings=seen(RUNNING, QUEUED)), Wrong.BACKWARDS, id="the sequence fell"),
+    pytest.param(
+        a_history(sightings=[*seen(QUEUED), *again(RUNNING, QUEUED)]),
+        Wrong.BACKWARDS,
+        id="it fell in a ledger that was put back",
+    ),
+    pytest.param(
+        a_history(sightings=[*seen(COMPLETED), *again(RUNNING, FAILED)]),
+        Wrong.DOUBLE,
+        id="a ledger that was put back tells another end",
+    ),
     pytest.param(
         a_history(sightings=seen(QUEUED, changed(RUNNING, sequence=1))), Wrong.BACKWARDS, id="one sequence, two states"
     ),
@@ -190,6 +205,10 @@ INNOCENT = [
     pytest.param(
         a_history(sightings=seen(RUNNING, changed(QUEUED, sequence=3), changed(COMPLETED, sequence=4))),
         id="it ran again",
+    ),
+    pytest.param(
+        a_history(sightings=[*seen(QUEUED, RUNNING, COMPLETED), *again(RUNNING, COMPLETED)]),
+        id="a ledger that was put back shows what one restored, then what another did",
     ),
     pytest.param(while_away(Away.REDIS, answer(200)), id="Redis away, a status was served"),
     pytest.param(
