@@ -43,8 +43,13 @@ class RedisServer(Server):
         _copy(copy, self._data)
 
     @property
+    def folder(self) -> Path:
+        """Where its files are, as this machine names it: Redis itself may see it under another name."""
+        return self.processes[0].launch.log.parent
+
+    @property
     def _data(self) -> Path:
-        folder = self.processes[0].launch.log.parent / "appendonlydir"
+        folder = self.folder / "appendonlydir"
         if not folder.is_dir():
             raise StackError(f"Redis keeps no files in {folder}: its data can be copied only where it runs itself.")
         return folder
