@@ -91,11 +91,11 @@ class Installation:
     # Its doors.
 
     @contextlib.asynccontextmanager
-    async def rest(self) -> AsyncIterator[RestDoor]:
-        """The Commander's Service, as a user sees it."""
+    async def rest(self, client_id: str = "user") -> AsyncIterator[RestDoor]:
+        """The Commander's Service, as one of the chart's clients sees it."""
         address = self.kubectl("get", "service", f"{RELEASE}-commander", "-o", "jsonpath={.spec.clusterIP}")
         async with httpx.AsyncClient(base_url=f"http://{address}:8484", timeout=30, trust_env=False) as client:
-            credentials = {"client_id": "user", "client_secret": self._client_secret()}
+            credentials = {"client_id": client_id, "client_secret": self._client_secret(client_id)}
             token = (await client.post("/token", json=credentials)).raise_for_status().json()["access_token"]
             client.headers["Authorization"] = f"Bearer {token}"
             yield RestDoor(client)
@@ -109,8 +109,8 @@ class Installation:
     def objects(self) -> contextlib.AbstractAsyncContextManager[Objects]:
         return objects_in(self.node.access, self.namespace)
 
-    def _client_secret(self) -> str:
-        data = self.kubectl("get", "secret", f"{RELEASE}-keys", "-o", "jsonpath={.data.user-client-secret}")
+    def _client_secret(self, client_id: str) -> str:
+        data = self.kubectl("get", "secret", f"{RELEASE}-keys", "-o", f"jsonpath={{.data.{client_id}-client-secret}}")
         return base64.b64decode(data).decode()
 
 
