@@ -12,10 +12,10 @@ import secrets
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 import redis
+from support.ability import cannot_run, unless, why_no_api_server
 from tools import stack
 from tools.stack import binaries, pairs
 
@@ -37,7 +37,7 @@ def stack_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def _our_rabbitmq(stack_state: Path) -> Iterator[stack.RabbitServer]:
-    _unless(pairs.why_not(pairs.chosen()))
+    unless(pairs.why_not(pairs.chosen()))
     with stack.rabbitmq_server(stack_state) as server:
         yield server
 
@@ -68,7 +68,7 @@ def rabbitmq_server(_our_rabbitmq: stack.RabbitServer) -> Iterator[stack.RabbitS
 
 @pytest.fixture(scope="session")
 def _our_redis(stack_state: Path) -> Iterator[stack.RedisServer]:
-    _unless(pairs.why_not(pairs.chosen()))
+    unless(pairs.why_not(pairs.chosen()))
     with stack.redis_server(stack_state) as server:
         yield server
 
@@ -113,7 +113,7 @@ def redis_server(_our_redis: stack.RedisServer) -> Iterator[stack.RedisServer]:
 
 @pytest.fixture(scope="session")
 def _our_api_server(stack_state: Path) -> Iterator[stack.ApiServer]:
-    _unless(_why_no_api_server())
+    unless(why_no_api_server())
     with stack.api_server(stack_state) as server:
         yield server
 
@@ -134,7 +134,7 @@ def kube(request: pytest.FixtureRequest, stack_state: Path) -> stack.KubeAccess:
         return access
     kubectl = binaries.find("kubectl")
     if kubectl is None:
-        _cannot_run("kubectl is not installed, so KUBECONFIG_TEST cannot be used: run `make servers` to build it.")
+        cannot_run("kubectl is not installed, so KUBECONFIG_TEST cannot be used: run `make servers` to build it.")
     return stack.KubeAccess(kubeconfig=Path(given), kubectl_binary=kubectl, cache=stack_state / "kubectl-cache")
 
 
@@ -157,23 +157,3 @@ def _mended(server: stack.Server) -> Iterator[None]:
     finally:
         server.thaw()
         server.start()
-
-
-def _why_no_api_server() -> str | None:
-    """Nothing is built in a test: that takes minutes, and a test has seconds."""
-    try:
-        binaries.found()
-    except stack.StackError as error:
-        return str(error)
-    return None
-
-
-def _unless(reason: str | None) -> None:
-    if reason:
-        _cannot_run(reason)
-
-
-def _cannot_run(reason: str) -> NoReturn:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from support import nodes
+from support.ability import unless
 from support.installation import Installation, installed
 from tools import cluster as clusters
 from tools.cluster import programs
@@ -22,7 +23,7 @@ def layout() -> clusters.Layout:
 @pytest.fixture(scope="session")
 def a_node(layout: clusters.Layout) -> Iterator[Callable[[], nodes.Node]]:
     """Gives the cluster, made again where a test has ended it."""
-    _unless(None if containers.docker_answers() else programs.why_no_node())
+    unless(None if containers.docker_answers() else programs.why_no_node())
     yield lambda: nodes.start(layout)
     if nodes.OWN_CLUSTER not in os.environ:
         nodes.make("cluster-down")
@@ -51,11 +52,3 @@ def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
             sys.stdout.flush()
 
     return said
-
-
-def _unless(reason: str | None) -> None:
-    if reason is None:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)

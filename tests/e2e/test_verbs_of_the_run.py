@@ -3,11 +3,11 @@
 It comes last by its name: the log begins with the node, and holds what every test before it had the operator do.
 """
 
-import os
 import sys
 from collections.abc import Callable
 
 import pytest
+from support.ability import cannot_run
 from support.installation import RELEASE
 from support.nodes import FIRST_START_SECONDS, Node
 from tools import cluster as clusters
@@ -24,7 +24,7 @@ def test_every_verb_granted_was_seen_and_no_other(
     a_node()
     used = audit.seen(audit.log_in(layout.node), f":{RELEASE}-{part}")
     if not used:
-        _cannot_run("no other end-to-end test ran on this node, so there is nothing to compare: run all of tests/e2e")
+        cannot_run("no other end-to-end test ran on this node, so there is nothing to compare: run all of tests/e2e")
     given = audit.granted(rules_of(part))
     with capsys.disabled():
         sys.stdout.write(f"\nKubernetes, the {part}: {audit.table(given, used)}\n")
@@ -36,9 +36,3 @@ def rules_of(part: str) -> list[helm.Manifest]:
     name = f"{RELEASE}-{part}"
     roles = [one for one in helm.objects() if one["kind"] in {"Role", "ClusterRole"}]
     return [rule for one in roles if one["metadata"]["name"].endswith(name) for rule in one["rules"]]
-
-
-def _cannot_run(reason: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)

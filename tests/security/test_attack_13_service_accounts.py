@@ -11,9 +11,9 @@ from typing import Final
 
 import httpx
 import pytest
+from support.ability import unless, why_no_api_server
 from support.commander_api import serving
 from tools import stack
-from tools.stack import binaries
 from tools.stack.audit import Verb, granted, seen
 
 from mission_commander.adapters import kubernetes_cluster
@@ -29,8 +29,7 @@ RIGHTS: Final = {
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack.ApiServer]:
-    if lacking := binaries.missing():
-        pytest.skip(f"{', '.join(lacking)} not built yet, so no API server can start: run `make servers` first.")
+    unless(why_no_api_server())
     with stack.api_server(tmp_path_factory.mktemp("audited"), audited=True) as one:
         for namespace in (OURS, "elsewhere"):
             one.kubectl("create", "namespace", namespace)

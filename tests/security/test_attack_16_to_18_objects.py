@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
+from support.ability import unless, why_no_api_server
 from tools import stack
 from tools.installation import MANIFESTS
-from tools.stack import StackError, binaries
+from tools.stack import StackError
 
 from mission_contracts.resources import API_VERSION, MISSION
 
@@ -22,8 +23,7 @@ Object = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack.ApiServer]:
-    if lacking := binaries.missing():
-        pytest.skip(f"{', '.join(lacking)} not built yet, so no API server can start: run `make servers` first.")
+    unless(why_no_api_server())
     with stack.api_server(tmp_path_factory.mktemp("attacked")) as one:
         one.kubectl("apply", "-f", str(MANIFESTS / "crds"), "-f", str(MANIFESTS / "base" / "admission-policy.yaml"))
         one.kubectl("wait", "--for=condition=Established", f"crd/{MISSION.full_name}", "--timeout=30s")

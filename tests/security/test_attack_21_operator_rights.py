@@ -10,11 +10,12 @@ from typing import Final
 
 import pytest
 import yaml
+from support.ability import unless, why_no_api_server
 from support.operator_stage import Object, Stage, serving_our_kinds, staged
 from support.patience import until
 from tools import stack
 from tools.installation import OPERATOR_RIGHTS
-from tools.stack import audit, binaries
+from tools.stack import audit
 
 from mission_contracts.mission import MissionState, Reason
 from mission_contracts.resources import API_VERSION
@@ -27,8 +28,7 @@ pytestmark = [pytest.mark.kube, pytest.mark.timeout(120)]
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack.ApiServer]:
     """An API server of these tests' own, which notes what it was asked for."""
-    if lacking := binaries.missing():
-        pytest.skip(f"{', '.join(lacking)} not built yet, so no API server can start: run `make servers` first.")
+    unless(why_no_api_server())
     with stack.api_server(tmp_path_factory.mktemp("audited"), audited=True) as one:
         serving_our_kinds(one.access)
         yield one

@@ -12,6 +12,7 @@ import aiormq
 import httpx
 import msgspec
 import pytest
+from support.ability import unless
 from support.broker_users import ASKS_OVER_HTTP, MANAGEMENT, Judge, judging
 from support.patience import until
 from support.rest_door import RestDoor, View
@@ -38,8 +39,7 @@ HERS: Final = "missions.control.default.default.thief"
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack.RabbitServer]:
     """A RabbitMQ with its management API, which the session's broker does without."""
-    if reason := pairs.why_not(pairs.chosen()):
-        pytest.skip(reason)
+    unless(pairs.why_not(pairs.chosen()))
     with stack.rabbitmq_server(tmp_path_factory.mktemp("users"), plugins=(MANAGEMENT,)) as server:
         yield server
 
