@@ -125,6 +125,19 @@ class LedgerHalfOpen(Fault):
             ground.link(near, REDIS).strand()
 
 
+class CommanderWithoutRedis(Fault):
+    name = "commander-without-redis"
+    sentence = "one of two Commanders cannot reach Redis for two leases; the other one can"
+    brings_long = True
+
+    async def strike(self, ground: Ground) -> None:
+        await ground.link(self.commander, REDIS).refuse()
+        await asyncio.sleep(2 * self.lease_seconds)
+
+    async def end(self, ground: Ground) -> None:
+        await ground.link(self.commander, REDIS).restore()
+
+
 class SoldierCutOff(Fault):
     name = "soldier-cut-off"
     sentence = "a soldier cannot reach any Commander for longer than its lease, and works on"
@@ -208,6 +221,7 @@ NETWORK: Final = (
     EverythingCut,
     HalfOpen,
     LedgerHalfOpen,
+    CommanderWithoutRedis,
     SoldierCutOff,
     SlowLink,
     WatchStalled,

@@ -70,12 +70,14 @@ class RedisRolledBack(Fault):
 
 class RedisRefusesWrites(Fault):
     name = "redis-refuses-writes"
-    sentence = "Redis is out of memory: it answers reads and refuses every write"
+    sentence = "Redis is out of memory for about a lease: it answers reads and refuses every write"
     away = Away.REDIS
-    lasts_seconds = (1.5, 2.5)
+    brings_long = True
 
     async def strike(self, ground: Ground) -> None:
+        """Leases would end just when it takes writes again, were soldiers taken for silent that could not be heard."""
         await asyncio.to_thread(_tell, ground, "CONFIG", "SET", "maxmemory", str(REFUSING_BYTES))
+        await asyncio.sleep(0.6 * self.lease_seconds)
 
     async def end(self, ground: Ground) -> None:
         await asyncio.to_thread(_tell, ground, "CONFIG", "SET", "maxmemory", "0")

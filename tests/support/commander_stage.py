@@ -16,7 +16,7 @@ from mission_commander.domain.life import Moment, Surroundings
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
 from mission_commander.domain.unrecorded import Unrecorded
-from mission_commander.ports import NO_EVENT, Beat, Change, Committed, Conflict, EventId, LedgerAwayError, PoolRecord
+from mission_commander.ports import NO_EVENT, Change, Committed, Conflict, EventId, LedgerAwayError, PoolRecord
 from mission_commander.services.acceptances import Acceptances
 from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
@@ -35,7 +35,7 @@ from mission_contracts.envelope import Envelope
 from mission_contracts.errors import Defect
 from mission_contracts.install_key import ClaimSecrets, InstallKey, MissionIds, Seals
 from mission_contracts.metrics import Rejected
-from mission_contracts.soldiering import Registration, TypeInfo
+from mission_contracts.soldiering import Beat, Registration, TypeInfo
 from mission_contracts.testing import ERA, FakeClock, a_mission, an_order
 
 KEY = InstallKey(b"of these tests, and of no installation")
@@ -166,6 +166,7 @@ class Stage:
         """The consumer of `missions.status`; what it cannot use goes to `rejects`, which has to run too."""
         return Reporter(
             self.recorder,
+            self.ledger,
             self.broker,
             self.secrets,
             self.tombstones,

@@ -49,6 +49,7 @@ from mission_commander.services.submission import Submitter
 from mission_commander.services.timing import Timer
 from mission_commander.services.tombstones import Tombstones
 from mission_commander.services.undelivered import Undelivered
+from mission_commander.services.unheard_beats import UnheardBeats
 from mission_commander.services.vanished import Vanished
 from mission_commander.services.vitals import Vitals
 from mission_commander.services.waiting import Ends
@@ -135,6 +136,7 @@ class Commander:
             is_paused=self.garrison.is_paused,
             counts=self.counts,
         )
+        unheard_beats = UnheardBeats(broker)
         self.heartbeats = Heartbeats(
             self.garrison,
             self.memory,
@@ -146,6 +148,7 @@ class Commander:
             clock,
             lease_seconds=settings.lease_seconds,
             is_away=lambda: self.vitals.ledger_is_away,
+            on_unheard=unheard_beats.add,
             counts=self.counts,
         )
         self.wishes = Wishes(self.recorder, broker, self.around)
@@ -180,9 +183,12 @@ class Commander:
         )
         duty = Duty(broker, clock)
         late_records = LateRecords(self.recorder, ledger, seals, self.eras, self.around, self.counts)
-        self._peers = Peers(broker, late_records.read, self.memory, self.unrecorded, rejects)
+        self._peers = Peers(
+            broker, late_records.read, self.memory, self.unrecorded, rejects, self.garrison.beat_elsewhere
+        )
         reporter = Reporter(
             self.recorder,
+            ledger,
             broker,
             secrets,
             tombstones,
@@ -226,9 +232,6 @@ class Commander:
             era=lambda: self.recorder.era,
             unaccounted=lambda: self.auditor.unaccounted,
         )
-        marks = MarkRestorer(ledger, self.recorder, self.memory.lanes, clock)
-        more = (self.garrison.restore, marks.restore)
-        restorer = Restorer(ledger, self.recorder, self.memory, self.eras, clock, more)
         self.feed.on_gap(self.eras.look)
         self._services: tuple[Callable[[], Awaitable[None]], ...] = (
             self.recorder.run,
@@ -241,12 +244,13 @@ class Commander:
             reaper.run,
             rejects.run,
             Undelivered(self.recorder, broker, tombstones, self.eras, rejects, self.counts).run,
-            restorer.run,
+            self._restorer().run,
             Payloads(ledger, self.memory).run,
             self._searcher().run,
             self.scheduler.run,
             duty.run,
             self.auditor.run,
+            unheard_beats.run,
             Explainer(
                 self.recorder,
                 self.memory,
@@ -269,6 +273,11 @@ class Commander:
             urls=self.settings.rabbitmq_urls,
             namespace=self.settings.namespace,
         )
+
+    def _restorer(self) -> Restorer:
+        marks = MarkRestorer(self.ledger, self.recorder, self.memory.lanes, self.clock)
+        more = (self.garrison.restore, marks.restore)
+        return Restorer(self.ledger, self.recorder, self.memory, self.eras, self.clock, more)
 
     def _searcher(self) -> Vanished:
         return Vanished(

@@ -14,7 +14,7 @@ import msgspec
 from mission_commander.domain.lane import Lane, LaneChange, LaneKey
 from mission_commander.domain.record import Mission
 from mission_contracts import mission as m
-from mission_contracts.soldiering import Heartbeat, Registration
+from mission_contracts.soldiering import Beat, Registration
 
 
 class LedgerAwayError(Exception):
@@ -111,31 +111,6 @@ class Event(msgspec.Struct, frozen=True):
     mission: Mission
     lane: LaneChange | None = None
     """What changed in its lane in the same step; a step's last event says it."""
-
-
-class Beat(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance's last heartbeat: its number, and what it had in its hands."""
-
-    beat: int
-    after: float
-    held: tuple[tuple[m.MissionId, m.Epoch], ...]
-    unclaimed: tuple[tuple[m.MissionId, m.Epoch], ...]
-    slots: int
-    taking: bool
-    left: bool = False
-
-    @classmethod
-    def of(cls, heartbeat: Heartbeat) -> "Beat":
-        """Keep what the reaper needs; secrets stay behind."""
-        return cls(
-            beat=heartbeat.beat,
-            after=heartbeat.after,
-            held=tuple((hold.mission_id, hold.epoch) for hold in heartbeat.held),
-            unclaimed=tuple((one.mission_id, one.epoch) for one in heartbeat.unclaimed),
-            slots=heartbeat.slots,
-            taking=heartbeat.taking,
-            left=heartbeat.left,
-        )
 
 
 class PoolRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,6 +11,7 @@ from mission_contracts.envelope import Envelope
 from mission_contracts.errors import Defect, UnreadableMessageError
 from mission_contracts.mission import Epoch, Era, Failure, Instance, MissionState, Sequence
 from mission_contracts.optional_json import OptionalJson
+from mission_contracts.soldiering import Beat
 
 VERSION: Final = 1
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
@@ -94,8 +95,18 @@ class SealedAcceptance(msgspec.Struct, frozen=True, kw_only=True):
     acceptance: msgspec.Raw
 
 
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """A beat that a Commander took and could not tell the ledger."""
+
+    instance: bounds.InstanceName
+    beat: Beat
+
+
 class StatusMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One message on `missions.status`: many reports of one instance, or a Commander's acceptances or marker."""
+    """One message on `missions.status`: many reports of one instance, or a Commander's acceptances or marker.
+
+    Or one to other Commanders (`missions.accepted`): acceptances, or beats.
+    """
 
     v: bounds.Count
     era: bounds.EraNumber = Era(0)
@@ -104,6 +115,7 @@ class StatusMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     accepted: Annotated[tuple[SealedAcceptance, ...], msgspec.Meta(max_length=bounds.MAX_REPORTS)] = ()
     marker: bounds.Word = ""
     """A reaper's own token: when it comes back, every report published before it has been applied."""
+    heard: Annotated[tuple[Heard, ...], msgspec.Meta(max_length=bounds.MAX_REPORTS)] = ()
 
 
 class ControlMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

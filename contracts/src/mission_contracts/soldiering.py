@@ -153,6 +153,34 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """True in its last beat: its last reports are published, whatever else it held is to be handed out again."""
 
 
+Claimed = Annotated[tuple[tuple[bounds.Id, bounds.EpochNumber], ...], msgspec.Meta(max_length=bounds.MAX_HELD)]
+
+
+class Beat(msgspec.Struct, frozen=True, kw_only=True):
+    """What Commanders keep of a heartbeat, and tell each other: its number, and what the instance had in its hands."""
+
+    beat: bounds.Count
+    after: bounds.Instant
+    held: Claimed
+    unclaimed: Claimed
+    slots: bounds.Count
+    taking: bool
+    left: bool = False
+
+    @classmethod
+    def of(cls, heartbeat: Heartbeat) -> "Beat":
+        """Keep what the reaper needs; secrets stay behind."""
+        return cls(
+            beat=heartbeat.beat,
+            after=heartbeat.after,
+            held=tuple((hold.mission_id, hold.epoch) for hold in heartbeat.held),
+            unclaimed=tuple((one.mission_id, one.epoch) for one in heartbeat.unclaimed),
+            slots=heartbeat.slots,
+            taking=heartbeat.taking,
+            left=heartbeat.left,
+        )
+
+
 class Held(msgspec.Struct, frozen=True, kw_only=True):
     """A (mission, epoch) in an answer."""
 

@@ -62,7 +62,7 @@ MISSIONS: Final = Exchange("missions")
 REPORTS: Final = Exchange("missions.reports")
 CONTROL: Final = Exchange("missions.control", "fanout")
 ACCEPTED: Final = Exchange("missions.accepted", "fanout")
-"""Tells every Commander what one of them accepted without the ledger."""
+"""Tells every Commander what one of them accepted, and whose hearts it heard beat, without the ledger."""
 
 EXCHANGES: Final = (MISSIONS, REPORTS, CONTROL, ACCEPTED)
 

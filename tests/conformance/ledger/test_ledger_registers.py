@@ -4,9 +4,9 @@ import asyncio
 
 from support.ledger_probe import ERA, Stage
 
-from mission_commander.ports import Beat, Ledger, PoolRecord
+from mission_commander.ports import Ledger, PoolRecord
 from mission_contracts.mission import Epoch, Era, Instance, MissionId
-from mission_contracts.soldiering import Registration, TypeInfo
+from mission_contracts.soldiering import Beat, Registration, TypeInfo
 
 # Era.
 

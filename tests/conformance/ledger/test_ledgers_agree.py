@@ -17,7 +17,6 @@ from mission_commander.adapters.redis_ledger import RedisSettings, connect
 from mission_commander.domain.lane import LaneChange, LaneKey, LaneRecord, Place
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import (
-    Beat,
     Change,
     Committed,
     Conflict,
@@ -30,7 +29,7 @@ from mission_commander.ports import (
 from mission_contracts.envelope import Door
 from mission_contracts.mission import Epoch, Era, Instance, MissionId
 from mission_contracts.mission import Sequence as Number
-from mission_contracts.soldiering import Registration, TypeInfo
+from mission_contracts.soldiering import Beat, Registration, TypeInfo
 
 T = TypeVar("T")
 

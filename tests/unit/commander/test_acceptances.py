@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from support.commander_stage import Stage, a_pool, eventually, running, turns
+from support.commander_stage import SOLDIER, Stage, a_beat, a_pool, a_soldier, eventually, running, turns
 
 from mission_broker.port import Message, Outcome
 from mission_broker.rejecting import Rejects
@@ -19,12 +19,13 @@ from mission_commander.services import reporting
 from mission_commander.services.acceptances import Acceptances
 from mission_commander.services.peers import Peers
 from mission_commander.services.submission import Accepted, Answer, RefusedError, Request, Submitter
+from mission_commander.services.unheard_beats import UnheardBeats
 from mission_contracts import messages, metrics, topology
 from mission_contracts import mission as m
 from mission_contracts.envelope import Door
 from mission_contracts.install_key import InstallKey, Seals
 from mission_contracts.messages import Acceptance, Shown
-from mission_contracts.mission import NUMBERS_PER_ERA, Epoch, MissionId, MissionState
+from mission_contracts.mission import NUMBERS_PER_ERA, Epoch, Instance, MissionId, MissionState
 from mission_contracts.rest import Floor, Submission
 from mission_contracts.testing import ERA, a_mission
 
@@ -347,7 +348,9 @@ async def beside(stage: Stage) -> AsyncIterator[Stage]:
     """Another Commander, which still has the ledger."""
     other = Stage(clock=stage.clock, store=stage.store, server=stage.broker.server)
     rejects = Rejects(other.broker, other.clock, count=other.count_rejected)
-    peers = Peers(other.broker, other.late_records().read, other.memory, other.unrecorded, rejects)
+    peers = Peers(
+        other.broker, other.late_records().read, other.memory, other.unrecorded, rejects, other.garrison.beat_elsewhere
+    )
     async with running(peers.run, rejects.run):
         await eventually(lambda: other.broker.server.find(peers.queue.name), "it listens")
         yield other
@@ -372,6 +375,19 @@ async def test_who_knows_the_record_needs_no_word_of_the_acceptance(stage: Stage
         second = await accepted(submitter, asked(key="second"))
         await eventually(lambda: other.unrecorded.get(second.mission.id), "what came later was heard")
         assert other.unrecorded.get(first.mission.id) is None
+
+
+async def test_whose_heart_one_hears_without_the_ledger_the_others_hear_too(stage: Stage) -> None:
+    async with beside(stage) as other:
+        await stage.garrison.register(a_soldier())
+        await other.garrison.refresh()
+        unheard = UnheardBeats(stage.broker)
+        async with running(unheard.run):
+            for number in (1, 2):
+                unheard.add(messages.Heard(instance=SOLDIER, beat=a_beat(number)))
+            unheard.add(messages.Heard(instance=Instance("nobody-knows-it"), beat=a_beat(1)))
+            await eventually(lambda: other.garrison.soldiers()[SOLDIER].beats == 2, "its newest beat was heard")
+        assert set(other.garrison.soldiers()) == {SOLDIER}
 
 
 async def test_what_no_commander_sealed_is_kept_as_rejected(stage: Stage) -> None:

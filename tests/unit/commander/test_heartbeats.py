@@ -10,6 +10,7 @@ from mission_commander.domain.unapplied import Unapplied
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services.heartbeats import Heartbeats, UnknownSoldierError
 from mission_contracts import metrics
+from mission_contracts.messages import Heard
 from mission_contracts.mission import Epoch, Instance, MissionId
 from mission_contracts.soldiering import Heartbeat, HeartbeatAnswer, Held, Hold
 from mission_contracts.testing import ERA, a_mission
@@ -18,6 +19,7 @@ from mission_contracts.testing import ERA, a_mission
 class Scene:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
+        self.unheard: list[Heard] = []
         self.heartbeats = Heartbeats(
             stage.garrison,
             stage.memory,
@@ -29,6 +31,7 @@ class Scene:
             stage.clock,
             lease_seconds=LEASE_SECONDS,
             is_away=lambda: stage.is_known_to_be_away,
+            on_unheard=self.unheard.append,
             counts=stage.counts,
         )
         self.number = 0
@@ -77,6 +80,7 @@ async def test_without_ledger_a_beat_is_answered_from_memory(scene: Scene, is_kn
     seen = scene.stage.garrison.soldier(SOLDIER)
     assert seen is not None
     assert seen.beats == scene.number
+    assert [(one.instance, one.beat.beat) for one in scene.unheard] == [(SOLDIER, scene.number)]
 
 
 async def test_without_ledger_what_memory_lacks_is_neither_dropped_nor_asked_for(scene: Scene) -> None:
@@ -98,6 +102,7 @@ async def test_without_ledger_a_soldier_that_nobody_remembers_is_told_to_come_ag
 async def test_all_is_well(scene: Scene) -> None:
     async with running(scene.stage.recorder.run):
         answer = await scene.beat(scene.hold(await scene.running_one()))
+    assert not scene.unheard
     assert answer == HeartbeatAnswer(now=scene.stage.clock.now(), era=ERA)
 
 

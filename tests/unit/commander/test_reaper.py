@@ -275,10 +275,46 @@ async def test_after_the_ledger_was_away_all_leases_start_anew(scene: Scene, mon
     assert now(scene, mission) == mission
 
 
-async def test_a_look_without_ledger_decides_nothing(scene: Scene) -> None:
+async def test_a_ledger_that_takes_no_beats_makes_nobody_silent(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It can be read all the while, and shows an old beat."""
+    monkeypatch.setattr(reaping, "LOOK_SECONDS", 0.005)
     async with running(scene.stage.recorder.run):
         mission = await held(scene)
-        scene.stage.ledger.cut()
+        await scene.beat(1, mission)
+        async with running(scene.reaper.run):
+            scene.stage.ledger.fill()
+            for _ in range(round(LEASE_SECONDS / LOOK_SECONDS)):
+                await time_passes(scene)
+            scene.stage.ledger.mend()
+            await time_passes(scene)
+        assert not scene.markers(), "nobody was asked about"
+    assert now(scene, mission) == mission
+
+
+async def time_passes(scene: Scene) -> None:
+    """The running reaper looks at it."""
+    scene.stage.clock.turn(LOOK_SECONDS)
+    await eventually(lambda: scene.reaper._last_look == scene.stage.clock.monotonic(), "the reaper looked")
+    await turns()
+
+
+async def test_who_beats_at_a_commander_without_ledger_is_not_silent(scene: Scene) -> None:
+    async with running(scene.stage.recorder.run):
+        mission = await held(scene)
+        await scene.beat(1, mission)
+        for number in range(2, 8):
+            await scene.pass_time(LEASE_SECONDS / 3)
+            heard = messages.Heard(instance=SOLDIER, beat=a_beat(number, mission))
+            scene.stage.garrison.beat_elsewhere([heard])
+        assert not scene.markers(), "nobody was asked about"
+    assert now(scene, mission) == mission
+
+
+@pytest.mark.parametrize("accident", ["cut", "fill"])
+async def test_a_look_without_ledger_decides_nothing(scene: Scene, accident: str) -> None:
+    async with running(scene.stage.recorder.run):
+        mission = await held(scene)
+        getattr(scene.stage.ledger, accident)()
         with pytest.raises(LedgerAwayError):
             await scene.reaper.look()
         scene.stage.ledger.mend()

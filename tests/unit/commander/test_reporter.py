@@ -269,3 +269,46 @@ async def test_a_report_that_nobody_can_judge_is_kept_and_its_neighbours_are_app
     assert stage.record(sound).is_final
     [(_, reason)] = rejected(stage)
     assert "a defect" in reason
+
+
+# Without the ledger.
+
+
+@pytest.fixture
+def gives_way_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "GIVE_WAY_SECONDS", 0.05)
+
+
+@pytest.mark.usefixtures("gives_way_soon")
+async def test_what_a_commander_without_ledger_cannot_apply_another_one_does(stage: Stage) -> None:
+    other = stage.another()
+    async with reporting_to(stage), reporting_to(other):
+        mission = await stage.claim(await stage.accept("m-1"))
+        stage.ledger.cut()
+        await stage.publish_report(word_on(stage, mission))
+        await eventually(lambda: not unsettled(stage), "the other one applied it")
+    assert stage.record(mission).state is MissionState.COMPLETED
+    assert (applied(stage), applied(other)) == ({}, {("completed",): 1})
+
+
+@pytest.mark.usefixtures("gives_way_soon")
+async def test_a_marker_comes_back_to_a_commander_that_has_the_ledger(stage: Stage) -> None:
+    here, there = [], []  # type: list[str], list[str]
+    other = stage.another()
+    async with reporting_to(stage, here), reporting_to(other, there):
+        stage.ledger.cut()
+        await stage.publish_status(messages.encode(messages.StatusMessage(v=messages.VERSION, marker="a5c1")))
+        await eventually(lambda: there == ["a5c1"], "the other one got it")
+    assert not here
+
+
+@pytest.mark.usefixtures("gives_way_soon")
+async def test_a_commander_alone_applies_what_waited_once_its_ledger_is_back(stage: Stage) -> None:
+    async with reporting_to(stage):
+        mission = await stage.claim(await stage.accept("m-1"))
+        stage.ledger.cut()
+        await stage.publish_report(word_on(stage, mission))
+        await eventually(lambda: stage.ready(topology.STATUS) == 1, "it waits in its queue, in nobody's hands")
+        stage.ledger.mend()
+        await eventually(lambda: not unsettled(stage), "it is applied")
+    assert stage.record(mission).state is MissionState.COMPLETED

@@ -74,6 +74,20 @@ async def test_without_ledger_the_order_stays_where_it_is(stage: Stage) -> None:
         await eventually(lambda: stage.record(mission).epoch > mission.epoch, "it is handed out anew")
 
 
+async def test_an_order_that_a_commander_without_ledger_cannot_hand_out_another_one_does(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(undelivered, "GIVE_WAY_SECONDS", 0.05)
+    other = stage.another()
+    async with burying(stage), burying(other):
+        mission = await stage.accept("m-1")
+        stage.ledger.cut()
+        for _ in range(2):  # one for each of them
+            await bury(stage, order_of(mission))
+        await eventually(lambda: settled(stage), "the other one handed it out")
+    assert stage.record(mission).epoch > mission.epoch
+
+
 async def test_a_mission_that_the_ledger_lost_is_rebuilt_from_its_only_copy(stage: Stage) -> None:
     order = a_lost_order()
     async with burying(stage):

@@ -198,6 +198,16 @@ async def test_claims_wait_and_heartbeats_are_answered_and_no_lease_is_lost(api:
     assert (await api.get(waiting["mission_id"]))["attempt"] == 1
 
 
+async def test_a_soldier_is_sent_to_another_commander_while_this_one_has_no_ledger(api: Api, soldier: Soldier) -> None:
+    beat = {"beat": 7, "after": 0, "era": 0, "held": [], "unclaimed": [], "slots": 4, "taking": True}
+    path = f"/soldiers/{soldier.instance}/heartbeat"
+    client = await api.client("soldiers")
+    assert "Connection" not in (await client.post(path, json=beat)).headers
+    async with ledger_away(api):
+        answer = await client.post(path, json=beat | {"beat": 8})
+    assert (answer.status_code, answer.headers["Connection"]) == (200, "close")
+
+
 async def test_a_commander_that_starts_without_ledger_accepts_and_records_once_it_has_read_it() -> None:
     async with serving(loaded=False) as api:
         answer = await posted(api, "/missions", {"type": "noop", "payload": {}})

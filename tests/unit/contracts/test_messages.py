@@ -14,6 +14,7 @@ from mission_contracts.messages import (
     Acceptance,
     AttemptError,
     ControlMessage,
+    Heard,
     Order,
     Report,
     ReportKind,
@@ -26,6 +27,7 @@ from mission_contracts.messages import (
     encode_acceptance,
 )
 from mission_contracts.mission import Epoch, Era, Failure, Instance, MissionId, MissionState, Priority, Sequence
+from mission_contracts.soldiering import Beat
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -107,6 +109,9 @@ ACCEPTANCES = (
         floor=Shown(state=MissionState.QUEUED, epoch=EPOCH, sequence=Sequence(EPOCH + 1), attempt=2),
     ),
 )
+BEAT = Beat(
+    beat=7, after=1_700_000_000.5, held=((SMALL.mission_id, EPOCH),), unclaimed=(), slots=16, taking=True, left=False
+)
 Message = Order | StatusMessage | ControlMessage
 FROZEN: dict[str, Message] = {
     "order-small": Order(v=1, era=ERA, epoch=EPOCH, envelope=SMALL, payload=msgspec.Raw(b"{}")),
@@ -121,6 +126,7 @@ FROZEN: dict[str, Message] = {
         ),
     ),
     "status-marker": StatusMessage(v=1, marker="a5c1"),
+    "status-heard": StatusMessage(v=1, heard=(Heard(instance=Instance("soldier-1/7f3a"), beat=BEAT),)),
     "control-cancel": ControlMessage(v=1, cancel=(SMALL.mission_id, FULL.mission_id)),
 }
 EACH = pytest.mark.parametrize("name", FROZEN)

@@ -22,7 +22,6 @@ from mission_commander.domain.lane import Lane, LaneChange, LaneKey
 from mission_commander.domain.record import Mission
 from mission_commander.ports import (
     NO_EVENT,
-    Beat,
     Change,
     Committed,
     Conflict,
@@ -39,7 +38,7 @@ from mission_commander.ports import (
 )
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock, SystemClock
-from mission_contracts.soldiering import Registration
+from mission_contracts.soldiering import Beat, Registration
 
 EVENTS_KEPT = 100_000
 TOMBSTONE_SECONDS = 7 * 86_400.0

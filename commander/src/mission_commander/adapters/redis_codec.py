@@ -8,9 +8,9 @@ import msgspec
 from mission_commander.adapters.ledger_rules import indexes_of
 from mission_commander.domain.lane import Lane, LaneChange, LaneKey, LaneRecord, Place
 from mission_commander.domain.record import Mission
-from mission_commander.ports import Beat, Change, OutboxEntry, PoolRecord
+from mission_commander.ports import Change, OutboxEntry, PoolRecord
 from mission_contracts.mission import Epoch, MissionId
-from mission_contracts.soldiering import Registration
+from mission_contracts.soldiering import Beat, Registration
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _missions: Final = msgspec.msgpack.Decoder(Mission)

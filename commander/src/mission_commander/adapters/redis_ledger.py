@@ -15,7 +15,6 @@ from mission_commander.adapters.redis_wire import Command, Wire
 from mission_commander.domain.lane import Lane, LaneChange, LaneKey
 from mission_commander.ports import (
     NO_EVENT,
-    Beat,
     Change,
     Committed,
     Conflict,
@@ -32,7 +31,7 @@ from mission_commander.ports import (
     order_of,
 )
 from mission_contracts import mission as m
-from mission_contracts.soldiering import Registration
+from mission_contracts.soldiering import Beat, Registration
 
 ANSWER_BYTES: Final = 4 * 1024 * 1024
 """About how large an answer may get: well within the deadline of one operation, also far from here."""

@@ -1,6 +1,7 @@
 """The routes of soldiers: registration, claims, heartbeats. They carry the most traffic, and stay the plainest."""
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 from starlette.requests import Request
@@ -102,7 +103,7 @@ class _Soldiers:
             detail = f"{len(claims)} claims in one request, at most {bounds.MAX_CLAIMS}: split them"
             raise ProblemError(422, "BatchTooLarge", detail, field="claims")
         answers = await commander.claims.answer_all(instance, claims, within=pool)
-        return json_answer(ClaimAnswers(answers=tuple(answers)))
+        return json_answer(ClaimAnswers(answers=tuple(answers)), headers=self._go_elsewhere())
 
     async def beat(self, request: Request) -> Response:
         pool = _pool_of(self._doors.gate.admit(request, Role.SOLDIER))
@@ -114,4 +115,8 @@ class _Soldiers:
             answer = await commander.heartbeats.answer(instance, heartbeat)
         except UnknownSoldierError as error:
             raise ProblemError(404, "UnknownSoldier", f"{error}: register with POST /soldiers, then go on") from error
-        return json_answer(answer)
+        return json_answer(answer, headers=self._go_elsewhere())
+
+    def _go_elsewhere(self) -> Mapping[str, str]:
+        """Without the ledger no claim is granted: the next request may meet a Commander that still has it."""
+        return {"Connection": "close"} if self._doors.commander.vitals.ledger_is_away else {}

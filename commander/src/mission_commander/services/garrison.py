@@ -1,15 +1,16 @@
 """Who is there: pools and their soldiers, as the ledger knows them and as this Commander sees their hearts beat."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from mission_commander.domain.memory import PoolKey
-from mission_commander.ports import Beat, Ledger, PoolRecord
+from mission_commander.ports import Ledger, PoolRecord
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
-from mission_contracts.soldiering import Registration
+from mission_contracts.messages import Heard
+from mission_contracts.soldiering import Beat, Registration
 
 BEATS_UNTIL_UNHEARD: Final = 3
 
@@ -142,6 +143,19 @@ class Garrison:
         """Forget an instance that is gone."""
         await self._ledger.remove_soldier(instance)
         self._soldiers.pop(instance, None)
+
+    def beat_elsewhere(self, heard: Sequence[Heard]) -> None:
+        """Take heartbeats that another Commander took and could not tell the ledger; of who is known here."""
+        for one in heard:
+            self.beat_without_ledger(one.instance, one.beat)
+
+    async def listen(self) -> None:
+        """Hear what other Commanders were told, and make sure that they could tell.
+
+        A ledger that is read and takes no change makes everybody look silent. Raises LedgerAwayError.
+        """
+        await self._ledger.touch()
+        await self.refresh()
 
     async def refresh(self) -> None:
         """Hear what other Commanders were told.

@@ -11,7 +11,7 @@ from mission_commander.domain.life import Moment
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.domain.unapplied import Unapplied
-from mission_commander.ports import Beat, Ledger, LedgerAwayError
+from mission_commander.ports import Ledger, LedgerAwayError
 from mission_commander.services import rebuilding
 from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
@@ -22,7 +22,8 @@ from mission_contracts import metrics, telemetry
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
 from mission_contracts.install_key import ClaimSecrets
-from mission_contracts.soldiering import Heartbeat, HeartbeatAnswer, Held, Hold
+from mission_contracts.messages import Heard
+from mission_contracts.soldiering import Beat, Heartbeat, HeartbeatAnswer, Held, Hold
 
 
 class UnknownSoldierError(Exception):
@@ -45,9 +46,13 @@ class Heartbeats:
         *,
         lease_seconds: float,
         is_away: Callable[[], bool],
+        on_unheard: Callable[[Heard], None],
         counts: Counts,
     ) -> None:
-        """`is_away` tells whether the ledger is known to be away: a soldier does not wait to be told so."""
+        """`is_away` tells whether the ledger is known to be away: a soldier does not wait to be told so.
+
+        `on_unheard` is called with each beat that the ledger could not be told of.
+        """
         self._garrison = garrison
         self._memory = memory
         self._recorder = recorder
@@ -57,6 +62,7 @@ class Heartbeats:
         self._eras = eras
         self._clock = clock
         self._is_away = is_away
+        self._on_unheard = on_unheard
         self._unapplied = Unapplied(lease_seconds=lease_seconds)
         self._counts = counts
         self._log = structlog.get_logger("heartbeats")
@@ -86,9 +92,11 @@ class Heartbeats:
         )
 
     def _answer_without_ledger(self, instance: m.Instance, heartbeat: Heartbeat, why: str) -> HeartbeatAnswer:
-        """Nobody's lease ends meanwhile: the reaper cannot look either."""
-        if not self._garrison.beat_without_ledger(instance, Beat.of(heartbeat)):
+        """Nobody's lease ends meanwhile: the reaper cannot look either, or is told of the beat by this Commander."""
+        beat = Beat.of(heartbeat)
+        if not self._garrison.beat_without_ledger(instance, beat):
             raise LedgerAwayError(f"{why}, and this Commander does not know soldier {instance}")
+        self._on_unheard(Heard(instance=instance, beat=beat))
         self._eras.saw(heartbeat.era)
         self._unapplied.start_anew(instance)
         answer = self._answer(instance, heartbeat.held, ())

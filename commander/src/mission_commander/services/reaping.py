@@ -99,7 +99,7 @@ class Reaper:
     async def look(self) -> None:
         """Take one look at everybody."""
         self._mind_own_pause()
-        await self._garrison.refresh()
+        await self._garrison.listen()
         await self._expire_returned()
         await self._release_abandoned()
         await self._ask_about_gone()

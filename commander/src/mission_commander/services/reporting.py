@@ -5,7 +5,9 @@ One consumer, in batches, acknowledged after the commit.
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from enum import Enum
 from typing import Final, TypeVar
 
@@ -17,7 +19,7 @@ from mission_broker.rejecting import Rejects
 from mission_commander.domain import life
 from mission_commander.domain.life import Moment, Refused
 from mission_commander.domain.record import Mission
-from mission_commander.ports import LedgerAwayError
+from mission_commander.ports import Ledger, LedgerAwayError
 from mission_commander.services import rebuilding
 from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
@@ -37,6 +39,8 @@ PREFETCH: Final = 200
 MAX_BATCH: Final = 100
 """Messages, not reports, that are applied in one commit."""
 RETRY_SECONDS: Final = 0.2
+GIVE_WAY_SECONDS: Final = 2.0
+"""How long this Commander keeps what it cannot apply: another one may have the ledger all the while."""
 
 
 class _Lacking(Enum):
@@ -76,6 +80,7 @@ class Reporter:
     def __init__(
         self,
         recorder: Recorder,
+        ledger: Ledger,
         broker: Broker,
         secrets: ClaimSecrets,
         tombstones: Tombstones,
@@ -87,6 +92,7 @@ class Reporter:
         counts: Counts,
     ) -> None:
         self._recorder = recorder
+        self._ledger = ledger
         self._broker = broker
         self._secrets = secrets
         self._tombstones = tombstones
@@ -101,13 +107,29 @@ class Reporter:
 
     async def run(self) -> None:
         """Apply reports until cancelled."""
-        async with self._broker.consume(topology.STATUS, self._take, prefetch=PREFETCH):
-            while True:
-                await self._wanted.wait()
-                batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
-                if not self._waiting:
-                    self._wanted.clear()
-                await self._settle(batch)
+        while True:
+            with suppress(LedgerAwayError):
+                async with self._broker.consume(topology.STATUS, self._take, prefetch=PREFETCH):
+                    await self._settle_all()
+            self._log.warning("the ledger is away: reports go to a Commander that has it, or wait in their queue")
+            self._waiting.clear()
+            await self._until_ledger_is_back()
+
+    async def _settle_all(self) -> None:
+        """Settle what comes; raises LedgerAwayError where it is away for so long that others should try."""
+        while True:
+            await self._wanted.wait()
+            batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+            if not self._waiting:
+                self._wanted.clear()
+            await self._settle(batch)
+
+    async def _until_ledger_is_back(self) -> None:
+        while True:
+            try:
+                return await self._ledger.touch()
+            except LedgerAwayError:
+                await asyncio.sleep(RETRY_SECONDS)
 
     def _take(self, deliveries: Sequence[Delivery]) -> None:
         self._waiting.extend(deliveries)
@@ -115,6 +137,9 @@ class Reporter:
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
         reads = [self._read(delivery) for delivery in deliveries if delivery.is_alive]
+        markers = [read.message.marker for read in reads if read.message is not None and read.message.marker]
+        if markers:  # of use to a Commander that has the ledger: only it can end a lease
+            await self._once_durable(self._ledger.touch)
         defects = await self._record([read for read in reads if read.accepted])
         defects |= await self._apply([read.message for read in reads if read.message is not None])
         for read in reads:
@@ -126,9 +151,8 @@ class Reporter:
                 self._rejects.keep(read.delivery, topology.STATUS, Defect.UNUSABLE, defect)
             else:
                 read.delivery.ack()
-        for read in reads:
-            if read.message is not None and read.message.marker:
-                self._on_marker(read.message.marker)
+        for marker in markers:
+            self._on_marker(marker)
 
     def _read(self, delivery: Delivery) -> _Read:
         try:
@@ -149,7 +173,7 @@ class Reporter:
         }
 
     async def _apply(self, status: Sequence[messages.StatusMessage]) -> dict[int, str]:
-        """Commit all reports; while the ledger is away they stay in their queue, unacknowledged.
+        """Commit all reports; while the ledger is away they stay in their queue, unacknowledged, for any Commander.
 
         Gives what went wrong, by the message (its `id()`), where a report could not even be judged.
         """
@@ -169,10 +193,14 @@ class Reporter:
         self._counts.add_each(metrics.REPORTS_DROPPED, ((cause.value,) for cause in dropped))
 
     async def _once_durable(self, deed: Callable[[], Awaitable[T]]) -> T:
+        """Try until the ledger takes it. Raises LedgerAwayError where that lasts so long that others should try."""
+        gives_way_at = time.monotonic() + GIVE_WAY_SECONDS
         while True:
             try:
                 return await deed()
             except LedgerAwayError:
+                if time.monotonic() > gives_way_at:
+                    raise
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _decided(self, said: Sequence[_Said]) -> Sequence[_Answer | BaseException]:

@@ -1,6 +1,7 @@
 """Orders that the broker gave up on by its own count: nobody ran them, so they are handed out anew, uncharged."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,6 +24,8 @@ from mission_contracts.errors import Defect, UnreadableMessageError
 
 PREFETCH: Final = 100
 RETRY_SECONDS: Final = 0.2
+GIVE_WAY_SECONDS: Final = 2.0
+"""How long this Commander keeps an order that it cannot hand out: another one may have the ledger all the while."""
 
 
 class Undelivered:
@@ -65,10 +68,14 @@ class Undelivered:
         self._eras.saw(order.era)
         self._counts.add(metrics.UNDELIVERED)
         self._log.warning("an order came back undelivered", **{telemetry.MISSION_ID: order.envelope.mission_id})
+        gives_way_at = time.monotonic() + GIVE_WAY_SECONDS
         while delivery.is_alive:
             try:
                 defect = await self._hand_out_anew(order)
             except LedgerAwayError:
+                if time.monotonic() > gives_way_at:
+                    delivery.give_back()
+                    return
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 self._let_go(delivery, defect)
