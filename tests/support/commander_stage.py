@@ -133,12 +133,12 @@ class Stage:
             self.ledger, self.clock, heartbeat_seconds=HEARTBEAT_SECONDS, is_whole=self.recorder.check
         )
         self.feed = Feed(self.ledger, self.memory, self.recorder.horizon)
-        self.eras = Eras(self.ledger, self.recorder, self.clock, lease_seconds=LEASE_SECONDS)
+        self.counts = Counts()
+        self.eras = Eras(self.ledger, self.recorder, self.clock, lease_seconds=LEASE_SECONDS, counts=self.counts)
         self.tombstones = Tombstones(self.ledger, self.clock, retention_seconds=RETENTION_SECONDS)
         self.secrets = ClaimSecrets(KEY)
         self.seals = Seals(KEY)
         self.ids = MissionIds(KEY)
-        self.counts = Counts()
         self.unrecorded = Unrecorded(self.memory)
         self.acceptances = Acceptances(self.broker, self.seals, self.unrecorded, self.clock)
         self.is_known_to_be_away = False

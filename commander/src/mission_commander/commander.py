@@ -104,7 +104,7 @@ class Commander:
             ledger, clock, heartbeat_seconds=settings.heartbeat_seconds, is_whole=self.recorder.check
         )
         self.broker_users = None if desk is None else self._broker_users(desk)
-        self.eras = Eras(ledger, self.recorder, clock, lease_seconds=settings.lease_seconds)
+        self.eras = Eras(ledger, self.recorder, clock, lease_seconds=settings.lease_seconds, counts=self.counts)
         self.outbox = Outbox(ledger, broker, self.memory)
         self.scheduler = Scheduler(ledger, self.outbox)
         self.feed = Feed(ledger, self.memory, self.recorder.horizon)

@@ -153,6 +153,11 @@ ON_DUTY: Final = Metric(
     "missioncontrol_on_duty", Kind.GAUGE, "1 on the one Commander that applies reports and ends leases."
 )
 ERA: Final = Metric("missioncontrol_era", Kind.GAUGE, "The ledger's era; it rises when the ledger has lost data.")
+ERAS_DISBELIEVED: Final = Metric(
+    "missioncontrol_eras_disbelieved_total",
+    Kind.COUNTER,
+    "Eras, epochs and floors that somebody named and that lie too far above now to be true; they changed nothing.",
+)
 COMMIT_SIZE: Final = Metric(
     "missioncontrol_commit_size",
     Kind.HISTOGRAM,
@@ -257,6 +262,7 @@ ALL: Final = (
     DURABILITY_WEAK,
     ON_DUTY,
     ERA,
+    ERAS_DISBELIEVED,
     COMMIT_SIZE,
     COMMIT_SECONDS,
     HTTP_REQUESTS,

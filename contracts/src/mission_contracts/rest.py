@@ -37,9 +37,10 @@ from typing import Annotated, Any, Final
 import msgspec
 from pydantic import Field
 
+from mission_contracts import bounds
 from mission_contracts.envelope import Door
 from mission_contracts.errors import Problem
-from mission_contracts.mission import MissionId, MissionState, Reason
+from mission_contracts.mission import GREATEST_NUMBER, MissionId, MissionState, Reason
 from mission_contracts.names import DNS_LABEL_PATTERN, MISSION_ID_PATTERN, OBJECT_NAME_PATTERN
 from mission_contracts.optional_json import OptionalJson
 from mission_contracts.spec import MissionSpec, Model
@@ -56,9 +57,9 @@ class Floor(Model):
     """What a Mission object already shows; the ledger's numbers start above it, also after a wipe."""
 
     state: MissionState
-    epoch: Annotated[int, Field(ge=0)] = 0
-    sequence: Annotated[int, Field(ge=0)] = 0
-    attempt: Annotated[int, Field(ge=0)] = 0
+    epoch: Annotated[int, Field(ge=0, le=GREATEST_NUMBER)] = 0
+    sequence: Annotated[int, Field(ge=0, le=GREATEST_NUMBER)] = 0
+    attempt: Annotated[int, Field(ge=0, le=bounds.MAX_COUNT)] = 0
 
 
 class Submission(MissionSpec):

@@ -178,4 +178,7 @@ def _utc(moment: float) -> datetime:
 
 
 def _utc_text(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except OverflowError:  # within hours of the first or the last date there is, in a zone of its own
+        return moment.isoformat()

@@ -6,14 +6,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from support.commander_stage import Stage, a_pool, running
 
 from mission_commander.domain.record import Phase
 from mission_commander.ports import LedgerAwayError
+from mission_commander.services.eras import WORDS_AHEAD
 from mission_commander.services.submission import Accepted, RefusedError, Request, Submitter
 from mission_contracts.envelope import Door
-from mission_contracts.mission import NUMBERS_PER_ERA, MissionState, Reason
-from mission_contracts.rest import Submission
+from mission_contracts.mission import GREATEST_NUMBER, NUMBERS_PER_ERA, MissionState, Reason
+from mission_contracts.rest import Floor, Submission
 from mission_contracts.spec import MAX_PAYLOAD_BYTES
 from mission_contracts.testing import ERA
 
@@ -214,6 +216,33 @@ async def test_a_floor_lifts_a_record_that_was_rolled_back(stage: Stage, submitt
     assert stage.record(before) == after
 
 
+@pytest.mark.parametrize("number", ["epoch", "sequence"])
+async def test_a_floor_that_no_ledger_gave_is_refused_and_its_neighbour_accepted(
+    stage: Stage, submitter: Submitter, number: str
+) -> None:
+    floor = {"state": "QUEUED", number: (ERA + WORDS_AHEAD + 1) * NUMBERS_PER_ERA}
+    async with running(stage.recorder.run):
+        answers = await submitter.submit_all([from_object(floor=floor), asked()])
+    assert isinstance(answers[0], RefusedError)
+    assert (answers[0].code, answers[0].status, answers[0].field) == ("EraAhead", 422, "floor")
+    assert isinstance(answers[1], Accepted)
+    assert UID not in stage.store.data.records
+    assert not stage.eras.is_in_doubt
+
+
+@pytest.mark.parametrize(
+    "floor",
+    [
+        {"sequence": GREATEST_NUMBER + 1},
+        {"epoch": 2**64},
+        {"attempt": 2**64},
+    ],
+)
+def test_a_floor_beyond_all_numbers_cannot_be_written_down(floor: dict[str, int]) -> None:
+    with pytest.raises(ValidationError, match="less than or equal"):
+        Floor.model_validate({"state": "QUEUED"} | floor)
+
+
 async def test_an_object_that_is_suspended_or_cancelled_already_never_runs(stage: Stage, submitter: Submitter) -> None:
     async with running(stage.recorder.run):
         suspended = await accepted(submitter, asked(suspend=True))
@@ -247,6 +276,15 @@ async def test_a_start_beyond_the_deadline_is_refused(stage: Stage, submitter: S
     async with running(stage.recorder.run):
         why = await refused(submitter, asked(start_after=start, deadline_seconds=100))
     assert "beyond the deadline" in why.detail
+
+
+async def test_a_start_at_the_end_of_all_dates_refuses_only_itself(stage: Stage, submitter: Submitter) -> None:
+    start = datetime.fromisoformat("9999-12-31T23:59:59-14:00")
+    async with running(stage.recorder.run):
+        answers = await submitter.submit_all([asked(start_after=start), asked()])
+    assert isinstance(answers[0], RefusedError)
+    assert "startAfter 9999-12-31T23:59:59-14:00 lies beyond the deadline" in answers[0].detail
+    assert isinstance(answers[1], Accepted)
 
 
 async def test_one_refusal_in_a_batch_refuses_only_itself(stage: Stage, submitter: Submitter) -> None:

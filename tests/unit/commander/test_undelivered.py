@@ -13,7 +13,8 @@ from mission_commander.domain.record import Mission, Phase
 from mission_commander.services import undelivered
 from mission_commander.services.undelivered import Undelivered
 from mission_contracts import messages, metrics, topology
-from mission_contracts.testing import an_order
+from mission_contracts.mission import GREATEST_ERA, NUMBERS_PER_ERA
+from mission_contracts.testing import a_mission, an_order
 
 
 @pytest.fixture(autouse=True)
@@ -132,3 +133,17 @@ async def test_what_cannot_be_read_is_kept_and_the_next_is_handed_out_anew(stage
         await eventually(lambda: settled(stage), "both are acknowledged")
     assert stage.ready(topology.REJECTED) == 1
     assert stage.counts.of(metrics.REJECTED) == {(topology.DEAD.name, "malformed"): 1}
+
+
+async def test_an_order_of_an_era_that_cannot_be_is_kept_apart_and_the_next_is_handed_out_anew(stage: Stage) -> None:
+    far = an_order(a_mission("lost"), epoch=GREATEST_ERA * NUMBERS_PER_ERA + 1)
+    async with burying(stage):
+        mission = await stage.accept("m-1")
+        stage.settle()
+        await bury(stage, messages.encode(far))
+        await bury(stage, order_of(mission))
+        await eventually(lambda: stage.record(mission).epoch > mission.epoch, "the next one is handed out anew")
+        await eventually(lambda: settled(stage), "both are acknowledged")
+    assert stage.ready(topology.REJECTED) == 1
+    assert "lost" not in stage.store.data.records
+    assert not stage.eras.is_in_doubt

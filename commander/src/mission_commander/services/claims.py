@@ -31,6 +31,10 @@ _BROKEN: Final = ClaimAnswer(verdict=Verdict.WAIT, wait_ms=5_000)
 _TELL: Final = ClaimAnswer(verdict=Verdict.TELL)
 _PURGED: Final = ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.PURGED)
 _UNREADABLE: Final = ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.STALE)
+_MADE_UP: Final = ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.STALE)
+"""Of an epoch that no Commander can have handed out; what the ledger has of the mission stands."""
+_NOT_KNOWN: Final = ClaimAnswer(verdict=Verdict.WAIT, wait_ms=5_000)
+"""The same, but its order may be the only word on its mission: it stays where it is, for a person to look at."""
 _FOREIGN: Final = ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.STALE)
 """Of another pool than the one that asks may claim for: no more is said of it."""
 _LACKING: Final = ClaimAnswer(verdict=Verdict.WAIT)
@@ -96,8 +100,11 @@ class Claims:
 
     def _command(self, who: _Claimant, claim: Claim) -> Command[ClaimAnswer]:
         known = self._recorder.known(claim.mission_id)
+        can_be = self._eras.believes(m.era_of(claim.epoch))
 
         def decide(mission: Mission | None, moment: Moment) -> Decision[ClaimAnswer]:
+            if not can_be:
+                return Decision(_MADE_UP if mission is not None else _NOT_KNOWN)
             if mission is None:
                 return Decision(_LACKING)
             if claim.epoch > mission.epoch and not mission.is_final and self._must_wait(claim, moment.era):

@@ -5,14 +5,25 @@ Commanders may notice a loss at once: one of them begins the era, the others joi
 """
 
 import asyncio
+from typing import Final
 
 import structlog
 
 from mission_commander.ports import Ledger
+from mission_commander.services.counts import Counts
 from mission_commander.services.patience import happens
 from mission_commander.services.recorder import Recorder
+from mission_contracts import metrics
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
+
+WORDS_AHEAD: Final = 1_440
+"""How many eras, so minutes, above now words alone are believed.
+
+A day: a clock may be wrong by its time zone, and each loss takes one step at least, also when many come in a minute.
+"""
+
+SECONDS_PER_LOG_LINE: Final = 60.0
 
 
 async def open_era(ledger: Ledger, clock: Clock) -> m.Era:
@@ -24,12 +35,18 @@ async def open_era(ledger: Ledger, clock: Clock) -> m.Era:
 class Eras:
     """Hears of eras and of losses, and tells how long the era in force has had to settle."""
 
-    def __init__(self, ledger: Ledger, recorder: Recorder, clock: Clock, *, lease_seconds: float) -> None:
+    def __init__(
+        self, ledger: Ledger, recorder: Recorder, clock: Clock, *, lease_seconds: float, counts: Counts | None = None
+    ) -> None:
+        self._counts = counts or Counts()
         self._ledger = ledger
         self._recorder = recorder
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._greatest = recorder.era
+        self._found = recorder.era
+        """The era that was in force when this Commander came: what the ledger says is believed, whatever clocks say."""
+        self._told_of_doubt_at = -SECONDS_PER_LOG_LINE
         self._lost = m.Era(0)
         self._quiet_since = clock.monotonic()
         self._wanted = asyncio.Event()
@@ -40,19 +57,44 @@ class Eras:
     # What is heard.
 
     def saw(self, era: m.Era) -> None:
-        """Note an era that somebody works in. One above ours means that another Commander began it, or that our
-        ledger is older than what it handed out."""
+        """Note an era that somebody says to work in. One above ours means that another Commander began it, or that
+        our ledger is older than what it handed out; one far above is made up, and changes nothing."""
+        if self.believes(era):
+            self.learn(era)
+
+    def learn(self, era: m.Era) -> None:
+        """Note an era that a secret or a seal of this installation proves."""
         if self._greatest < era <= m.GREATEST_ERA:
             self._greatest = era
             if era > self._recorder.era:
                 self._wanted.set()
 
+    def believes(self, era: m.Era) -> bool:
+        """Tell whether an era that somebody names can be; what cannot is counted."""
+        if era <= self._greatest or era <= self._highest_believed():
+            return True
+        self._counts.add(metrics.ERAS_DISBELIEVED)
+        self._tell_of_doubt(era)
+        return False
+
+    def _highest_believed(self) -> int:
+        """It never follows what was said, or many small steps would go as far as one that is too large."""
+        return max(int(self._clock.now() // 60), self._found) + WORDS_AHEAD
+
+    def _tell_of_doubt(self, era: m.Era) -> None:
+        now = self._clock.monotonic()
+        if now - self._told_of_doubt_at >= SECONDS_PER_LOG_LINE:
+            self._told_of_doubt_at = now
+            highest = self._highest_believed()
+            self._log.warning("somebody names an era that cannot be: it changes nothing", era=era, highest=highest)
+
     def suspect(self, era: m.Era) -> None:
         """Somebody's word shows that the ledger lacks some of this era.
 
-        Words count once the era has settled: until then, holders of claims are still telling what they have.
+        Words count once the era has settled: until then, holders of claims are still telling what they have. And they
+        bring about no era that could not be named.
         """
-        if self.is_settled:
+        if self.is_settled and era < self._highest_believed():
             self._note_loss(era)
 
     def look(self) -> None:
@@ -91,6 +133,7 @@ class Eras:
     def enter(self, era: m.Era) -> None:
         """Work in this era from now on."""
         self._greatest = max(self._greatest, era)
+        self._found = self._found or era
         self.start_anew()
         self._recorder.horizon.enter(era)
 

@@ -170,7 +170,7 @@ class Heartbeats:
     ) -> None:
         genuine = [h for h in holds if self._secrets.fits(h.secret, h.mission_id, h.epoch, instance)]
         for hold in genuine:
-            self._eras.saw(m.era_of(hold.epoch))
+            self._eras.learn(m.era_of(hold.epoch))
         try:
             await self._recorder.decide_each([command(instance, hold) for hold in genuine])
         except LedgerAwayError:

@@ -57,7 +57,7 @@ class LateRecords:
         if not accepted:
             return ()
         for one in accepted:
-            self._eras.saw(one.era)
+            self._eras.learn(one.era)
         purged = await self._purged([one.envelope.mission_id for one in accepted])
         asked = [None if one.envelope.mission_id in purged else one for one in accepted]
         commands = [self._command(one) for one in asked if one is not None]

@@ -223,7 +223,7 @@ class Reporter:
         """Judge a report. For a mission that the ledger lacks: first ask why, then, by `purged`, rebuild it or not."""
         is_genuine = self._secrets.fits(report.secret, report.mission_id, report.epoch, instance)
         if is_genuine:
-            self._eras.saw(m.era_of(report.epoch))
+            self._eras.learn(m.era_of(report.epoch))
         known = self._recorder.known(report.mission_id)
         chance = random.random()  # noqa: S311  # spreads retries, guards nothing
 

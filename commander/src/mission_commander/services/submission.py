@@ -159,11 +159,22 @@ class Submitter:
     def _asked(self, request: Request) -> _Asked:
         submission = request.submission
         if submission.floor is not None:
-            self._eras.saw(m.era_of(submission.floor.sequence))
+            self._note_era(submission.floor)
         if why := self._refusal(submission, self._clock.now()):
             raise RefusedError("Refused", why)
         payload = _payload(submission)
         return _Asked(submission, self._envelope(request), payload)
+
+    def _note_era(self, floor: Floor) -> None:
+        era = m.era_of(max(floor.epoch, floor.sequence))
+        if not self._eras.believes(era):
+            raise RefusedError(
+                "EraAhead",
+                f"the object shows numbers of era {era}, which lies more than a day ahead, so no ledger of ours gave "
+                "them: check who wrote its status, and the Commander's clock",
+                field="floor",
+            )
+        self._eras.saw(era)
 
     # By way of the ledger.
 

@@ -65,6 +65,10 @@ class Undelivered:
         except UnreadableMessageError as error:
             self._rejects.keep(delivery, topology.DEAD, error.defect, str(error))
             return
+        if not self._can_be(order):
+            why = f"it names an era that cannot be ({order.era}, epoch {order.epoch}): no Commander sent it"
+            self._rejects.keep(delivery, topology.DEAD, Defect.UNUSABLE, why)
+            return
         self._eras.saw(order.era)
         self._counts.add(metrics.UNDELIVERED)
         self._log.warning("an order came back undelivered", **{telemetry.MISSION_ID: order.envelope.mission_id})
@@ -80,6 +84,9 @@ class Undelivered:
             else:
                 self._let_go(delivery, defect)
                 return
+
+    def _can_be(self, order: messages.Order) -> bool:
+        return self._eras.believes(max(order.era, m.era_of(order.epoch)))
 
     async def _hand_out_anew(self, order: messages.Order) -> BaseException | None:
         """Raises LedgerAwayError while nobody can tell; gives what went wrong with the decision itself."""
