@@ -1,11 +1,11 @@
 """What one can ask for: one model, read in camelCase from a Mission object and in snake_case over REST."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, HttpUrl, model_validator
 from pydantic.alias_generators import to_camel
 
+from mission_contracts.clock import utc_text
 from mission_contracts.mission import Priority, RunPolicy
 from mission_contracts.names import DNS_LABEL_PATTERN, TYPE_PATTERN
 
@@ -168,17 +168,6 @@ def _never_starts(spec: MissionSpec, now: float) -> str | None:
     if spec.start_after.timestamp() < deadline:
         return None
     return (
-        f"startAfter {_utc_text(spec.start_after)} lies beyond the deadline {_utc_text(_utc(deadline))}, "
+        f"startAfter {utc_text(spec.start_after.timestamp())} lies beyond the deadline {utc_text(deadline)}, "
         "so the mission could never start: name an earlier startAfter, or raise deadlineSeconds"
     )
-
-
-def _utc(moment: float) -> datetime:
-    return datetime.fromtimestamp(moment, UTC)
-
-
-def _utc_text(moment: datetime) -> str:
-    try:
-        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except OverflowError:  # within hours of the first or the last date there is, in a zone of its own
-        return moment.isoformat()

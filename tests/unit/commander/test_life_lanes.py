@@ -51,9 +51,7 @@ def at_gap(mission: Mission | None = None) -> Mission:
 def test_the_turn(mission: Made, around: Surroundings, phase: Phase, reason: Reason) -> None:
     leading = life.take_turn(mission(), after(2), around)
     assert (leading.phase, leading.reason, leading.leads) == (phase, reason, True)
-    assert bool(leading.message) is (reason in (Reason.NO_POOL, Reason.SUSPENDED)), (
-        "nothing to explain where it goes out"
-    )
+    assert bool(leading.message) is (phase is Phase.WAITING), "nothing to explain where it goes out"
 
 
 def test_who_has_the_turn_keeps_it_and_waits_for_nobody() -> None:

@@ -21,6 +21,7 @@ from support.records import (
 from mission_commander.domain import life
 from mission_commander.domain.life import OPEN_FIELD, Dropped, Moment, Surroundings
 from mission_commander.domain.record import Mission, Phase
+from mission_contracts.clock import utc_text
 from mission_contracts.mission import NUMBERS_PER_ERA, Era, MissionState, Reason
 from mission_contracts.rest import Floor
 from mission_contracts.testing import ERA, a_mission
@@ -60,10 +61,18 @@ def test_acceptance(mission: Mission, phase: Phase, reason: Reason) -> None:
         pytest.param(accepted(NO_POOL), id="no pool"),
         pytest.param(accepted(ordering_key="k"), id="lane"),
         pytest.param(accepted(suspended=True), id="suspended"),
+        pytest.param(waiting(), id="scheduled"),
     ],
 )
 def test_whoever_waits_is_told_in_a_sentence_for_what(mission: Mission) -> None:
     assert len(mission.message.split()) > 4
+
+
+def test_who_waits_for_a_time_is_told_which() -> None:
+    assert waiting().message == f"starts after {utc_text(START + 60)}, as asked"
+    resumed = life.resume(suspended(waiting()), after(5), OPEN_FIELD)
+    assert resumed is not None
+    assert resumed.message == waiting().message
 
 
 def test_numbers_begin_above_everything_of_earlier_eras() -> None:

@@ -7,6 +7,7 @@ import msgspec
 from mission_commander.domain.life import attempts, moves
 from mission_commander.domain.life.moves import Moment
 from mission_commander.domain.record import Mission, Phase
+from mission_contracts.clock import utc_text
 from mission_contracts.envelope import Envelope
 from mission_contracts.mission import Epoch, MissionState, Reason, Sequence, next_number
 from mission_contracts.rest import Floor
@@ -65,7 +66,8 @@ def place(mission: Mission, moment: Moment, around: Surroundings, *, waiting_for
         # Its time, if it has one, still counts once it is resumed.
         return moves.wait(mission, moment, Reason.SUSPENDED, _SUSPENDED, due_at=mission.due_at)
     if mission.due_at is not None and mission.due_at > moment.now:
-        return moves.wait(mission, moment, waiting_for, message, due_at=mission.due_at)
+        said = message or _scheduled(mission.due_at, waiting_for)
+        return moves.wait(mission, moment, waiting_for, said, due_at=mission.due_at)
     if not around.pool_is_known:
         pool = mission.envelope.pool
         message = f'there is no pool "{pool}" yet: create the SoldierPool to run it'
@@ -73,6 +75,10 @@ def place(mission: Mission, moment: Moment, around: Surroundings, *, waiting_for
     if needs_turn(mission):
         return stand_in_lane(mission, moment)
     return hand_out(mission, moment, message=message)
+
+
+def _scheduled(due_at: float, waiting_for: Reason) -> str:
+    return f"starts after {utc_text(due_at)}, as asked" if waiting_for is Reason.SCHEDULED else ""
 
 
 _SUSPENDED: Final = "suspended: set spec.suspend to false to let it go on"
