@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import bcrypt
+import httpx
 import pytest
 from support.commander_api import SECRET, Api, serving
 from support.problems import problem
@@ -104,3 +105,25 @@ async def test_attack_36_a_machines_secret_and_its_name_are_refused_alike(guarde
     for client, secret in (("operator", "wrong"), ("nobody", "wrong"), ("nobody", SECRET), ("operator", "")):
         answer = await stranger.post("/token", json={"client_id": client, "client_secret": secret})
         assert problem(answer, 401, "BadCredentials") == "client id or secret is wrong: check both"
+
+
+async def secret_of(api: Api, client: str, secret: str) -> httpx.Response:
+    return await (await api.stranger()).post("/token", json={"client_id": client, "client_secret": secret})
+
+
+@pytest.mark.parametrize("client", ["soldiers", "no-such-client"])
+async def test_attack_36_guesses_at_a_machines_secret_are_slowed_down_and_told_alike(client: str) -> None:
+    async with serving(limit_client="5 per hour") as api:
+        answers = [await secret_of(api, client, f"guess {number}") for number in range(8)]
+        assert [one.status_code for one in answers] == [401] * 5 + [429] * 3
+        assert all(int(one.headers["retry-after"]) >= 1 for one in answers[5:])
+        assert (await secret_of(api, client, SECRET)).status_code == 429, "nor is the right one told apart"
+        assert (await secret_of(api, "operator", SECRET)).status_code == 200
+
+
+async def test_attack_36_guesses_at_a_machines_secret_do_not_keep_the_machine_out() -> None:
+    async with serving(limit_client="5 per hour", limit_client_address="8 per hour") as api:
+        assert (await secret_of(api, "soldiers", SECRET)).status_code == 200
+        guessed = [(await secret_of(api, "soldiers", f"guess {number}")).status_code for number in range(20)]
+        assert guessed == [401] * 5 + [429] * 15
+        assert [(await secret_of(api, "soldiers", SECRET)).status_code for _ in range(20)] == [200] * 20

@@ -362,6 +362,8 @@ def _limiter(settings: CommanderSettings, tally: Tally, clock: Clock) -> Limiter
         Limit.WISH: rate_of(settings.limit_wish),
         Limit.LOGIN_ADDRESS: rate_of(settings.limit_login_address),
         Limit.LOGIN_USER: rate_of(settings.limit_login_user),
+        Limit.CLIENT_ADDRESS: rate_of(settings.limit_client_address),
+        Limit.CLIENT: rate_of(settings.limit_client),
     }
     return Limiter(rates, tally, clock, share_while_away=settings.limit_share_alone)
 

@@ -65,13 +65,13 @@ class Identity:
             lifetimes,
         )
         issuer = Issuer(tokens, lifetimes)
-        limits = Limits(commander.limiter, commander.counts)
+        limits = Limits(commander.limiter, commander.counts, clock)
         self.doors = Doors(
             commander=commander,
             gate=Gate(tokens, self._revocations, clock, limits, grace=settings.token_grace_seconds),
             grants=Grants(
                 {
-                    CLIENT_CREDENTIALS: ClientCredentials(issuer, settings.clients),
+                    CLIENT_CREDENTIALS: ClientCredentials(issuer, settings.clients, limits, self.users.audit),
                     REFRESH_TOKEN: RefreshToken(issuer, self.users),
                     **_by_service_account(issuer, cluster, settings),
                 }

@@ -199,6 +199,16 @@ class CommanderSettings(BaseSettings):
     limit_login_user: Limited = "10 per minute"
     """How many failed logins one user name may have, from wherever they come, whether there is such a user or not."""
 
+    limit_client_address: Limited = "60 per minute"
+    """How many wrong client secrets one address (of IPv6: one /64) may send to `POST /token`."""
+
+    limit_client: Limited = "10 per minute"
+    """How many of them it may send for one client id, whether there is such a client or not.
+
+    Counted for each address by itself, so that nobody keeps a client out from elsewhere. Where the right secret came
+    from within a day, it is let in whatever else comes from there.
+    """
+
     limit_share_alone: Annotated[float, Field(gt=0, le=1)] = 0.5
     """The part of each limit that one replica grants while Redis is away and it hears nothing of the others."""
 

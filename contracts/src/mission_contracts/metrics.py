@@ -180,7 +180,7 @@ LIMITED: Final = Metric(
     "missioncontrol_limited_total",
     Kind.COUNTER,
     "Missions and requests refused with 429, by the limit that they exceeded: submit, read, wish, login_address, "
-    "login_user, live (missions of one subject that are not final).",
+    "login_user, client_address, client (wrong client secrets), live (missions of one subject that are not final).",
     ("limit",),
 )
 CONNECTIONS_ENDED: Final = Metric(

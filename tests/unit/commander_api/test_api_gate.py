@@ -32,7 +32,7 @@ def tokens(clock: FakeClock) -> Tokens:
 
 @pytest.fixture
 def gate(tokens: Tokens, clock: FakeClock) -> Gate:
-    limits = Limits(Limiter(dict.fromkeys(Limit), Alone(), clock, share_while_away=1), Counts())
+    limits = Limits(Limiter(dict.fromkeys(Limit), Alone(), clock, share_while_away=1), Counts(), clock)
     return Gate(tokens, Revocations(MemoryUsers(), clock), clock, limits, grace=GRACE)
 
 

@@ -9,6 +9,7 @@ from support.problems import problem
 
 from mission_commander.api.answers import ProblemError
 from mission_commander.api.limits import Limits
+from mission_commander.domain.homes import HOME_SECONDS, MOST_HOMES, Homes
 from mission_commander.domain.rates import Rate
 from mission_commander.services.counts import Counts
 from mission_commander.services.limiting import Alone, Limit, Limiter
@@ -102,9 +103,14 @@ async def test_off_is_no_limit() -> None:
 
 
 def a_throttle(clock: FakeClock) -> tuple[Limits, Counts]:
-    rates = dict.fromkeys(Limit) | {Limit.LOGIN_ADDRESS: Rate(20, 60), Limit.LOGIN_USER: Rate(5, 60)}
+    rates = dict.fromkeys(Limit) | {
+        Limit.LOGIN_ADDRESS: Rate(20, 60),
+        Limit.LOGIN_USER: Rate(5, 60),
+        Limit.CLIENT_ADDRESS: Rate(20, 60),
+        Limit.CLIENT: Rate(5, 60),
+    }
     counts = Counts()
-    return Limits(Limiter(rates, Alone(), clock, share_while_away=1), counts), counts
+    return Limits(Limiter(rates, Alone(), clock, share_while_away=1), counts, clock), counts
 
 
 def failures(throttle: Limits, count: int, user: str, address: str) -> int:
@@ -155,3 +161,80 @@ def test_a_refused_login_counts_at_no_other_limit() -> None:
     throttle, _ = a_throttle(FakeClock())
     failures(throttle, 100, "anna", "10.0.0.1")
     assert failures(throttle, 100, "ben", "10.0.0.1") == 5, "anna's refused ones did not use up the address"
+
+
+# The secrets of machines.
+
+
+def let_in(throttle: Limits, client: str = "soldier", address: str = "10.0.0.1", *, is_right: bool = True) -> bool:
+    refused: Problem | None = None
+    try:
+        throttle.judge(client, address, is_right=is_right)
+    except ProblemError as error:
+        refused = error.problem
+    assert refused is None or (refused.status == 429 and refused.retry_after_seconds)
+    return refused is None
+
+
+def guesses(throttle: Limits, count: int, client: str = "soldier", address: str = "10.0.0.1") -> int:
+    """How many wrong secrets of so many are looked at."""
+    return sum(let_in(throttle, client, address, is_right=False) for _ in range(count))
+
+
+def test_a_secret_is_guessed_at_the_limits_pace_and_the_right_one_is_not_told_apart() -> None:
+    clock = FakeClock()
+    throttle, counts = a_throttle(clock)
+    assert guesses(throttle, 20) == 5
+    assert not let_in(throttle)
+    assert counts.number(metrics.LIMITED, "client") == 16
+    clock.turn(12)
+    assert guesses(throttle, 20) == 1
+
+
+def test_one_address_guesses_at_many_clients_no_faster() -> None:
+    throttle, counts = a_throttle(FakeClock())
+    assert sum(guesses(throttle, 1, f"client {number}") for number in range(100)) == 20
+    assert counts.number(metrics.LIMITED, "client_address") == 80
+
+
+def test_guesses_from_elsewhere_keep_no_soldier_out_not_even_a_new_one() -> None:
+    throttle, _ = a_throttle(FakeClock())
+    guesses(throttle, 100)
+    assert all(let_in(throttle, address=f"10.0.1.{number}") for number in range(200))
+
+
+def test_guesses_from_a_soldiers_own_address_do_not_keep_it_out_either() -> None:
+    clock = FakeClock()
+    throttle, _ = a_throttle(clock)
+    assert let_in(throttle)
+    for _ in range(30):
+        guesses(throttle, 100)
+        clock.turn(HOME_SECONDS / 20)
+        guesses(throttle, 100)
+        assert let_in(throttle), "it renewed within a day, again and again"
+
+
+def test_where_the_right_secret_came_from_long_ago_is_no_home_any_more() -> None:
+    clock = FakeClock()
+    throttle, _ = a_throttle(clock)
+    assert let_in(throttle)
+    clock.turn(HOME_SECONDS + 1)
+    guesses(throttle, 100)
+    assert not let_in(throttle)
+
+
+def test_one_clients_home_is_not_anothers() -> None:
+    throttle, _ = a_throttle(FakeClock())
+    assert let_in(throttle, "operator")
+    guesses(throttle, 100)
+    assert not let_in(throttle, "soldier")
+    assert let_in(throttle, "operator")
+
+
+def test_homes_are_bounded_and_the_oldest_is_forgotten_first() -> None:
+    homes = Homes(FakeClock())
+    for number in range(MOST_HOMES + 1):
+        homes.add(str(number))
+    assert not homes.has("0")
+    assert homes.has("1")
+    assert homes.has(str(MOST_HOMES))

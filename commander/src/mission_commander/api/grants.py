@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
 from mission_commander.api.answers import ProblemError
+from mission_commander.api.limits import SecretThrottle
+from mission_commander.services.audit_log import AuditLog
 from mission_commander.services.passwords import PasswordsBusyError
 from mission_commander.services.users import Lifetimes, NotLetInError, Pair, Users
 from mission_commander.services.workloads import AUDIENCE, ClusterAwayError, StrangerError, Workloads
@@ -24,8 +26,8 @@ BUSY_RETRY_SECONDS: Final = 2.0
 class Grant(Protocol):
     """One way: reads its own fields of the request, and knows who that is."""
 
-    async def issue(self, asked: TokenRequest) -> TokenAnswer:
-        """Give a token, or end the request with a ProblemError."""
+    async def issue(self, asked: TokenRequest, address: str) -> TokenAnswer:
+        """Give a token to who asks from this address, or end the request with a ProblemError."""
         ...
 
 
@@ -35,12 +37,12 @@ class Grants:
     def __init__(self, by_type: Mapping[str, Grant]) -> None:
         self._by_type = by_type
 
-    async def issue(self, asked: TokenRequest) -> TokenAnswer:
+    async def issue(self, asked: TokenRequest, address: str) -> TokenAnswer:
         grant = self._by_type.get(asked.grant_type)
         if grant is None:
             detail = f"there is no such grant_type here: use one of {', '.join(sorted(self._by_type))}"
             raise ProblemError(400, "UnknownGrant", detail, field="grant_type")
-        return await grant.issue(asked)
+        return await grant.issue(asked, address)
 
 
 class Issuer:
@@ -68,18 +70,24 @@ class Issuer:
 class ClientCredentials:
     """A machine with a secret of its own, named in the settings."""
 
-    def __init__(self, issuer: Issuer, clients: Mapping[str, Client]) -> None:
+    def __init__(
+        self, issuer: Issuer, clients: Mapping[str, Client], throttle: SecretThrottle, audit: AuditLog
+    ) -> None:
         self._issuer = issuer
         self._clients = clients
+        self._throttle = throttle
+        self._audit = audit
 
-    async def issue(self, asked: TokenRequest) -> TokenAnswer:
+    async def issue(self, asked: TokenRequest, address: str) -> TokenAnswer:
         """Give a token; an unknown client and a wrong secret look and take the same."""
         client_id = told(asked.client_id, "client_id")
         given = told(asked.client_secret, "client_secret")
         client = self._clients.get(client_id)
         secret = client.secret.get_secret_value() if client else ""
-        is_right = hmac.compare_digest(_digest(secret), _digest(given))
+        is_right = hmac.compare_digest(_digest(secret), _digest(given)) and client is not None
+        self._throttle.judge(client_id, address, is_right=is_right)
         if client is None or not is_right:
+            self._audit.client_refused(client_id if client else "")
             raise ProblemError(401, "BadCredentials", "client id or secret is wrong: check both")
         return self._issuer.answer(
             Holder(subject=client_id, role=client.role, namespace=client.namespace, pool=client.pool)
@@ -93,7 +101,7 @@ class RefreshToken:
         self._issuer = issuer
         self._users = users
 
-    async def issue(self, asked: TokenRequest) -> TokenAnswer:
+    async def issue(self, asked: TokenRequest, address: str) -> TokenAnswer:  # noqa: ARG002  # nobody guesses these
         async with answered():
             return self._issuer.pair(await self._users.refresh(told(asked.refresh_token, "refresh_token")))
 
@@ -105,7 +113,7 @@ class ServiceAccount:
         self._issuer = issuer
         self._workloads = workloads
 
-    async def issue(self, asked: TokenRequest) -> TokenAnswer:
+    async def issue(self, asked: TokenRequest, address: str) -> TokenAnswer:  # noqa: ARG002  # nobody guesses these
         try:
             holder = await self._workloads.holder_of(told(asked.assertion, "assertion"))
         except StrangerError as error:

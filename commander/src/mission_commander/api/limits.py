@@ -11,8 +11,10 @@ from typing import Final, Protocol
 from starlette.requests import Request
 
 from mission_commander.api.answers import ProblemError
+from mission_commander.domain.homes import Homes
 from mission_commander.services.counts import Counts
 from mission_commander.services.limiting import Limit, Limiter, TooMuch
+from mission_contracts.clock import Clock
 from mission_contracts.metrics import LIMITED
 from mission_contracts.tokens import Claims, Role
 
@@ -29,7 +31,13 @@ _WHAT: Final = {
     Limit.WISH: "requests that change something by this subject",
     Limit.LOGIN_ADDRESS: "logins tried from this address",
     Limit.LOGIN_USER: "failed logins of this user",
+    Limit.CLIENT_ADDRESS: "wrong client secrets from this address",
+    Limit.CLIENT: "wrong secrets of this client from this address",
 }
+
+
+_Tried = tuple[tuple[Limit, str], ...]
+"""What one attempt draws from, and for whom."""
 
 
 class Throttle(Protocol):
@@ -44,12 +52,24 @@ class Throttle(Protocol):
         ...
 
 
+class SecretThrottle(Protocol):
+    """Slows down who guesses the secrets of machines."""
+
+    def judge(self, client: str, address: str, *, is_right: bool) -> None:
+        """Count a wrong secret; end the request with 429 where there were too many.
+
+        Then the right one is refused too, or its answer would tell it apart; but not where this client is at home.
+        """
+        ...
+
+
 class Limits:
     """Draws what a request counts as, or ends it."""
 
-    def __init__(self, limiter: Limiter, counts: Counts) -> None:
+    def __init__(self, limiter: Limiter, counts: Counts, clock: Clock) -> None:
         self._limiter = limiter
         self._counts = counts
+        self._homes = Homes(clock)
 
     def charge(self, request: Request, claims: Claims) -> None:
         """Count one request of somebody whose token was checked."""
@@ -65,22 +85,49 @@ class Limits:
     # Throttle.
 
     def admit(self, user: str, address: str) -> None:
-        self._draw(Limit.LOGIN_ADDRESS, _network(address))
-        try:
-            self._draw(Limit.LOGIN_USER, _short(user))
-        except ProblemError:  # it cost nothing, so it counts once
-            self._limiter.give_back(Limit.LOGIN_ADDRESS, _network(address))
-            raise
+        self._draw_all(_login(user, address))
 
     def succeeded(self, user: str, address: str) -> None:
-        self._limiter.give_back(Limit.LOGIN_ADDRESS, _network(address))
-        self._limiter.give_back(Limit.LOGIN_USER, _short(user))
+        self._give_back(_login(user, address))
+
+    # SecretThrottle.
+
+    def judge(self, client: str, address: str, *, is_right: bool) -> None:
+        tried = _secret(client, address)
+        home = tried[-1][1]
+        if is_right and self._homes.has(home):
+            return
+        self._draw_all(tried)
+        if is_right:
+            self._give_back(tried)
+            self._homes.add(home)
+
+    def _draw_all(self, tried: _Tried) -> None:
+        for place, (limit, who) in enumerate(tried):
+            try:
+                self._draw(limit, who)
+            except ProblemError:  # it cost nothing, so it counts once
+                self._give_back(tried[:place])
+                raise
+
+    def _give_back(self, tried: _Tried) -> None:
+        for limit, who in tried:
+            self._limiter.give_back(limit, who)
 
     def _draw(self, limit: Limit, who: str, count: int = 1) -> None:
         refused = self._limiter.draw(limit, who, count)
         if refused is not None:
             self._counts.add(LIMITED, limit.value)
             raise _too_many(limit, refused)
+
+
+def _login(user: str, address: str) -> _Tried:
+    return (Limit.LOGIN_ADDRESS, _network(address)), (Limit.LOGIN_USER, _short(user))
+
+
+def _secret(client: str, address: str) -> _Tried:
+    network = _network(address)
+    return (Limit.CLIENT_ADDRESS, network), (Limit.CLIENT, _short(f"{client}@{network}"))
 
 
 def _counts_as(method: str, path: str) -> tuple[Limit, int]:

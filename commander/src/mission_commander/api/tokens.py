@@ -11,6 +11,7 @@ from mission_commander.api import bodies
 from mission_commander.api.answers import json_answer
 from mission_commander.api.doors import Doors
 from mission_commander.api.grants import NEVER_STORED
+from mission_commander.api.limits import address_of
 from mission_contracts.rest import TokenRequest
 
 TOKEN_REQUEST_BYTES: Final = 16_384
@@ -25,7 +26,7 @@ def routes(doors: Doors) -> list[Route]:
 
     async def token(request: Request) -> Response:
         asked = await bodies.read_as(request, _token, TOKEN_REQUEST_BYTES)
-        return json_answer(await doors.grants.issue(asked), headers=NEVER_STORED)
+        return json_answer(await doors.grants.issue(asked, address_of(request)), headers=NEVER_STORED)
 
     async def keys(_: Request) -> Response:
         headers = {"Cache-Control": f"public, max-age={KEYS_MAX_AGE_SECONDS}"}

@@ -18,6 +18,9 @@ class AuditLog:
     def login_refused(self, name: str) -> None:
         self._log.warning("a login was refused", name=_shown(name))
 
+    def client_refused(self, client: str) -> None:
+        self._log.warning("a client's secret was refused", client=client or "(not a client's id)")
+
     def refresh_refused(self, why: str) -> None:
         self._log.warning("a refresh token was refused", why=why)
 

@@ -33,6 +33,8 @@ class Limit(StrEnum):
     WISH = "wish"  # whatever changes something that is there
     LOGIN_ADDRESS = "login_address"
     LOGIN_USER = "login_user"
+    CLIENT_ADDRESS = "client_address"
+    CLIENT = "client"  # of one address
 
 
 class TallyAwayError(Exception):
