@@ -22,6 +22,7 @@ from mission_operator.kube import Kube
 from mission_operator.leadership import Leadership
 from mission_operator.leading import leading
 from mission_operator.missions.api import MissionApi
+from mission_operator.missions.first_look import FirstLook
 from mission_operator.missions.reconciling import MissionReconciler
 from mission_operator.missions.resyncing import Resync
 from mission_operator.pools import default
@@ -69,6 +70,7 @@ class Operator:
             on_room=lambda: self._resync.ask("room in the outbox"),
             patches_in_flight=settings.patches_in_flight,
         )  # fmt: skip
+        self._first_look = FirstLook(objects, self._missions.look)
         self._resync = Resync(self._missions, commander, objects, namespace, every_seconds=settings.resync_seconds)
         pool_objects = PoolApi(api, namespace)
         self._pool_announcer = Announcer(api, clock, settings.identity)  # a flood about missions must not silence it
@@ -81,6 +83,7 @@ class Operator:
 
     async def run(self) -> None:
         """Act until SIGTERM, or until the watches are found dead."""
+        self._watcher.beginning(self._first_look.run)
         self._watcher.pools(self._look_at_pool)
         self._watcher.missions(self._look_at_mission)
         self._watcher.lease(self._look_at_lease)

@@ -60,6 +60,14 @@ class Watcher:
     def lease(self, look: Look) -> None:
         kopf.on.event("coordination.k8s.io", "v1", "leases", registry=self._registry)(_handler(look))
 
+    def beginning(self, deed: Callable[[], Awaitable[None]]) -> None:
+        """Say what to do before the watches begin."""
+
+        async def begin(**_: Any) -> None:
+            await deed()
+
+        kopf.on.startup(registry=self._registry)(begin)
+
     def leaving(self, farewell: Callable[[], Awaitable[None]]) -> None:
         """Say what to do when the process is asked to stop. kopf waits 5 s for tasks that it does not know."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Never
+from typing import Final, Never
 
 import aiormq
 from yarl import URL
@@ -15,6 +15,13 @@ from mission_broker.rabbitmq.settings import Access, RabbitMQSettings
 log = logging.getLogger(__name__)
 
 CANNOT_CONNECT = (OSError, TimeoutError, EOFError, aiormq.AMQPError)
+SAYS_NO: Final = (
+    aiormq.exceptions.AuthenticationError,
+    aiormq.exceptions.ProbableAuthenticationError,
+    aiormq.exceptions.IncompatibleProtocolError,
+    aiormq.exceptions.ConnectionClosed,
+)
+"""A node said something: to try again soon would cost it time, and help nobody."""
 
 
 class Link:
@@ -27,6 +34,7 @@ class Link:
         self._up = asyncio.Event()
         self._connection: Connection | None = None
         self._failures = 0
+        self._nobody_listens = True
         self._why_not = ""
 
     @property
@@ -49,22 +57,30 @@ class Link:
 
     async def keep(self) -> Never:
         """Connect, and connect again, until cancelled."""
-        backoff = Backoff(self._settings.backoff_min_seconds, self._settings.backoff_max_seconds)
+        settings = self._settings
+        backoff = Backoff(settings.backoff_min_seconds, settings.backoff_max_seconds)
+        # Who asks an address where nobody listens burdens nobody, and everything waits for the first answer there.
+        absence = Backoff(settings.backoff_min_seconds, settings.absence_max_seconds)
         while True:
-            access = await self._settings.current_access()
+            access = await settings.current_access()
+            self._nobody_listens = True
             for url in access.urls:
                 # One round over all nodes goes without a pause: a dead first node costs nothing but its refusal.
                 await asyncio.sleep(0)
-                backoff.lasted(await self._try(url, access))
-            await asyncio.sleep(backoff.next())
+                seconds = await self._try(url, access)
+                backoff.lasted(seconds)
+                absence.lasted(seconds)
+            await asyncio.sleep(absence.next() if self._nobody_listens else backoff.next())
 
     async def _try(self, url: str, access: Access) -> float:
         """Connect to one node and stay; says how many seconds that held."""
         try:
             connection = await open_connection(url, self._purpose, self._settings, is_guest=access.is_guest)
         except CANNOT_CONNECT as error:
+            self._nobody_listens = self._nobody_listens and nobody_listens(error)
             self._complain(url, error)
             return 0
+        self._nobody_listens = False
         self._failures = 0
         log.info("connected to RabbitMQ at %s to %s", _place(url), self._purpose)
         since = asyncio.get_running_loop().time()
@@ -91,6 +107,11 @@ class Link:
         self._why_not = f"cannot connect to RabbitMQ: {what}"
         if self._failures.bit_count() == 1:  # the 1st, 2nd, 4th, 8th …: an outage of hours fills no disk
             log.warning("cannot connect to RabbitMQ at %s (%s), try %d", _place(url), what, self._failures)
+
+
+def nobody_listens(error: Exception) -> bool:
+    """Tell whether a try was refused at once, or hung up on without a word, as a proxy does that has no node."""
+    return isinstance(error, ConnectionError | EOFError) and not isinstance(error, SAYS_NO)
 
 
 def _place(url: str) -> str:

@@ -62,6 +62,12 @@ class RabbitMQSettings(msgspec.Struct, frozen=True, kw_only=True):
     backoff_max_seconds: float = 2
     """Waits between rounds over all nodes, drawn at random between half a bound and the bound, which doubles."""
 
+    absence_max_seconds: float = 0.4
+    """The last bound while no node listens at all: so soon after its return RabbitMQ has everybody back.
+
+    Whoever waits longer than others keeps what only it can do waiting: a soldier its report, a Commander its orders.
+    """
+
     def __post_init__(self) -> None:
         if self.access is None:
             Access(urls=self.urls)  # which refuses what could never be used

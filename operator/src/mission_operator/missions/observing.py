@@ -66,6 +66,12 @@ def observe(body: Mapping[str, Any], *, is_gone: bool = False) -> Observed:
     )
 
 
+def shows_end(body: Mapping[str, Any]) -> bool:
+    """Tell whether an object's status is final, without reading the rest of it."""
+    state = (body.get("status") or {}).get("state")
+    return state is not None and MissionState.from_camel(state).is_final
+
+
 def _shown(status: Mapping[str, Any] | None) -> Shown | None:
     if not status or "state" not in status:
         return None
