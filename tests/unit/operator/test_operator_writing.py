@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
@@ -63,7 +64,7 @@ class PlainRendering:
 class Desk:
     """A writer at work, and what became of what it was given."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, head_start_seconds: float = 60.0) -> None:
         self.objects = FakeObjects()
         self.fates: list[tuple[int, Fate]] = []
         self.shown: dict[MissionId, int] = {}
@@ -75,7 +76,28 @@ class Desk:
             in_flight=4,
             hold_seconds=HOLD_SECONDS,
             hold_at_most_seconds=0.4,
+            head_start_seconds=head_start_seconds,
         )
+
+    async def keep_busy(self) -> None:
+        """Have an API server that answers nobody, with as many writes under way as may be."""
+        self.objects.gate.clear()
+        for number in range(4):
+            self.writer.offer(a_view(COMPLETED, number, mission_id=f"busy-{number}"))
+        await self.until_tried(4)
+
+    async def wait_in_turn(self, view: MissionView) -> None:
+        """Offer a status, and wait until it has held and waits for nothing but its turn."""
+        before = self.writer.in_turn
+        self.writer.offer(view)
+        await until(lambda: self.writer.in_turn > before, f"{view.state} waits for its turn", seconds=5)
+
+    async def written_after_all(self) -> list[str]:
+        """Have the API server answer again; gives what was written then."""
+        self.objects.patches.clear()
+        self.objects.gate.set()
+        await self.until_done()
+        return self.objects.patches
 
     async def until_tried(self, times: int = 1) -> None:
         await until(lambda: len(self.objects.patches) >= times, f"{times} writes are tried", seconds=5)
@@ -86,7 +108,12 @@ class Desk:
 
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
-    desk = Desk()
+    async with at_work(Desk()) as desk:
+        yield desk
+
+
+@asynccontextmanager
+async def at_work(desk: Desk) -> AsyncIterator[Desk]:
     work = asyncio.create_task(desk.writer.run())
     yield desk
     work.cancel()
@@ -155,6 +182,29 @@ async def test_writes_under_way_are_bounded(desk: Desk) -> None:
     await desk.until_done()
     assert desk.objects.most_in_flight == 4
     assert len(desk.objects.patches) == 20
+
+
+async def test_where_the_api_server_is_slow_an_end_overtakes_what_is_not_final(desk: Desk) -> None:
+    await desk.keep_busy()
+    await desk.wait_in_turn(a_view(IN_PROGRESS, 5, mission_id="runs"))
+    await desk.wait_in_turn(a_view(COMPLETED, 6, mission_id="ends"))
+    assert await desk.written_after_all() == ["Completed 6", "InProgress 5"]
+
+
+async def test_an_end_takes_the_place_of_what_its_own_object_was_to_show(desk: Desk) -> None:
+    await desk.keep_busy()
+    await desk.wait_in_turn(a_view(QUEUED, 5, mission_id="waits"))
+    await desk.wait_in_turn(a_view(QUEUED, 6, mission_id="ends"))
+    desk.writer.offer(a_view(COMPLETED, 7, mission_id="ends"))
+    assert await desk.written_after_all() == ["Completed 7", "Queued 5"]
+
+
+async def test_no_end_overtakes_what_has_waited_for_longer_than_its_head_start() -> None:
+    async with at_work(Desk(head_start_seconds=0)) as desk:
+        await desk.keep_busy()
+        await desk.wait_in_turn(a_view(IN_PROGRESS, 5, mission_id="runs"))
+        await desk.wait_in_turn(a_view(COMPLETED, 6, mission_id="ends"))
+        assert await desk.written_after_all() == ["InProgress 5", "Completed 6"]
 
 
 @pytest.mark.parametrize(

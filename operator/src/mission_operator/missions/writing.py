@@ -1,10 +1,12 @@
 """Statuses into objects: only the newest of each, few at a time, and never backwards.
 
 A status that is not final is written once it held for 100 ms, a final one at once; so a short mission costs one
-write. Order between objects does not matter, and within one object there is never more than one write under way.
+write. Within one object there is never more than one write under way. Between objects, ends go first where the API
+server is slow: people and pipelines wait for them, and what is not final is often overtaken by its own end meanwhile.
 """
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Final, Protocol
@@ -23,6 +25,8 @@ _TICK_SECONDS: Final = 0.001
 """The event loop counts in milliseconds: a timer that rings this early is on time."""
 _MOST_SECONDS_BETWEEN_TRIES: Final = 0.5
 """While the API server is away. What waits is written within that time of its return."""
+_HEAD_START_SECONDS: Final = 2.0
+"""So much longer than an end does any other status wait at most, so that no flood of ends hides what runs."""
 _NOT_FOUND: Final = 404
 _AGAIN: Final = frozenset({401, 403, 408, 409, 429, 500, 502, 503, 504})
 
@@ -53,14 +57,17 @@ class Fate(StrEnum):
 class _Slot:
     """The statuses of one object: the newest that waits, and the one being written."""
 
-    __slots__ = ("backoff", "changed_at", "first_at", "flying", "newest", "not_before", "timer", "waits")
+    __slots__ = ("backoff", "changed_at", "first_at", "flying", "is_ahead", "newest", "not_before", "ticket", "timer")
 
     def __init__(self) -> None:
         self.newest: MissionView | None = None
         self.flying: MissionView | None = None
         self.first_at = self.changed_at = self.not_before = 0.0
         self.timer: asyncio.TimerHandle | None = None
-        self.waits = False
+        self.ticket = 0
+        """Its place in the queue of those that are written next; 0 while it has none."""
+        self.is_ahead = False
+        """That is an end's place."""
         self.backoff = Backoff()
 
     @property
@@ -87,6 +94,7 @@ class StatusWriter:
         in_flight: int = 32,
         hold_seconds: float = 0.1,
         hold_at_most_seconds: float = 1.0,
+        head_start_seconds: float = _HEAD_START_SECONDS,
     ) -> None:
         self._api = api
         self._rendering = rendering
@@ -96,7 +104,9 @@ class StatusWriter:
         self._hold = hold_seconds
         self._hold_at_most = hold_at_most_seconds
         self._slots: dict[MissionId, _Slot] = {}
-        self._ready: asyncio.Queue[MissionId] = asyncio.Queue()
+        self._head_start = head_start_seconds
+        self._tickets = itertools.count(1)
+        self._ready: asyncio.PriorityQueue[tuple[float, int, MissionId]] = asyncio.PriorityQueue()
         self._outage = Pause(Backoff(last=_MOST_SECONDS_BETWEEN_TRIES))
         self.written = 0
         self.minimal_written = 0
@@ -104,6 +114,11 @@ class StatusWriter:
     def __len__(self) -> int:
         """Objects whose status waits or is being written."""
         return len(self._slots)
+
+    @property
+    def in_turn(self) -> int:
+        """Objects whose status has held, and that wait for nothing but a free hand."""
+        return sum(slot.ticket > 0 for slot in self._slots.values())
 
     def offer(self, view: MissionView) -> None:
         """Keep this view, if it is newer than what is kept and what the object shows."""
@@ -121,11 +136,13 @@ class StatusWriter:
                 group.create_task(self._work())
 
     def _schedule(self, mission_id: MissionId, slot: _Slot) -> None:
-        if slot.waits or slot.flying is not None or slot.newest is None:
+        if slot.flying is not None or slot.newest is None:
+            return
+        if slot.ticket and (slot.is_ahead or not slot.newest.state.is_final):
             return
         due = self._due(slot, slot.newest)
         if due <= _now() + _TICK_SECONDS:
-            self._release(mission_id, slot)
+            self._release(mission_id, slot, slot.newest)
         elif slot.timer is None:
             slot.timer = asyncio.get_running_loop().call_at(due, self._ring, mission_id, slot)
 
@@ -138,23 +155,27 @@ class StatusWriter:
         slot.timer = None
         self._schedule(mission_id, slot)
 
-    def _release(self, mission_id: MissionId, slot: _Slot) -> None:
+    def _release(self, mission_id: MissionId, slot: _Slot, newest: MissionView) -> None:
+        """Queue it; where it queued before, as what it is no more, that place is void."""
         if slot.timer:
             slot.timer.cancel()
             slot.timer = None
-        slot.waits = True
-        self._ready.put_nowait(mission_id)
+        slot.ticket, slot.is_ahead = next(self._tickets), newest.state.is_final
+        turn = _now() - self._head_start if slot.is_ahead else _now()
+        self._ready.put_nowait((turn, slot.ticket, mission_id))
 
     async def _work(self) -> None:
         while True:
-            mission_id = await self._ready.get()
+            _, ticket, mission_id = await self._ready.get()
             await self._outage.over()
-            await self._write_newest(mission_id, self._slots[mission_id])
+            slot = self._slots.get(mission_id)
+            if slot is not None and slot.ticket == ticket:
+                await self._write_newest(mission_id, slot)
 
     async def _write_newest(self, mission_id: MissionId, slot: _Slot) -> None:
         view = slot.newest
         assert view is not None  # noqa: S101 - a slot is ready only when it has something to write
-        slot.waits, slot.newest, slot.flying = False, None, view
+        slot.ticket, slot.newest, slot.flying = 0, None, view
         try:
             fate, answer = await self._write(view)
         except KubeAwayError:
