@@ -1,9 +1,22 @@
 """Attack 35: path tricks, method override, other origins. Safe result: 404 or 405, and no origin is let in."""
 
+from collections import defaultdict
+
 import pytest
+from starlette.routing import Route
 from support.bare_http import BareHttp
 from support.commander_api import Api
 from support.problems import problem
+
+
+def spelled_out(api: Api) -> dict[str, set[str]]:
+    """Every path without a parameter, and its methods."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for route in api.routes:
+        if isinstance(route, Route) and "{" not in route.path:
+            found[route.path] |= route.methods or set()
+    assert {"/missions/batch", "/missions", "/status"} < set(found)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -39,6 +52,22 @@ async def test_attack_35_other_methods_are_not_allowed(api: Api, method: str) ->
     answer = await client.request(method, "/missions")
     problem(answer, 405, "MethodNotAllowed")
     assert {one.strip() for one in answer.headers["allow"].split(",")} == {"GET", "HEAD", "POST"}
+
+
+@pytest.mark.parametrize("who", ["ada", "operator"])
+async def test_attack_35_a_path_that_is_spelled_out_is_no_id(api: Api, who: str) -> None:
+    client = await api.client(who)
+    for path, allowed in spelled_out(api).items():
+        for method in {"GET", "POST", "PUT", "PATCH", "DELETE"} - allowed:
+            answer = await client.request(method, path)
+            problem(answer, 405, "MethodNotAllowed")
+            assert {one.strip() for one in answer.headers["allow"].split(",")} == allowed, (method, path)
+
+
+async def test_attack_35_an_id_that_looks_like_such_a_path_is_an_id(api: Api) -> None:
+    client = await api.client("ada")
+    for path in ("/missions/batches", "/missions/batch1", "/missions/Batch"):
+        assert (await client.get(path)).status_code == 404
 
 
 @pytest.mark.parametrize("header", ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"])

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import msgspec
 import uvicorn
+from starlette.routing import BaseRoute
 from support.commander_stage import GatedLedger, eventually
 
 from mission_broker.memory import MemoryBroker
@@ -58,8 +59,11 @@ class _Server(uvicorn.Server):
 class Api:
     """What tests hold on to: clients by who they are, and what is behind the door."""
 
-    def __init__(self, url: str, commander: Commander, stack: contextlib.AsyncExitStack) -> None:
+    def __init__(
+        self, url: str, commander: Commander, routes: Sequence[BaseRoute], stack: contextlib.AsyncExitStack
+    ) -> None:
         self.url = url
+        self.routes = routes
         self.commander = commander
         ledger, broker = commander.ledger, commander.broker
         assert isinstance(ledger, GatedLedger)
@@ -158,7 +162,7 @@ async def serving(
             if loaded:
                 await eventually(lambda: commander.is_loaded, "the Commander is loaded")
             async with contextlib.AsyncExitStack() as stack:
-                yield Api(f"http://127.0.0.1:{listening.getsockname()[1]}", commander, stack)
+                yield Api(f"http://127.0.0.1:{listening.getsockname()[1]}", commander, app.routes, stack)
             await eventually(lambda: not server.server_state.connections, "the server noticed that all have left")
             assert not failures, failures
         finally:

@@ -13,7 +13,6 @@ from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mission_broker.port import Broker
@@ -34,6 +33,7 @@ from mission_commander.api import (
 )
 from mission_commander.api.answers import ProblemError, problem, problem_answer
 from mission_commander.api.counted import Answers
+from mission_commander.api.paths import methods_at
 from mission_commander.api.users import routes as user_routes
 from mission_commander.commander import Commander
 from mission_commander.identity import Identity, Service
@@ -144,12 +144,6 @@ def _request_id(scope: Scope) -> str:
     return given if _REQUEST_ID.match(given) else secrets.token_hex(8)
 
 
-def _methods_at(app: FastAPI, scope: Scope) -> list[str]:
-    """All methods of a path: its routes are one for each method."""
-    there = [one for one in app.routes if isinstance(one, Route) and one.matches(scope)[0] is not Match.NONE]
-    return sorted({method for route in there for method in route.methods or ()})
-
-
 Handler = Callable[[Request, Any], Awaitable[Response]]
 
 
@@ -167,7 +161,7 @@ def _answer_errors(app: FastAPI) -> None:
         detail = f"{request.method} {request.url.path}: {error.detail}; see the API's list of routes at /docs"
         answer = problem_answer(problem(error.status_code, code, detail), request.state.request_id)
         if error.status_code == 405:
-            answer.headers["Allow"] = ", ".join(_methods_at(app, request.scope))
+            answer.headers["Allow"] = ", ".join(methods_at(app.routes, request.scope))
         return answer
 
     async def hung_up(_: Request, __: Exception) -> Response:

@@ -15,6 +15,7 @@ from mission_commander.api import batches, bodies, queries
 from mission_commander.api.answers import ProblemError, json_answer, ledger_away, problem
 from mission_commander.api.doors import PEOPLE, SUBMITTERS, Doors, may_see, path_of
 from mission_commander.api.finding import cursor, fetch, find, position, recorded
+from mission_commander.api.paths import SpelledOut
 from mission_commander.api.queries import DEFAULT_PAGE, LONGEST_PAGE
 from mission_commander.api.retrying import retried
 from mission_commander.commander import Commander
@@ -59,9 +60,9 @@ def routes(doors: Doors) -> list[Route]:
     return [
         Route("/missions", missions.submit, methods=["POST"]),
         Route("/missions", missions.list, methods=["GET"]),
-        Route("/missions/batch", missions.submit_batch, methods=["POST"]),
-        Route("/missions/lookup", missions.look_up, methods=["POST"]),
-        Route("/missions/acknowledged", missions.acknowledge, methods=["POST"]),
+        SpelledOut("/missions/batch", missions.submit_batch, methods=["POST"]),
+        SpelledOut("/missions/lookup", missions.look_up, methods=["POST"]),
+        SpelledOut("/missions/acknowledged", missions.acknowledge, methods=["POST"]),
         Route("/missions/{id}", missions.get, methods=["GET"]),
         Route("/missions/{id}", missions.change, methods=["PATCH"]),
         Route("/missions/{id}/cancel", missions.cancel, methods=["POST"]),
