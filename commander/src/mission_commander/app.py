@@ -169,11 +169,12 @@ def _answer_errors(app: FastAPI) -> None:
             status_code=499
         )  # nobody reads it: the caller left, or was killed, in the middle of its request
 
-    async def unexpected(request: Request, _: Exception) -> Response:
-        structlog.get_logger("api").exception("a request failed", path=request.url.path)
-        detail = "something went wrong on our side; the log has it under this request_id"
+    async def unexpected(request: Request, error: Exception) -> Response:
         request_id = getattr(request.state, "request_id", None)
-        answer = problem_answer(problem(500, "Unexpected", detail), request_id)
+        # Its context is over, and with it the id that every line within has.
+        about = {telemetry.REQUEST_ID: request_id, "path": request.url.path, "method": request.method}
+        structlog.get_logger("api").error("a request failed", exc_info=error, **about)
+        answer = problem_answer(problem(500, "Unexpected", answers.UNEXPECTED), request_id)
         if request_id is not None:  # this answer is made outside of RequestIds
             answer.headers[REQUEST_ID_HEADER] = request_id
         return answer

@@ -2,18 +2,34 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import pytest
 from structlog.testing import capture_logs
 from support.commander_api import SECRET, Api, Soldier
+from support.commander_stage import eventually
 from support.problems import problem
 
+from mission_commander.api import batches
+from mission_commander.domain import life
+from mission_commander.domain.record import Mission
+from mission_commander.ports import (
+    Change,
+    Committed,
+    Conflict,
+    EraChangedError,
+    LedgerAwayError,
+    RolledBackError,
+)
 from mission_commander.services.submission import Submitter
+from mission_commander.services.turns import UnheardError
 from mission_contracts.clock import SystemClock
+from mission_contracts.envelope import Envelope
+from mission_contracts.mission import Era, MissionId
 from mission_contracts.signing_keys import SigningKeys
-from mission_contracts.spec import MAX_PAYLOAD_BYTES
+from mission_contracts.spec import MAX_PAYLOAD_BYTES, MissionSpec
 from mission_contracts.tokens import Holder, Role, Tokens
 
 NOOP: dict[str, Any] = {"type": "noop", "payload": {}}
@@ -468,6 +484,102 @@ async def test_a_fault_of_ours_is_told_with_its_request_id(api: Api, monkeypatch
     assert "ZeroDivisionError" not in answer.text
     assert json.loads(answer.text)["request_id"] == "mine-1"
     assert "log" in said
+
+
+async def test_the_log_has_a_fault_of_ours_under_its_request_id(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> None:
+        raise ExceptionGroup("two at once", [ZeroDivisionError(), KeyError("a")])
+
+    monkeypatch.setattr(Submitter, "submit_all", broken)
+    client = await api.client("anna")
+    with capture_logs() as logged:
+        answer = await client.post("/missions/batch", json={"missions": [NOOP]}, headers={"Request-Id": "mine-1"})
+    problem(answer, 500, "Unexpected")
+    [line] = [one for one in logged if one["log_level"] == "error"]
+    assert (line["request_id"], line["path"], line["method"]) == ("mine-1", "/missions/batch", "POST")
+    assert isinstance(line["exc_info"], ExceptionGroup)
+
+
+ANSWERED = {
+    LedgerAwayError("it is away"): (503, "LedgerAway"),
+    EraChangedError("another era"): (503, "LedgerAway"),
+    RolledBackError(): (503, "LedgerAway"),
+    RuntimeError("a defect"): (500, "Unexpected"),
+    ExceptionGroup("two at once", [RuntimeError("a defect"), LedgerAwayError("it is away")]): (500, "Unexpected"),
+    UnheardError(MissionId("m-1")): (500, "Unexpected"),
+}
+
+
+@pytest.mark.parametrize("error", ANSWERED, ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("path", ["/missions", "/missions/batch"])
+async def test_whatever_a_commit_comes_to_is_answered_and_work_goes_on(
+    api: Api, monkeypatch: pytest.MonkeyPatch, error: Exception, path: str
+) -> None:
+    commit = api.ledger.commit
+
+    async def fails(era: Era, changes: Sequence[Change], **named: Any) -> Sequence[Committed | Conflict]:
+        if not changes:  # a look at the ledger, which every Commander takes each second
+            return await commit(era, changes, **named)
+        raise error
+
+    client = await api.client("anna")
+    bodies = {"/missions": NOOP, "/missions/batch": {"missions": [NOOP, NOOP]}}
+    status, code = ANSWERED[error]
+    api.broker.cut()  # else it would be accepted by way of the broker
+    with monkeypatch.context() as broken, capture_logs() as logged:
+        broken.setattr(api.ledger, "commit", fails)
+        answer = await client.post(path, json=bodies[path], headers={"Request-Id": "mine-1"})
+    said = answer.json()
+    told = [one["problem"] for one in said["results"]] if "results" in said else [said]
+    assert {(one["status"], one["code"]) for one in told} == {(status, code)}
+    assert "defect" not in answer.text
+    logged_errors = [one for one in logged if one["log_level"] == "error" and one.get("exc_info")]
+    assert bool(logged_errors) == (status == 500), "a defect is in the log, with its traceback"
+    api.broker.mend()
+    await eventually(lambda: not api.commander.vitals.ledger_is_away, "the ledger is back")
+    await api.submit()
+
+
+async def test_a_defect_of_one_mission_is_its_own(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    accept = life.accept
+
+    def fails_on_some(envelope: Envelope, *given: Any, **named: Any) -> Mission:
+        if envelope.type == "broken":
+            raise ZeroDivisionError
+        return accept(envelope, *given, **named)
+
+    monkeypatch.setattr(life, "accept", fails_on_some)
+    body = {"missions": [NOOP, NOOP | {"type": "broken"}, NOOP]}
+    answer = await (await api.client("anna")).post("/missions/batch", json=body)
+    assert [one["status"] for one in answer.json()["results"]] == [202, 500, 202]
+    assert "ZeroDivisionError" not in answer.text
+
+
+async def test_a_submission_that_we_fail_to_read_costs_its_neighbours_nothing(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails_on_some(asked: MissionSpec, _: float) -> str | None:
+        if asked.type == "broken":
+            raise OverflowError
+        return None
+
+    monkeypatch.setattr(api.commander.submitter, "_refusal", fails_on_some)
+    body = {"missions": [NOOP, NOOP | {"type": "broken"}]}
+    with capture_logs() as logged:
+        answer = await (await api.client("anna")).post("/missions/batch", json=body)
+    assert [one["status"] for one in answer.json()["results"]] == [202, 500]
+    assert [type(one["exc_info"]) for one in logged if one["log_level"] == "error"] == [OverflowError]
+
+
+@pytest.mark.parametrize("item", [b'"\xff"', b"9" * 5_000, b"1" * 5_000 + b".0"], ids=["no UTF-8", "digits", "float"])
+async def test_a_large_batch_is_read_item_by_item_whatever_one_of_them_is(api: Api, item: bytes) -> None:
+    filler = b",".join([b"10000000000000000"] * (batches.FEW_COMMAS + 2))
+    good = b'{"type":"noop","payload":{}}'
+    large = b'{"type":"noop","payload":{"a":[' + filler + b"]}}"
+    body = b'{"missions":[' + b",".join([large, item, good]) + b"]}"
+    assert len(body) > batches.FEW_BYTES
+    answer = await (await api.client("anna")).post("/missions/batch", content=body)
+    assert [one["status"] for one in answer.json()["results"]] == [413, 400, 202]
 
 
 async def test_a_caller_that_leaves_in_the_middle_of_its_request_is_no_fault_of_ours(api: Api) -> None:

@@ -9,6 +9,8 @@ from starlette.responses import Response
 from mission_commander.ports import LedgerAwayError
 from mission_contracts.errors import PROBLEM_CONTENT_TYPE, Problem
 
+UNEXPECTED: Final = "something went wrong on our side; the log has it under this request_id"
+
 _encoder: Final = msgspec.json.Encoder()
 
 _TITLES: Final = {

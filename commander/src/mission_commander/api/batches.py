@@ -28,6 +28,7 @@ class _Unread(msgspec.Struct):
     missions: msgspec.Raw
 
 
+_reader: Final = json.JSONDecoder(parse_int=str, parse_float=str)
 _batch: Final = msgspec.json.Decoder(BatchRequest)
 _unread: Final = msgspec.json.Decoder(_Unread)
 
@@ -53,8 +54,11 @@ def _may_hold_many(body: bytes) -> bool:
 
 
 def _has_too_many(array: bytes) -> bool:
-    """Count the items of what is known to be JSON; each is let go at once."""
-    text, read = array.decode(), json.JSONDecoder().raw_decode
+    """Count the items of what is known to be JSON; each is let go at once, and read for good later.
+
+    So it does not matter here whether a text is UTF-8, or how many digits a number has.
+    """
+    text, read = array.decode(errors="replace"), _reader.raw_decode
     at, end = _past(text, 0), len(text) - 1
     for _ in range(MAX_BATCH):
         if text[0] != "[" or at >= end:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
+import structlog
 
 from mission_commander.domain import lane, life
 from mission_commander.domain.life import Moment, Surroundings
@@ -70,7 +71,9 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 Answer = Accepted | RefusedError | LedgerAwayError
-"""LedgerAwayError: nothing can be made durable now, or nothing of this kind."""
+"""One each, whatever becomes of the others: also a defect of ours is one mission's (RefusedError, status 500).
+
+LedgerAwayError: nothing can be made durable now, or nothing of this kind."""
 
 Around = Callable[[Envelope], Surroundings]
 RefusalRule = Callable[[Submission, float], str | None]
@@ -112,6 +115,7 @@ class Submitter:
         self._namespace = namespace
         self._refusal = refusal
         self._is_away = is_away
+        self._log = structlog.get_logger("submitter")
 
     async def submit_all(self, requests: Sequence[Request]) -> Sequence[Answer]:
         """Accept what can be accepted, durably; one answer each, in order."""
@@ -155,6 +159,9 @@ class Submitter:
             return self._asked(request)
         except RefusedError as refused:
             return refused
+        except Exception as error:  # noqa: BLE001  # whatever it was, it is this one's, and not its neighbours'
+            self._log.error("a submission cannot be read: a defect of ours", exc_info=error)
+            return _defect()
 
     def _asked(self, request: Request) -> _Asked:
         submission = request.submission
@@ -326,11 +333,12 @@ def _any_away(decided: Sequence[object]) -> bool:
 
 
 def _told(decided: Sequence[Accepted | RefusedError | BaseException]) -> Sequence[Accepted | RefusedError]:
-    """Give the answers; what is none is a defect of ours."""
-    for one in decided:
-        if isinstance(one, BaseException) and not isinstance(one, RefusedError):
-            raise one
-    return [one for one in decided if isinstance(one, Accepted | RefusedError)]
+    """Give the answers; what is none is a defect of ours, which the recorder has logged."""
+    return [one if isinstance(one, Accepted | RefusedError) else _defect() for one in decided]
+
+
+def _defect() -> RefusedError:
+    return RefusedError("Unexpected", "something went wrong on our side; the log has it under this request", status=500)
 
 
 def _could_run_now(asked: _Asked, now: float) -> bool:
