@@ -6,11 +6,14 @@ own key from it (RFC 5869 in spirit: HMAC-SHA256 with a label), so that one use 
 
 import hashlib
 import hmac
-import uuid
+from typing import Final
 
 from mission_contracts.mission import Epoch, Instance, MissionId
 
 MIN_INSTALL_KEY_BYTES = 32
+
+_VERSION_AND_VARIANT: Final = 0xF000_C000 << 48
+_VERSION_5: Final = 0x5000_8000 << 48
 
 
 class InstallKey:
@@ -34,11 +37,25 @@ class InstallKey:
         return hmac.digest(self._key, b"mission-control/" + label.encode(), hashlib.sha256)
 
 
+class _Mac:
+    """HMAC-SHA256 under one key. The key is read once: each time would cost as much as a short text itself."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, key: bytes) -> None:
+        self._begun = hmac.new(key, digestmod=hashlib.sha256)
+
+    def of(self, text: bytes) -> bytes:
+        mac = self._begun.copy()
+        mac.update(text)
+        return mac.digest()
+
+
 class MissionIds:
     """Ids of the REST door: the same subject and idempotency key give the same mission, in every era."""
 
     def __init__(self, key: InstallKey) -> None:
-        self._key = key.derive("mission-id")
+        self._mac = _Mac(key.derive("mission-id"))
 
     def of(self, subject: str, idempotency_key: str) -> MissionId:
         return self._id(f"{len(subject)}:{subject}{idempotency_key}")
@@ -48,19 +65,18 @@ class MissionIds:
         return self._id(f"retry:{mission_id}")  # no other text begins with a letter
 
     def _id(self, text: str) -> MissionId:
-        digest = hmac.digest(self._key, text.encode(), hashlib.sha256)
-        return MissionId(str(uuid.UUID(bytes=digest[:16], version=5)))
+        return MissionId(_uuid5(self._mac.of(text.encode())))
 
 
 class ClaimSecrets:
     """The claim's secret: whoever knows it was told RUN for this epoch, as this instance."""
 
     def __init__(self, key: InstallKey) -> None:
-        self._key = key.derive("claim")
+        self._mac = _Mac(key.derive("claim"))
 
     def of(self, mission_id: MissionId, epoch: Epoch, instance: Instance) -> str:
         text = f"{mission_id} {epoch} {instance}".encode()
-        return hmac.digest(self._key, text, hashlib.sha256).hex()[:32]
+        return self._mac.of(text).hex()[:32]
 
     def fits(self, secret: str, mission_id: MissionId, epoch: Epoch, instance: Instance) -> bool:
         return hmac.compare_digest(secret.encode(), self.of(mission_id, epoch, instance).encode())
@@ -70,10 +86,16 @@ class Seals:
     """Tells what a Commander wrote from what others may write to the same queue."""
 
     def __init__(self, key: InstallKey) -> None:
-        self._key = key.derive("acceptance")
+        self._mac = _Mac(key.derive("acceptance"))
 
     def of(self, body: bytes) -> str:
-        return hmac.digest(self._key, body, hashlib.sha256).hex()
+        return self._mac.of(body).hex()
 
     def fits(self, seal: str, body: bytes) -> bool:
         return hmac.compare_digest(seal.encode(), self.of(body).encode())
+
+
+def _uuid5(digest: bytes) -> str:
+    """What `str(uuid.UUID(bytes=digest[:16], version=5))` gives, in a seventh of its time."""
+    text = f"{int.from_bytes(digest[:16], 'big') & ~_VERSION_AND_VARIANT | _VERSION_5:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,5 +1,7 @@
 """What is derived from the install key."""
 
+import hashlib
+import hmac
 import uuid
 
 import pytest
@@ -31,6 +33,12 @@ class TestMissionIds:
     def test_it_is_a_uuid(self) -> None:
         assert uuid.UUID(MissionIds(KEY).of("ann", "order-7")).version == 5
 
+    @pytest.mark.parametrize("idempotency_key", [f"order-{number}" for number in range(32)])
+    def test_it_is_the_keyed_hash_as_a_uuid(self, idempotency_key: str) -> None:
+        text = f"3:ann{idempotency_key}".encode()
+        digest = hmac.digest(KEY.derive("mission-id"), text, hashlib.sha256)
+        assert MissionIds(KEY).of("ann", idempotency_key) == str(uuid.UUID(bytes=digest[:16], version=5))
+
     def test_subject_and_key_cannot_be_confused(self) -> None:
         ids = MissionIds(KEY)
         assert len({ids.of("ann", "b"), ids.of("an", "nb"), ids.of("", "annb"), ids.of("annb", "")}) == 4
@@ -41,6 +49,10 @@ class TestMissionIds:
 
 class TestClaimSecrets:
     SECRETS = ClaimSecrets(KEY)
+
+    def test_it_is_the_keyed_hash_of_its_claim(self) -> None:
+        digest = hmac.digest(KEY.derive("claim"), b"m-1 7 i", hashlib.sha256)
+        assert self.SECRETS.of(MISSION, Epoch(7), Instance("i")) == digest.hex()[:32]
 
     def test_it_fits_its_own_claim(self) -> None:
         secret = self.SECRETS.of(MISSION, Epoch(7), Instance("i"))
