@@ -102,7 +102,7 @@ class Claims:
         known = self._recorder.known(claim.mission_id)
         can_be = self._eras.believes(m.era_of(claim.epoch))
 
-        def decide(mission: Mission | None, moment: Moment) -> Decision[ClaimAnswer]:
+        def decide(mission: "Mission | None", moment: Moment) -> "Decision[ClaimAnswer]":
             if not can_be:
                 return Decision(_MADE_UP if mission is not None else _NOT_KNOWN)
             if mission is None:

@@ -2,9 +2,9 @@
 written once."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
@@ -60,15 +60,50 @@ class Command(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Waiting(msgspec.Struct, Generic[T]):
-    """A command, and who waits for its answer."""
+    """A command that was asked, and how it ended."""
 
     command: Command[T]
-    answer: asyncio.Future[T]
+    asked: "Asked[T]"
+    has_ended: bool = False
+    error: Exception | None = None
+    _answer: T | None = None
+
+    def answer(self) -> T:
+        """Give the answer of one that has ended without an error."""
+        return cast("T", self._answer)
+
+    def settle(self, answer: T) -> None:
+        if not self.has_ended:
+            self._answer = answer
+            self._end()
 
     def refuse(self, error: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
-            self.answer.exception()  # seen: whoever asked may be gone
+        if not self.has_ended:
+            self.error = error
+            self._end()
+
+    def _end(self) -> None:
+        self.has_ended = True
+        self.asked.one_ended()
+
+
+class Asked(Generic[T]):
+    """Commands that were asked together. Whoever asked waits for the last one: one future for all of them."""
+
+    def __init__(self, commands: Iterable[Command[T]]) -> None:
+        self.all = [Waiting(command, self) for command in commands]
+        self._open = len(self.all)
+        self._ended = asyncio.get_running_loop().create_future()
+
+    async def ended(self) -> None:
+        """Wait until each has an answer or an error."""
+        if self._open:
+            await self._ended
+
+    def one_ended(self) -> None:
+        self._open -= 1
+        if not self._open and not self._ended.done():  # it is done where whoever asked has gone
+            self._ended.set_result(None)
 
 
 class Plan:
@@ -171,8 +206,8 @@ class Plan:
     def settle(self, lost: set[m.MissionId]) -> list[Waiting[Any]]:
         """Answer what is durable; give the rest."""
         for one, decision in self._decided:
-            if one.command.mission_id not in lost and not one.answer.done():
-                one.answer.set_result(self._answer(one.command.mission_id, decision))
+            if one.command.mission_id not in lost:
+                one.settle(self._answer(one.command.mission_id, decision))
         return [one for one, _ in self._decided if one.command.mission_id in lost]
 
     def _answer(self, mission_id: m.MissionId, decision: Decision[Any]) -> Any:

@@ -24,7 +24,7 @@ from mission_commander.ports import (
     RolledBackError,
 )
 from mission_commander.services.counts import Counts
-from mission_commander.services.deciding import Command, Decide, Decision, Newcomer, Plan, Waiting
+from mission_commander.services.deciding import Asked, Command, Decide, Decision, Newcomer, Plan, Waiting
 from mission_commander.services.differences import Differences
 from mission_commander.services.horizon import Horizon
 from mission_commander.services.turns import Around, Turns, UnheardError
@@ -119,11 +119,11 @@ class Recorder:
 
     async def decide_all(self, commands: Iterable[Command[T]]) -> Sequence[T]:
         """Make many decisions durable; raises the first error once all have ended."""
-        answers = await self._answers(commands)
-        errors = [error for answer in answers if (error := answer.exception()) is not None]
-        if errors:
-            raise errors[0]
-        return [answer.result() for answer in answers]
+        asked = await self._ask(commands)
+        for one in asked:
+            if one.error is not None:
+                raise one.error
+        return [one.answer() for one in asked]
 
     async def decide_each(self, commands: Iterable[Command[T]]) -> Sequence[T | BaseException]:
         """Make many decisions durable; one that raised is answered with its exception, and hurts nobody else.
@@ -138,23 +138,21 @@ class Recorder:
 
     async def decide_what_can_be(self, commands: Iterable[Command[T]]) -> Sequence[T | BaseException]:
         """As `decide_each`, but what could not be made durable is answered with its LedgerAwayError."""
-        answers = await self._answers(commands)
-        errors = [answer.exception() for answer in answers]
-        for error in errors:
-            if error is not None and not isinstance(error, LedgerAwayError):
-                self._log.error("a decision failed: a defect of ours", exc_info=error)
-        return [error or answer.result() for answer, error in zip(answers, errors, strict=True)]
+        asked = await self._ask(commands)
+        for one in asked:
+            if one.error is not None and not isinstance(one.error, LedgerAwayError):
+                self._log.error("a decision failed: a defect of ours", exc_info=one.error)
+        return [one.error or one.answer() for one in asked]
 
-    async def _answers(self, commands: Iterable[Command[T]]) -> Sequence[asyncio.Future[T]]:
-        loop = asyncio.get_running_loop()
-        waiting = [Waiting(command, loop.create_future()) for command in commands]
+    async def _ask(self, commands: Iterable[Command[T]]) -> Sequence[Waiting[T]]:
+        asked = Asked(commands)
         if self._has_ended:
-            self._refuse(waiting, _ended())
-        elif waiting:
-            self._waiting.extend(waiting)
+            self._refuse(asked.all, _ended())
+        elif asked.all:
+            self._waiting.extend(asked.all)
             self._wanted.set()
-            await asyncio.wait([one.answer for one in waiting])
-        return [one.answer for one in waiting]
+        await asked.ended()
+        return asked.all
 
     # The ledger's losses.
 

@@ -227,7 +227,7 @@ class Reporter:
         known = self._recorder.known(report.mission_id)
         chance = random.random()  # noqa: S311  # spreads retries, guards nothing
 
-        def decide(mission: Mission | None, moment: Moment) -> Decision[_Answer]:
+        def decide(mission: "Mission | None", moment: Moment) -> "Decision[_Answer]":
             if not is_genuine or report.envelope.mission_id != report.mission_id:
                 return self._dropped(report, Dropped.WRONG_SECRET)
             if mission is None and purged is None:

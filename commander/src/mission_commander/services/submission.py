@@ -189,7 +189,7 @@ class Submitter:
         submission, envelope, payload = asked.submission, asked.envelope, asked.payload
         around = self._around
 
-        def decide(mission: Mission | None, moment: Moment) -> Decision[Accepted | RefusedError]:
+        def decide(mission: "Mission | None", moment: Moment) -> "Decision[Accepted | RefusedError]":
             if mission is not None:
                 return known_again(mission, envelope, submission.floor, payload, moment)
             return made(
@@ -202,7 +202,7 @@ class Submitter:
                 cancelled=submission.cancel,
             )
 
-        def object_to(objection: lane.Objection, moment: Moment) -> Decision[Accepted | RefusedError]:
+        def object_to(objection: lane.Objection, moment: Moment) -> "Decision[Accepted | RefusedError]":
             return _objected(objection, envelope, payload, moment, around(envelope))
 
         newcomer = Newcomer(envelope, object_to) if envelope.ordering_key is not None else None
