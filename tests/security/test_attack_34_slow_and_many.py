@@ -16,6 +16,7 @@ from mission_contracts import metrics
 
 HEAD = b"GET /livez HTTP/1.1\r\nHost: commander\r\n"
 ALIVE = HEAD + b"\r\n"
+ALIVE_ONCE = HEAD + b"Connection: close\r\n\r\n"
 QUICK: dict[str, Any] = {"http_head_seconds": 0.4, "http_unread_seconds": 0.4}
 
 
@@ -54,6 +55,15 @@ async def is_served(api: Api) -> None:
     """Somebody honest gets through."""
     shown = await api.submit()
     assert (await api.get(shown["mission_id"]))["state"] == "QUEUED"
+
+
+async def eventually_served(bare: BareHttp) -> None:
+    """A place that was left is free as soon as the server has noticed."""
+    for _ in range(100):
+        if (await bare.exchange(ALIVE_ONCE)).statuses == [200]:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("nobody is served, although a place is free")
 
 
 # Slow.
@@ -162,6 +172,38 @@ async def test_attack_34_where_all_are_at_work_a_new_one_is_told_to_come_back() 
         await watchers[0].close()
         answers = [await bare.exchange(ALIVE) for _ in range(3)]
         assert [200] in [one.statuses for one in answers], "there is room again"
+
+
+def upgrading(token: bytes) -> bytes:
+    return (
+        b"GET /ws HTTP/1.1\r\nHost: commander\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: "
+        + token
+        + b"\r\n\r\n"
+    )
+
+
+async def test_attack_34_a_websocket_takes_a_place_as_any_other_connection_does() -> None:
+    async with attacked(http_connections=10, http_head_seconds=30) as (api, bare):
+        anna = await api.client("anna")
+        token = anna.headers["authorization"].encode()
+        await anna.aclose()
+        sockets = [await bare.connect() for _ in range(10)]
+        for socket in sockets:
+            await socket.send(upgrading(token))
+            assert b"101 Switching Protocols" in await socket.some()
+        answer = await bare.exchange(ALIVE)
+        assert (answer.statuses, answer.is_closed) == ([503], True)
+        await sockets[0].close()
+        await eventually_served(bare)
+
+
+async def test_attack_34_a_websocket_that_is_refused_leaves_its_place() -> None:
+    async with attacked(http_connections=10, http_head_seconds=30) as (_, bare):
+        for _ in range(50):
+            answer = await bare.exchange(upgrading(b"Bearer nothing"))
+            assert answer.statuses == [401]
+        await eventually_served(bare)
 
 
 async def test_attack_34_requests_in_one_piece_are_answered_one_after_the_other(bare: BareHttp, api: Api) -> None:

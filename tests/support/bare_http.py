@@ -49,6 +49,10 @@ class Connection:
                 return BareAnswer(statuses_of(text), text, is_closed=True)
             text += some
 
+    async def some(self) -> bytes:
+        """The next piece of what the server says."""
+        return await asyncio.wait_for(self._reader.read(65_536), PATIENCE_SECONDS)
+
     async def close(self) -> None:
         self._writer.close()
         try:

@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from mission_commander.api.answers import problem
 from mission_commander.services.counts import Counts
@@ -31,7 +32,6 @@ LONGEST_FRAME: Final = 64 * 1024
 """Of what a client says on a WebSocket: nothing longer than a token."""
 
 _WEBSOCKETS: Final[dict[str, Any]] = {
-    "ws": "websockets-sansio",
     "ws_max_size": LONGEST_FRAME,
     "ws_per_message_deflate": False,  # it would cost more than all the rest of an event
 }
@@ -59,7 +59,8 @@ def config(app: FastAPI, settings: CommanderSettings, **own: Any) -> uvicorn.Con
     )
     said: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False} | _WEBSOCKETS
     connections = Connections(bounds, app.state.commander.counts)
-    return uvicorn.Config(app, **(said | {"http": connections, "forwarded_allow_ips": settings.trusted_proxies} | own))
+    protocols = {"http": connections, "ws": connections.socket}
+    return uvicorn.Config(app, **(said | protocols | {"forwarded_allow_ips": settings.trusted_proxies} | own))
 
 
 def _files() -> int:
@@ -79,14 +80,20 @@ class Connections:
         self._open: dict[Connection, None] = {}
         self._idle: dict[Connection, None] = {}
         """Those that nothing is done for; who has been so longest comes first."""
+        self._sockets: set[asyncio.BaseTransport] = set()
+        """Connections that another protocol has taken over. They have deadlines of their own, and count as at work."""
         self._next_look: asyncio.TimerHandle | None = None
 
     def __call__(self, **given: Any) -> "Connection":
         return Connection(self, **given)
 
+    def socket(self, **given: Any) -> "Socket":
+        """As for a new connection, for one that becomes a WebSocket."""
+        return Socket(self, **given)
+
     def enter(self, connection: "Connection") -> bool:
         """Take one in, in the place of the one that was idle longest if need be; False where all are at work."""
-        while len(self._open) >= self.bounds.connections:
+        while len(self._open) + len(self._sockets) >= self.bounds.connections:
             oldest = next(iter(self._idle), None)
             if oldest is None:
                 return False
@@ -100,6 +107,12 @@ class Connections:
     def leave(self, connection: "Connection") -> None:
         self._open.pop(connection, None)
         self._idle.pop(connection, None)
+
+    def taken_over(self, transport: asyncio.BaseTransport) -> None:
+        self._sockets.add(transport)
+
+    def lost(self, transport: asyncio.BaseTransport) -> None:
+        self._sockets.discard(transport)
 
     def at_work(self, connection: "Connection") -> None:
         self._idle.pop(connection, None)
@@ -146,6 +159,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._among.leave(self)
+        self._among.lost(self.transport)  # where it broke in the middle of becoming a WebSocket
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -197,7 +211,7 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
 
     def handle_websocket_upgrade(self) -> None:
-        self._among.leave(self)  # another protocol goes on, with deadlines of its own
+        self._among.leave(self)  # another protocol goes on, in the same place
         super().handle_websocket_upgrade()
 
     # Ending.
@@ -239,6 +253,22 @@ class Connection(HttpToolsProtocol):
     @property
     def _too_large(self) -> str:
         return f"the request's line and headers exceed {self._bounds.head_bytes} bytes: send less of them"
+
+
+class Socket(WebSocketsSansIOProtocol):
+    """A WebSocket, which takes a place as any other connection does."""
+
+    def __init__(self, among: Connections, **given: Any) -> None:
+        super().__init__(**given)
+        self._among = among
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        self._among.taken_over(transport)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._among.lost(self.transport)
+        super().connection_lost(exc)
 
 
 class _Refusal:
