@@ -235,6 +235,50 @@ async def test_attack_34_a_large_head_is_refused(bare: BareHttp, api: Api, head:
     await is_served(api)
 
 
+MIB = 1024 * 1024
+
+
+async def upload(bare: BareHttp, token: str, size: int) -> Connection:
+    """Announce a little more than is sent, so that it stays."""
+    connection = await bare.connect()
+    length = b"Content-Length: %d\r\n" % (size + 100)
+    head = b"POST /missions/batch HTTP/1.1\r\nHost: commander\r\nConnection: close\r\n" + length
+    await connection.send(head + b"Authorization: " + token.encode() + b"\r\n\r\n" + b" " * size)
+    return connection
+
+
+async def test_attack_34_large_bodies_at_once_are_bounded_and_small_ones_come_in() -> None:
+    async with attacked(http_bodies_bytes=64 * MIB, http_head_seconds=60) as (api, bare):
+        anna = (await api.client("anna")).headers["authorization"]
+        kept = [await upload(bare, anna, 31 * MIB) for _ in range(2)]
+        await eventually(lambda: api.room_for_bodies == 2 * MIB, "both have come in, but for their ends")
+        answer = await (await upload(bare, anna, 3 * MIB)).read()
+        assert answer.statuses == [503]
+        assert b"TooManyUploads" in answer.text
+        assert b"retry-after: 1" in answer.text
+        await is_served(api)
+        await kept[0].close()
+        await eventually(lambda: api.room_for_bodies == 33 * MIB, "who left, and who was refused, take no room")
+        await kept[1].send(b"{}" + b" " * 98)
+        assert (await kept[1].read()).statuses == [422], "it was read whole: it is no batch"
+        await eventually(lambda: api.room_for_bodies == 64 * MIB, "nothing is in memory any more")
+
+
+async def test_attack_34_large_bodies_of_people_keep_out_neither_soldiers_nor_the_operator() -> None:
+    async with attacked(http_bodies_bytes=64 * MIB, http_head_seconds=60) as (api, bare):
+        anna = (await api.client("anna")).headers["authorization"]
+        for _ in range(2):
+            await upload(bare, anna, 31 * MIB)
+        await upload(bare, anna, 2 * MIB - 1)
+        await eventually(lambda: api.room_for_bodies <= 1, "there is no room left")
+        operator, soldiers = await api.client("operator"), await api.client("soldiers")
+        spaces = b" " * MIB
+        assert (await operator.post("/missions/batch", content=b'{"missions":[]}' + spaces)).status_code == 200
+        claims = await soldiers.post("/soldiers/soldier-1/claims", content=b'{"claims":[]}' + spaces)
+        assert claims.status_code != 503
+        assert (await (await api.client("anna")).post("/missions", content=spaces[:20_000])).status_code == 503
+
+
 async def test_attack_34_a_head_of_ordinary_size_is_read(bare: BareHttp) -> None:
     answer = await bare.exchange(HEAD + b"X-One: " + b"a" * 15_000 + b"\r\n\r\n" + ALIVE)
     assert answer.statuses == [200, 200]

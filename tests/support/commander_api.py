@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import msgspec
 import uvicorn
-from starlette.routing import BaseRoute
+from fastapi import FastAPI
 from support.commander_stage import GatedLedger, eventually
 
 from mission_broker.memory import MemoryBroker
@@ -59,11 +59,10 @@ class _Server(uvicorn.Server):
 class Api:
     """What tests hold on to: clients by who they are, and what is behind the door."""
 
-    def __init__(
-        self, url: str, commander: Commander, routes: Sequence[BaseRoute], stack: contextlib.AsyncExitStack
-    ) -> None:
+    def __init__(self, url: str, commander: Commander, app: FastAPI, stack: contextlib.AsyncExitStack) -> None:
         self.url = url
-        self.routes = routes
+        self.routes = app.routes
+        self._uploads = app.state.uploads
         self.commander = commander
         ledger, broker = commander.ledger, commander.broker
         assert isinstance(ledger, GatedLedger)
@@ -71,6 +70,12 @@ class Api:
         self.ledger, self.broker = ledger, broker
         self._stack = stack
         self._clients: dict[str, httpx.AsyncClient] = {}
+
+    @property
+    def room_for_bodies(self) -> int:
+        """Bytes that large bodies may still take."""
+        left: int = self._uploads._left
+        return left
 
     async def stranger(self) -> httpx.AsyncClient:
         """Somebody without a token."""
@@ -162,7 +167,7 @@ async def serving(
             if loaded:
                 await eventually(lambda: commander.is_loaded, "the Commander is loaded")
             async with contextlib.AsyncExitStack() as stack:
-                yield Api(f"http://127.0.0.1:{listening.getsockname()[1]}", commander, app.routes, stack)
+                yield Api(f"http://127.0.0.1:{listening.getsockname()[1]}", commander, app, stack)
             await eventually(lambda: not server.server_state.connections, "the server noticed that all have left")
             assert not failures, failures
         finally:

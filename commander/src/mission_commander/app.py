@@ -32,6 +32,7 @@ from mission_commander.api import (
     tokens,
 )
 from mission_commander.api.answers import ProblemError, problem, problem_answer
+from mission_commander.api.bodies import Uploads
 from mission_commander.api.counted import Answers
 from mission_commander.api.paths import methods_at
 from mission_commander.api.users import routes as user_routes
@@ -83,6 +84,7 @@ def create_app(
     # The description is ours (api/described): FastAPI's page would be loaded from elsewhere.
     app = FastAPI(lifespan=lifespan, redirect_slashes=False, openapi_url=None, docs_url=None, redoc_url=None)
     app.state.commander = commander
+    app.state.uploads = Uploads(settings.http_bodies_bytes)
     doors = identity.doors
     app.router.routes.extend(metrics.routes(doors, CollectorRegistry()))
     for group in (missions, dead_letters, rejected, events, soldiers, pools, scheduler, tokens, health):

@@ -219,7 +219,7 @@ class CommanderSettings(BaseSettings):
     """
 
     http_connections: Annotated[int, Field(ge=10, le=1_000_000)] = 4_000
-    """How many clients may be connected at once; the one that was idle longest leaves for a new one.
+    """How many clients may be connected at once, WebSockets too; the one that was idle longest leaves for a new one.
 
     At most what this process may have open files (`ulimit -n`), without some 200 for itself.
     """
@@ -232,6 +232,12 @@ class CommanderSettings(BaseSettings):
 
     http_body_bytes_per_second: Annotated[float, Field(ge=1)] = 8_192.0
     """How fast a body has to come in on average, after a first `http_head_seconds`; a slower one is 408."""
+
+    http_bodies_bytes: Annotated[int, Field(ge=64 * 1024 * 1024)] = 256 * 1024 * 1024
+    """How many bytes of large request bodies may be in memory at once while they come in; what exceeds it is 503.
+
+    At most 32 MiB are one batch's. A body of up to 16 KiB does not count.
+    """
 
     http_unread_seconds: Annotated[float, Field(ge=0.1, le=3_600)] = 30.0
     """How long an answer, or an event stream, may wait for its client to read on; then the connection is ended."""

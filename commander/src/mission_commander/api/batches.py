@@ -33,9 +33,9 @@ _batch: Final = msgspec.json.Decoder(BatchRequest)
 _unread: Final = msgspec.json.Decoder(_Unread)
 
 
-async def read(request: Request) -> tuple[msgspec.Raw, ...]:
+async def read(request: Request, *, counted: bool = True) -> tuple[msgspec.Raw, ...]:
     """Give the items of a batch, each still to be read; 422 where there are too many."""
-    body = await bodies.read(request, bodies.MANY_BYTES)
+    body = await bodies.read(request, bodies.MANY_BYTES, counted=counted)
     if _may_hold_many(body) and _has_too_many(bytes(bodies.decoded(body, _unread).missions)):
         raise _too_large(f"more than {MAX_BATCH}")
     items = bodies.decoded(body, _batch).missions

@@ -13,23 +13,56 @@ from mission_contracts.rest import Submission
 SMALL_BYTES: Final = 4_096
 ONE_MISSION_BYTES: Final = 512 * 1024
 MANY_BYTES: Final = 32 * 1024 * 1024
+UNCOUNTED_BYTES: Final = 16 * 1024
+"""Of each body: what all connections may send of these together is little, and most bodies are smaller."""
 
 T = TypeVar("T")
 
 
-async def read(request: Request, limit: int) -> bytes:
-    """Read the body; 413 as soon as it exceeds the limit, or says that it will."""
+class Uploads:
+    """How much of large bodies may be in memory while they come in, of all requests together.
+
+    What has arrived counts, not what is announced: else whoever announces much, and sends nothing, would keep others
+    out.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._left = most_bytes
+
+    def take(self, size: int) -> None:
+        """Take room for so many bytes more; 503 where there is none."""
+        if size > self._left:
+            detail = "too many large bodies are coming in at once: send this again in a second, or in smaller parts"
+            raise ProblemError(503, "TooManyUploads", detail, retry_after=1)
+        self._left -= size
+
+    def give_back(self, size: int) -> None:
+        self._left += size
+
+
+async def read(request: Request, limit: int, *, counted: bool = True) -> bytes:
+    """Read the body; 413 as soon as it exceeds the limit, or says that it will.
+
+    What is large is bounded by `Uploads`; not `counted` is what our own parts send, which people must not keep out.
+    """
     announced = request.headers.get("content-length", "0")  # a number: the parser has seen to it
     if int(announced) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
-    return b"".join(chunks)
+    size = taken = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+            if counted and size > UNCOUNTED_BYTES:
+                request.app.state.uploads.take(size - taken)
+                taken = size
+            chunks.append(chunk)
+        return b"".join(chunks)
+    finally:
+        if taken:
+            request.app.state.uploads.give_back(taken)
 
 
 def _too_large(limit: int) -> ProblemError:
@@ -37,10 +70,15 @@ def _too_large(limit: int) -> ProblemError:
 
 
 async def read_as(
-    request: Request, decoder: "msgspec.json.Decoder[T]", limit: int = MANY_BYTES, *, empty: T | None = None
+    request: Request,
+    decoder: "msgspec.json.Decoder[T]",
+    limit: int = MANY_BYTES,
+    *,
+    empty: T | None = None,
+    counted: bool = True,
 ) -> T:
     """Read a body of a known shape; 422 with the path of what does not fit. `empty` is what no body at all means."""
-    body = await read(request, limit)
+    body = await read(request, limit, counted=counted)
     if not body and empty is not None:
         return empty
     return decoded(body, decoder)

@@ -30,7 +30,7 @@ def routes(doors: Doors) -> list[Route]:
         doors.gate.admit(request, Role.OPERATOR, Role.ADMIN)
         commander = doors.loaded()
         namespace, name = _key(request)
-        declared = await bodies.read_as(request, _declaration, bodies.ONE_MISSION_BYTES)
+        declared = await bodies.read_as(request, _declaration, bodies.ONE_MISSION_BYTES, counted=False)
         return json_answer(await commander.pools.declare(namespace, name, declared))
 
     async def remove(request: Request) -> Response:

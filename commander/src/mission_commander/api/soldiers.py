@@ -72,7 +72,7 @@ class _Soldiers:
     async def register(self, request: Request) -> Response:
         pool = _pool_of(self._doors.gate.admit(request, Role.SOLDIER))
         commander = self._doors.loaded()
-        registration = await bodies.read_as(request, _registration, REGISTRATION_BYTES)
+        registration = await bodies.read_as(request, _registration, REGISTRATION_BYTES, counted=False)
         _check(registration)
         _check_pool(pool, (registration.namespace, registration.pool))
         self._check_instance(pool, registration.instance)
@@ -98,7 +98,7 @@ class _Soldiers:
         commander = self._doors.loaded()
         instance = Instance(path_of(request, "instance"))
         self._check_instance(pool, instance)
-        claims = (await bodies.read_as(request, _claims)).claims
+        claims = (await bodies.read_as(request, _claims, counted=False)).claims
         if len(claims) > bounds.MAX_CLAIMS:
             detail = f"{len(claims)} claims in one request, at most {bounds.MAX_CLAIMS}: split them"
             raise ProblemError(422, "BatchTooLarge", detail, field="claims")
@@ -110,7 +110,7 @@ class _Soldiers:
         commander = self._doors.loaded()
         instance = Instance(path_of(request, "instance"))
         self._check_instance(pool, instance)
-        heartbeat = await bodies.read_as(request, _heartbeat)
+        heartbeat = await bodies.read_as(request, _heartbeat, counted=False)
         try:
             answer = await commander.heartbeats.answer(instance, heartbeat)
         except UnknownSoldierError as error:

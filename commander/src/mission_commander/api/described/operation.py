@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mission_commander.api.bodies import UNCOUNTED_BYTES
 from mission_contracts.tokens import Role
 
 Schema = Mapping[str, Any]
@@ -75,6 +76,7 @@ class Operation:
         for problems in (
             _OF_TOKENS if self.roles is not None else {},
             _of_body(self.body) if self.body else {},
+            _OF_LARGE_BODIES if self._is_counted else {},
             _OF_PARAMETERS if self._can_be_misspelt else {},
             _OF_LIMITS if self.is_limited else {},
             _OF_LEDGER if self.needs_ledger else {},
@@ -83,6 +85,12 @@ class Operation:
             for status, text in problems.items():
                 found[status] = f"{found[status]} {text}" if status in found else text
         return dict(sorted(found.items()))
+
+    @property
+    def _is_counted(self) -> bool:
+        """Large bodies of people are bounded together; those of our own parts are not."""
+        is_of_people = self.roles is None or not set(self.roles) <= {Role.OPERATOR, Role.SOLDIER}
+        return is_of_people and self.body is not None and self.body.limit > UNCOUNTED_BYTES
 
     @property
     def _can_be_misspelt(self) -> bool:
@@ -95,6 +103,7 @@ _OF_TOKENS = {
     503: "`RevocationsUnknown`: whether the login of this token was ended cannot be known now.",
 }
 _OF_PARAMETERS = {422: "`BadField`: a parameter does not fit, or there is none of this name; `field` names it."}
+_OF_LARGE_BODIES = {503: "`TooManyUploads`: too many large bodies are coming in at once."}
 _OF_LIMITS = {429: "`TooManyRequests`: come back after `Retry-After` seconds."}
 _OF_LEDGER = {
     503: "`NotLoaded`, `LedgerAway`: this cannot be answered for certain now; send the same again after `Retry-After`."
