@@ -184,6 +184,26 @@ async def test_writes_under_way_are_bounded(desk: Desk) -> None:
     assert len(desk.objects.patches) == 20
 
 
+async def test_why_a_mission_waits_on_is_told_later_than_that_it_waits(desk: Desk) -> None:
+    desk.shown[MissionId("waits")] = 4
+    desk.writer.offer(a_view(QUEUED, 5, mission_id="waits"))
+    desk.writer.offer(a_view(QUEUED, 1, mission_id="new"))
+    await desk.until_done()
+    assert desk.objects.patches == ["Queued 1", "Queued 5"]
+
+
+async def test_what_is_not_final_leaves_half_of_the_hands_to_ends(desk: Desk) -> None:
+    desk.objects.gate.clear()
+    for number in range(4):
+        desk.writer.offer(a_view(IN_PROGRESS, 1, mission_id=f"runs-{number}"))
+    await desk.until_tried(2)
+    desk.writer.offer(a_view(COMPLETED, 2, mission_id="ends"))
+    await desk.until_tried(3)
+    assert sorted(desk.objects.patches) == ["Completed 2", "InProgress 1", "InProgress 1"]
+    desk.objects.gate.set()
+    await desk.until_done()
+
+
 async def test_where_the_api_server_is_slow_an_end_overtakes_what_is_not_final(desk: Desk) -> None:
     await desk.keep_busy()
     await desk.wait_in_turn(a_view(IN_PROGRESS, 5, mission_id="runs"))

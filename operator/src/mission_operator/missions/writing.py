@@ -1,8 +1,10 @@
 """Statuses into objects: only the newest of each, few at a time, and never backwards.
 
 A status that is not final is written once it held for 100 ms, a final one at once; so a short mission costs one
-write. Within one object there is never more than one write under way. Between objects, ends go first where the API
-server is slow: people and pipelines wait for them, and what is not final is often overtaken by its own end meanwhile.
+write. What waits, and says so already, is told why anew once that held for a second: after a fault the reason changes
+for all that waits at once, and little of it waits for long. Within one object there is never more than one write under
+way. Between objects, ends go first where the API server is slow: people and pipelines wait for them, and what is not
+final is often overtaken by its own end meanwhile.
 """
 
 import asyncio
@@ -14,7 +16,7 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
-from mission_contracts.mission import MissionId
+from mission_contracts.mission import MissionId, MissionState
 from mission_contracts.rest import MissionView
 from mission_operator.backoff import Backoff, Pause
 from mission_operator.kube import Answer, KubeAwayError
@@ -52,6 +54,10 @@ class Fate(StrEnum):
     STALE = "stale"  # the object shows this sequence or a later one
     GONE = "gone"  # the object is no more, or another one has its name
     REFUSED = "refused"  # neither the full nor the minimal status was taken
+
+
+_Turn = tuple[float, int, MissionId]
+"""When it became ready, with a head start for ends; its ticket; whose it is."""
 
 
 class _Slot:
@@ -106,7 +112,8 @@ class StatusWriter:
         self._slots: dict[MissionId, _Slot] = {}
         self._head_start = head_start_seconds
         self._tickets = itertools.count(1)
-        self._ready: asyncio.PriorityQueue[tuple[float, int, MissionId]] = asyncio.PriorityQueue()
+        self._ready: asyncio.PriorityQueue[_Turn] = asyncio.PriorityQueue()
+        self._ends: asyncio.PriorityQueue[_Turn] = asyncio.PriorityQueue()
         self._outage = Pause(Backoff(last=_MOST_SECONDS_BETWEEN_TRIES))
         self.written = 0
         self.minimal_written = 0
@@ -132,8 +139,9 @@ class StatusWriter:
     async def run(self) -> None:
         """Write until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._in_flight):
-                group.create_task(self._work())
+            # Half of the hands take ends only: a slow write that is under way makes room for nobody.
+            for number in range(self._in_flight):
+                group.create_task(self._work(self._ends if number % 2 else self._ready))
 
     def _schedule(self, mission_id: MissionId, slot: _Slot) -> None:
         if slot.flying is not None or slot.newest is None:
@@ -149,7 +157,9 @@ class StatusWriter:
     def _due(self, slot: _Slot, newest: MissionView) -> float:
         if newest.state.is_final:
             return slot.not_before
-        return max(slot.not_before, min(slot.changed_at + self._hold, slot.first_at + self._hold_at_most))
+        waits_on = newest.state is MissionState.QUEUED and self._sequence_shown(newest.mission_id) > 0
+        hold = self._hold_at_most if waits_on else self._hold
+        return max(slot.not_before, min(slot.changed_at + hold, slot.first_at + self._hold_at_most))
 
     def _ring(self, mission_id: MissionId, slot: _Slot) -> None:
         slot.timer = None
@@ -161,12 +171,16 @@ class StatusWriter:
             slot.timer.cancel()
             slot.timer = None
         slot.ticket, slot.is_ahead = next(self._tickets), newest.state.is_final
-        turn = _now() - self._head_start if slot.is_ahead else _now()
-        self._ready.put_nowait((turn, slot.ticket, mission_id))
+        if slot.is_ahead:
+            turn = (_now() - self._head_start, slot.ticket, mission_id)
+            self._ends.put_nowait(turn)  # and below: who comes first takes the ticket, and finds it void otherwise
+        else:
+            turn = (_now(), slot.ticket, mission_id)
+        self._ready.put_nowait(turn)
 
-    async def _work(self) -> None:
+    async def _work(self, turns: asyncio.PriorityQueue[_Turn]) -> None:
         while True:
-            _, ticket, mission_id = await self._ready.get()
+            _, ticket, mission_id = await turns.get()
             await self._outage.over()
             slot = self._slots.get(mission_id)
             if slot is not None and slot.ticket == ticket:
