@@ -75,6 +75,7 @@ class Desk:
             on_fate=lambda view, fate, _: self.fates.append((view.sequence, fate)),
             in_flight=4,
             hold_seconds=HOLD_SECONDS,
+            hold_waiting_seconds=0.3,
             hold_at_most_seconds=0.4,
             head_start_seconds=head_start_seconds,
         )

@@ -1,10 +1,10 @@
 """Statuses into objects: only the newest of each, few at a time, and never backwards.
 
 A status that is not final is written once it held for 100 ms, a final one at once; so a short mission costs one
-write. What waits, and says so already, is told why anew once that held for a second: after a fault the reason changes
-for all that waits at once, and little of it waits for long. Within one object there is never more than one write under
-way. Between objects, ends go first where the API server is slow: people and pipelines wait for them, and what is not
-final is often overtaken by its own end meanwhile.
+write. What waits, and says so already, is told why anew once that held for half a second: after a fault the reason
+changes for all that waits at once, and little of it waits for long. Within one object there is never more than one
+write under way. Between objects, ends go first where the API server is slow: people and pipelines wait for them, and
+what is not final is often overtaken by its own end meanwhile.
 """
 
 import asyncio
@@ -99,6 +99,7 @@ class StatusWriter:
         on_fate: Callable[[MissionView, Fate, Answer | None], None],
         in_flight: int = 32,
         hold_seconds: float = 0.1,
+        hold_waiting_seconds: float = 0.5,
         hold_at_most_seconds: float = 1.0,
         head_start_seconds: float = _HEAD_START_SECONDS,
     ) -> None:
@@ -108,6 +109,7 @@ class StatusWriter:
         self._on_fate = on_fate
         self._in_flight = in_flight
         self._hold = hold_seconds
+        self._hold_waiting = hold_waiting_seconds
         self._hold_at_most = hold_at_most_seconds
         self._slots: dict[MissionId, _Slot] = {}
         self._head_start = head_start_seconds
@@ -158,7 +160,7 @@ class StatusWriter:
         if newest.state.is_final:
             return slot.not_before
         waits_on = newest.state is MissionState.QUEUED and self._sequence_shown(newest.mission_id) > 0
-        hold = self._hold_at_most if waits_on else self._hold
+        hold = self._hold_waiting if waits_on else self._hold
         return max(slot.not_before, min(slot.changed_at + hold, slot.first_at + self._hold_at_most))
 
     def _ring(self, mission_id: MissionId, slot: _Slot) -> None:
