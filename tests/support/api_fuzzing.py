@@ -76,6 +76,10 @@ class Fuzzer:
     def cases(self) -> int:
         return sum(self.sent.values())
 
+    def close(self) -> None:
+        """Leave: a Commander that ends does not have to wait until it is tired of an idle connection."""
+        self._session.close()
+
     def try_bounds(self) -> None:
         """Every parameter and field at and beyond its bounds, missing and misspelt; and methods that are not there."""
         for operation in self._operations():
