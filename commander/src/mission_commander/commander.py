@@ -264,6 +264,7 @@ class Commander:
         self._loaded = asyncio.Event()
         self._log = structlog.get_logger("commander")
         self.recorder.on_hand_out(self.outbox.add)
+        self.recorder.on_doubt(self.outbox.doubt)
 
     def _broker_users(self, desk: UserDesk) -> BrokerUsers:
         return BrokerUsers(

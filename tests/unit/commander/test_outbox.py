@@ -12,6 +12,7 @@ from mission_broker.memory_server import Stored
 from mission_commander.domain import life
 from mission_commander.domain.life import Moment
 from mission_commander.domain.record import Mission
+from mission_commander.ports import LedgerAwayError
 from mission_commander.services import outbox as module
 from mission_commander.services.outbox import Outbox
 from mission_contracts import messages, topology
@@ -39,6 +40,7 @@ def quick_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
 async def relaying(stage: Stage) -> AsyncIterator[Outbox]:
     outbox = Outbox(stage.ledger, stage.broker, stage.memory)
     stage.recorder.on_hand_out(outbox.add)
+    stage.recorder.on_doubt(outbox.doubt)
     await stage.broker.declare(topology.queues_of("default", "default"))
     async with running(stage.recorder.run, outbox.run):
         yield outbox
@@ -203,6 +205,32 @@ async def test_what_another_commander_handed_out_is_left_to_it_at_first(stage: S
         await eventually(lambda: orders(stage), "two sweeps found it")
         await settled(stage, outbox)
     assert [order.epoch for order in orders(stage)] == [mission.epoch]
+
+
+async def test_what_was_handed_out_without_a_word_is_published_at_once(stage: Stage) -> None:
+    """Also where the ledger is away for a while when it is looked for."""
+    async with relaying(stage) as outbox:
+        await turns()
+        stage.ledger.answers_to_lose = 1
+        with pytest.raises(LedgerAwayError):
+            await stage.accept("m-1")
+        stage.ledger.cut()
+        await turns()
+        stage.ledger.mend()
+        await eventually(lambda: orders(stage), "no sweep had to come")
+        await settled(stage, outbox)
+
+
+async def test_a_later_hand_out_than_memory_heard_of_is_published(stage: Stage) -> None:
+    other = stage.another()
+    async with relaying(stage) as outbox, running(other.recorder.run):
+        first = await stage.accept("m-1")
+        await settled(stage, outbox)
+        await other.feed.load()
+        released = await other.move(await other.claim(first), lambda one, moment: life.release(one, one.epoch, moment))
+        outbox.doubt()
+        await settled(stage, outbox)
+    assert [order.epoch for order in orders(stage)] == [first.epoch, released.epoch]
 
 
 async def test_a_relay_that_starts_again_takes_up_what_was_in_flight(

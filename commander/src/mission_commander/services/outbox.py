@@ -5,8 +5,10 @@ between, it is published again, under the same epoch, and the first claim spends
 """
 
 import asyncio
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Final
 
@@ -18,6 +20,7 @@ from mission_commander.domain.memory import MissionMemory, pool_of
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import Ledger, LedgerAwayError, OutboxEntry
 from mission_commander.services.aside import Aside, Destination, destination_of
+from mission_commander.services.patience import happens
 from mission_contracts import messages, topology
 from mission_contracts import mission as m
 
@@ -49,6 +52,7 @@ class Outbox:
         self._confirmed: list[OutboxEntry] = []
         self._wanted = asyncio.Event()
         self._confirmations = asyncio.Event()
+        self._in_doubt = asyncio.Event()
         self._started = asyncio.Event()
         self._started.set()
         self._tasks = asyncio.TaskGroup()
@@ -79,8 +83,13 @@ class Outbox:
         """Take hand-outs that were just committed."""
         self.add_entries(OutboxEntry(mission.id, mission.epoch) for mission in missions)
 
+    def doubt(self) -> None:
+        """Look soon: a commit may have been written without an answer, and only the ledger knows what it handed out."""
+        self._in_doubt.set()
+
     async def run(self) -> None:
         """Relay until cancelled."""
+        self.doubt()
         self._in_flight.clear()
         self._aside.clear()
         async with asyncio.TaskGroup() as tasks:
@@ -133,7 +142,7 @@ class Outbox:
     ) -> list[OutboxEntry]:
         """Publish what is still of use; give what has to be tried again."""
         try:
-            await self._recall([entry for entry in batch if self._memory.get(entry.mission_id) is None])
+            await self._recall([entry for entry in batch if self._is_unheard(entry)])
             self._note_confirmed([entry for entry in batch if self._is_over(entry)])
             useful = [entry for entry in batch if self._is_out(entry)]
             orders = await self._orders(useful)
@@ -154,7 +163,7 @@ class Outbox:
         return by_outcome[Outcome.UNROUTABLE]
 
     async def _recall(self, unknown: Sequence[OutboxEntry]) -> None:
-        """Hear of what memory lacks; what is over, or was purged, must not stay in the outbox for ever."""
+        """Hear of hand-outs that memory lacks; what is over, or was purged, must not stay in the outbox for ever."""
         if not unknown:
             return
         stored = await self._ledger.fetch([entry.mission_id for entry in unknown])
@@ -163,12 +172,16 @@ class Outbox:
                 self._memory.apply(one.mission, one.payload)
         self._note_confirmed([entry for entry, one in zip(unknown, stored, strict=True) if one is None])
 
+    def _is_unheard(self, entry: OutboxEntry) -> bool:
+        mission = self._memory.get(entry.mission_id)
+        return mission is None or mission.epoch < entry.epoch
+
     def _is_out(self, entry: OutboxEntry) -> bool:
         mission = self._memory.get(entry.mission_id)
         return mission is not None and mission.phase is Phase.OUT and mission.epoch == entry.epoch
 
     def _is_over(self, entry: OutboxEntry) -> bool:
-        """Claimed, final, or handed out anew. What memory has not heard of yet is left to the next sweep."""
+        """Claimed, final, or handed out anew."""
         mission = self._memory.get(entry.mission_id)
         return mission is not None and mission.epoch >= entry.epoch and not self._is_out(entry)
 
@@ -270,20 +283,28 @@ class Outbox:
                 self._log.warning("could not note that orders were confirmed", count=len(batch))
 
     async def _sweep(self) -> None:
-        """Find what an earlier Commander, or a fault, left in the outbox: all at the start, later what stays there."""
-        now = stayed = await self._look()
+        """Find what an earlier Commander, or a fault, left in the outbox.
+
+        At the start and after a doubt that is all; otherwise what stays there, for somebody else may be at the rest.
+        """
+        before: AbstractSet[OutboxEntry] = frozenset()
         while True:
-            self.add_entries(stayed)
-            await asyncio.sleep(SWEEP_SECONDS)
-            before, now = set(now), await self._look()
-            stayed = [entry for entry in now if entry in before]
+            takes_all = self._in_doubt.is_set()
+            self._in_doubt.clear()
+            found = await self._look()
+            self.add_entries(entry for entry in found if takes_all or entry in before)
+            before = set(found)
+            await happens(self._in_doubt, within_seconds=SWEEP_SECONDS)
 
     async def _look(self) -> Sequence[OutboxEntry]:
-        try:
-            return await self._ledger.outbox(SWEEP_LIMIT)
-        except LedgerAwayError:
-            self._log.warning("could not look into the outbox; trying again soon")
-            return ()
+        for tries in itertools.count():
+            try:
+                return await self._ledger.outbox(SWEEP_LIMIT)
+            except LedgerAwayError:
+                if not tries:
+                    self._log.warning("could not look into the outbox; it is tried until the ledger is back")
+                await asyncio.sleep(RETRY_SECONDS)
+        return ()
 
 
 def _order(mission: Mission, epoch: m.Epoch, payload: bytes) -> Message:

@@ -81,6 +81,7 @@ class Recorder:
         self._hand_out_listeners: list[Callable[[Sequence[Mission]], None]] = []
         self._loss_listeners: list[OnLoss] = []
         self._suspicion_listeners: list[Callable[[m.Era], None]] = []
+        self._doubt_listeners: list[Callable[[], None]] = []
         self._has_ended = False
         self._lanes_behind: dict[LaneKey, int] = {}
         """Lanes that memory knows better than the ledger, and what the ledger has of them (0: nothing)."""
@@ -104,6 +105,10 @@ class Recorder:
     def on_loss(self, listener: OnLoss) -> None:
         """Call when the ledger is in another era (None), or lacks some of the era that is given: it is certain."""
         self._loss_listeners.append(listener)
+
+    def on_doubt(self, listener: Callable[[], None]) -> None:
+        """Call when a commit was not answered: it may have been written all the same."""
+        self._doubt_listeners.append(listener)
 
     def on_suspicion(self, listener: Callable[[m.Era], None]) -> None:
         """Call when somebody's word shows that the ledger lacks some of an era."""
@@ -212,6 +217,8 @@ class Recorder:
                 batch = await self._try_in_this_era_or_the_next(batch)
         except (LedgerAwayError, EraChangedError) as error:
             self._refuse(batch, error)
+            for listener in self._doubt_listeners:
+                listener()
         except Exception as error:  # noqa: BLE001  # the loop must outlive a defect: whoever asked is told, the next batch is tried
             self._log.exception("a commit failed in an unexpected way")
             self._refuse(batch, error)
