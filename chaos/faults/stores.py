@@ -72,7 +72,6 @@ class RedisRefusesWrites(Fault):
     name = "redis-refuses-writes"
     sentence = "Redis is out of memory for about a lease: it answers reads and refuses every write"
     away = Away.REDIS
-    brings_long = True
 
     async def strike(self, ground: Ground) -> None:
         """Leases would end just when it takes writes again, were soldiers taken for silent that could not be heard."""
