@@ -17,19 +17,6 @@ from mission_contracts.testing import ERA, a_mission, an_order
 DROP_PURGED = ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.PURGED)
 
 
-@pytest.fixture
-def claims(stage: Stage) -> Claims:
-    return Claims(
-        stage.recorder,
-        stage.tombstones,
-        stage.secrets,
-        stage.eras,
-        known_types=lambda _: ["noop"],
-        is_paused=stage.garrison.is_paused,
-        counts=stage.counts,
-    )
-
-
 def claim_of(mission: Mission, **fields: object) -> Claim:
     told = {"epoch": mission.epoch, "accepted_at": mission.envelope.accepted_at} | fields
     return Claim(mission_id=mission.id, era=ERA, **told)  # type: ignore[arg-type]

@@ -31,19 +31,6 @@ async def after(stage: Stage) -> Era:
     return stage.store.data.era
 
 
-@pytest.fixture
-def claims(stage: Stage) -> Claims:
-    return Claims(
-        stage.recorder,
-        stage.tombstones,
-        stage.secrets,
-        stage.eras,
-        known_types=lambda _: ["noop"],
-        is_paused=stage.garrison.is_paused,
-        counts=stage.counts,
-    )
-
-
 @pytest.mark.parametrize("era", MADE_UP)
 async def test_a_made_up_era_changes_nothing_and_is_counted(stage: Stage, era: Era) -> None:
     stage.eras.saw(era)

@@ -87,11 +87,15 @@ class Desk:
             self.writer.offer(a_view(COMPLETED, number, mission_id=f"busy-{number}"))
         await self.until_tried(4)
 
+    def in_turn(self) -> int:
+        """Objects whose status has held, and that wait for nothing but a free hand."""
+        return sum(slot.ticket > 0 for slot in self.writer._slots.values())
+
     async def wait_in_turn(self, view: MissionView) -> None:
         """Offer a status, and wait until it has held and waits for nothing but its turn."""
-        before = self.writer.in_turn
+        before = self.in_turn()
         self.writer.offer(view)
-        await until(lambda: self.writer.in_turn > before, f"{view.state} waits for its turn", seconds=5)
+        await until(lambda: self.in_turn() > before, f"{view.state} waits for its turn", seconds=5)
 
     async def written_after_all(self) -> list[str]:
         """Have the API server answer again; gives what was written then."""

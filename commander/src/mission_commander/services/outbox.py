@@ -5,7 +5,6 @@ between, it is published again, under the same epoch, and the first claim spends
 """
 
 import asyncio
-import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -297,14 +296,15 @@ class Outbox:
             await happens(self._in_doubt, within_seconds=SWEEP_SECONDS)
 
     async def _look(self) -> Sequence[OutboxEntry]:
-        for tries in itertools.count():
+        is_told = False
+        while True:
             try:
                 return await self._ledger.outbox(SWEEP_LIMIT)
             except LedgerAwayError:
-                if not tries:
+                if not is_told:
                     self._log.warning("could not look into the outbox; it is tried until the ledger is back")
+                    is_told = True
                 await asyncio.sleep(RETRY_SECONDS)
-        return ()
 
 
 def _order(mission: Mission, epoch: m.Epoch, payload: bytes) -> Message:

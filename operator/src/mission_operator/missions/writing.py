@@ -124,11 +124,6 @@ class StatusWriter:
         """Objects whose status waits or is being written."""
         return len(self._slots)
 
-    @property
-    def in_turn(self) -> int:
-        """Objects whose status has held, and that wait for nothing but a free hand."""
-        return sum(slot.ticket > 0 for slot in self._slots.values())
-
     def offer(self, view: MissionView) -> None:
         """Keep this view, if it is newer than what is kept and what the object shows."""
         slot = self._slots.get(view.mission_id)
