@@ -12,6 +12,8 @@ import msgspec
 from benchmarks.measures import BenchError
 
 LONGEST_LINE: Final = 1 << 22
+RUN_TIMEOUT_SECONDS: Final = 300.0
+"""Above every --timeout that a trial gives to `kubectl wait`."""
 
 
 class Kubectl:
@@ -27,7 +29,12 @@ class Kubectl:
         process = await asyncio.create_subprocess_exec(
             *self._command, *arguments, env=self._environment, stdin=pipe, stdout=pipe, stderr=pipe
         )
-        printed, said = await process.communicate(stdin)
+        try:
+            async with asyncio.timeout(RUN_TIMEOUT_SECONDS):
+                printed, said = await process.communicate(stdin)
+        except TimeoutError:
+            process.kill()
+            raise BenchError(f"kubectl {' '.join(arguments)} did not end within {RUN_TIMEOUT_SECONDS:.0f} s") from None
         if process.returncode:
             raise BenchError(f"kubectl {' '.join(arguments)} failed: {said.decode().strip()}")
         return printed

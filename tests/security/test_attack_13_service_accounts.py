@@ -12,6 +12,7 @@ from typing import Final
 import httpx
 import pytest
 from support.ability import unless, why_no_api_server
+from support.cluster_door import file_of
 from support.commander_api import serving
 from tools import stack
 from tools.stack.audit import Verb, granted, seen
@@ -35,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack.ApiServer
             one.kubectl("create", "namespace", namespace)
             for account in ("commander", "operator", "soldier", "other"):
                 one.kubectl("-n", namespace, "create", "serviceaccount", account)
-        one.kubectl("apply", "-f", "-", stdin="\n---\n".join(map(json.dumps, _rights())))
+        one.kubectl("apply", "-f", "-", stdin=file_of(_rights()))
         yield one
 
 

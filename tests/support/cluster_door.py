@@ -34,8 +34,8 @@ def a_pool(name: str, **spec: Any) -> Object:
 
 
 def file_of(objects: Iterable[Object]) -> str:
-    """Many documents in one file; JSON is YAML."""
-    return "\n---\n".join(map(json.dumps, objects))
+    """All in one file: a List, because some kubectls refuse JSON documents separated by `---`."""
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
 
 
 def conditions_of(status: Mapping[str, Any]) -> dict[str, Object]:

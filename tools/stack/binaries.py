@@ -6,8 +6,11 @@ where modules come from. `tools.cluster` adds recipes of its own.
 
 import contextlib
 import fcntl
+import functools
 import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -22,6 +25,9 @@ KUBERNETES = "v1.34.4"
 SOURCES = Path(__file__).parent / "go"
 PROGRESS_SECONDS = 10.0
 OLDEST_GO = (1, 24)
+VERSION_TIMEOUT_SECONDS = 20.0
+MAX_MINOR_SKEW = 1
+"""kubectl supports servers one minor version older or newer than itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +62,6 @@ RECIPES = (
         ldflags=VERSIONED,
     ),
 )
-ON_PATH_TOO = frozenset({"kubectl"})
-"""Any kubectl will do; servers of another version would not be what the tests were written against."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,14 +74,56 @@ class Binaries:
 
 
 def find(name: str, environment: Mapping[str, str] | None = None) -> Path | None:
-    """Look where such a program may be already."""
+    """Return where such a program is already; of kubectls, the first one whose version fits the servers."""
+    return next((place for place in _candidates(name, environment) if not _misfit(place)), None)
+
+
+def why_unfit(name: str, environment: Mapping[str, str] | None = None) -> str | None:
+    """Say why an installed program is not used, or None when nothing was turned down."""
+    return next(filter(None, map(_misfit, _candidates(name, environment))), None)
+
+
+def _candidates(name: str, environment: Mapping[str, str] | None) -> Iterator[Path]:
+    """Where a program of this name is. Servers on the PATH may be of any version, so that is for kubectl alone."""
     environment = os.environ if environment is None else environment
-    places = (folder / name for folder in _folders(environment))
-    found = next((place for place in places if os.access(place, os.X_OK)), None)
-    if found or name not in ON_PATH_TOO:
-        return found
-    on_path = shutil.which(name, path=environment.get("PATH"))
-    return Path(on_path) if on_path else None
+    yield from (place for folder in _folders(environment) if os.access(place := folder / name, os.X_OK))
+    on_path = shutil.which(name, path=environment.get("PATH")) if name == "kubectl" else None
+    if on_path:
+        yield Path(on_path)
+
+
+def _misfit(program: Path) -> str | None:
+    """Only kubectl is asked, and not the one that we built ourselves."""
+    if program.name != "kubectl" or _mark(program).exists():
+        return None
+    return _kubectl_misfit(program, program.stat().st_mtime_ns)
+
+
+@functools.cache
+def _kubectl_misfit(program: Path, _changed_at: int) -> str | None:
+    """Refuse other versions, and dispatchers, which become another version with each server they meet."""
+    version = _kubectl_version(program)
+    number = re.fullmatch(r"v1\.(\d+)\.\d+", version)
+    minor = int(KUBERNETES.split(".")[1])
+    if number and abs(int(number[1]) - minor) <= MAX_MINOR_SKEW:
+        return None
+    fitting = f"a release of v1.{minor - MAX_MINOR_SKEW} to v1.{minor + MAX_MINOR_SKEW}"
+    return f"{program} is not used: its version is {version}, and {fitting} is needed"
+
+
+def _kubectl_version(program: Path) -> str:
+    try:
+        asked = subprocess.run(
+            [str(program), "version", "--client", "--output=json"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=VERSION_TIMEOUT_SECONDS,
+        )
+        return str(json.loads(asked.stdout)["clientVersion"]["gitVersion"])
+    except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError):
+        return "unknown"
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
@@ -96,8 +142,9 @@ def why_not(recipes: Sequence[Recipe] = RECIPES, *, loss: str = "no API server c
     lacking = missing(recipes)
     if not lacking or _usable_go():
         return None
+    unfit = "".join(f"{reason}. " for reason in map(why_unfit, lacking) if reason)
     return (
-        f"{', '.join(lacking)} not found and no Go {_dotted(OLDEST_GO)} or newer to build them with, so {loss}: "
+        f"{unfit}{', '.join(lacking)} not found and no Go {_dotted(OLDEST_GO)} or newer to build them with, so {loss}: "
         "install Go, or set KUBEBUILDER_ASSETS to a folder that has them (setup-envtest makes one)."
     )
 
@@ -197,6 +244,9 @@ def _only_one_builder(folder: Path) -> Iterator[None]:
 
 def _build(recipe: Recipe, folder: Path) -> None:
     unfinished = folder / f"{recipe.name}.{os.getpid()}.unfinished"
+    unfit = why_unfit(recipe.name)
+    if unfit:
+        print(f"{unfit}.", flush=True)
     print(f"Building {recipe.name} with Go: {recipe.minutes}, once on this machine.", flush=True)
     try:
         with progress(f"building {recipe.name}"):

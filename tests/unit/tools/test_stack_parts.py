@@ -1,6 +1,7 @@
 """The parts of tools.stack that need no server."""
 
 import contextlib
+import json
 import os
 import socket
 import stat
@@ -20,6 +21,13 @@ def a_program(place: Path, name: str) -> Path:
     return program
 
 
+def a_kubectl(place: Path, version: str) -> Path:
+    program = a_program(place, "kubectl")
+    says = json.dumps({"clientVersion": {"gitVersion": version}})
+    program.write_text(f"#!/bin/sh\necho '{says}'\n")
+    return program
+
+
 class TestBinaries:
     def test_assets_come_before_the_cache(self, tmp_path: Path) -> None:
         asset = a_program(tmp_path / "assets", "etcd")
@@ -31,9 +39,39 @@ class TestBinaries:
         cached = a_program(tmp_path / ".cache/mission-control/bin", "etcd")
         assert binaries.find("etcd", {"HOME": str(tmp_path)}) == cached
 
-    def test_kubectl_may_be_on_the_path(self, tmp_path: Path) -> None:
-        installed = a_program(tmp_path / "bin", "kubectl")
-        assert binaries.find("kubectl", {"HOME": str(tmp_path), "PATH": str(tmp_path / "bin")}) == installed
+    @pytest.mark.parametrize("version", ["v1.33.0", binaries.KUBERNETES, "v1.35.2"])
+    def test_kubectl_of_a_fitting_version_may_be_on_the_path(self, tmp_path: Path, version: str) -> None:
+        installed = a_kubectl(tmp_path / "bin", version)
+        environment = {"HOME": str(tmp_path), "PATH": str(tmp_path / "bin")}
+        assert binaries.find("kubectl", environment) == installed
+        assert binaries.why_unfit("kubectl", environment) is None
+
+    @pytest.mark.parametrize("version", ["v1.32.4-dispatcher", "v1.34.1-dispatcher", "v1.32.4", "v1.36.0", "v2.34.0"])
+    def test_another_kubectl_on_the_path_is_turned_down_with_a_sentence(self, tmp_path: Path, version: str) -> None:
+        a_kubectl(tmp_path / "bin", version)
+        environment = {"HOME": str(tmp_path), "PATH": str(tmp_path / "bin")}
+        assert binaries.find("kubectl", environment) is None
+        reason = binaries.why_unfit("kubectl", environment)
+        assert reason is not None
+        assert f"its version is {version}, and a release of v1.33 to v1.35 is needed" in reason
+
+    def test_a_kubectl_that_says_nothing_is_turned_down(self, tmp_path: Path) -> None:
+        a_program(tmp_path / "bin", "kubectl")
+        assert binaries.find("kubectl", {"HOME": str(tmp_path), "PATH": str(tmp_path / "bin")}) is None
+
+    def test_the_kubectl_that_was_built_here_comes_before_the_path(self, tmp_path: Path) -> None:
+        a_kubectl(tmp_path / "bin", binaries.KUBERNETES)
+        built = a_program(tmp_path / ".cache/mission-control/bin", "kubectl")
+        built.with_name("kubectl.recipe").touch()
+        assert binaries.find("kubectl", {"HOME": str(tmp_path), "PATH": str(tmp_path / "bin")}) == built
+
+    def test_without_go_the_reason_names_the_kubectl_that_does_not_fit(
+        self, nothing_installed: None, tmp_path: Path
+    ) -> None:
+        a_kubectl(tmp_path, "v1.32.4-dispatcher")
+        reason = binaries.why_not()
+        assert reason is not None
+        assert "its version is v1.32.4-dispatcher" in reason
 
     def test_an_api_server_on_the_path_may_be_of_any_version_so_it_is_not_taken(self, tmp_path: Path) -> None:
         a_program(tmp_path / "bin", "kube-apiserver")
