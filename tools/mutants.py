@@ -26,6 +26,7 @@ LINKS: Final = {
 }
 MUTMUT: Final = Path(sys.executable).with_name("mutmut")
 BAR: Final = 90.0
+RUN_TIMEOUT_SECONDS: Final = 7_200
 """Percent that must be found out; what is above it is equivalent to the truth, or worth a new statement."""
 FOUND_OUT: Final = frozenset({"killed", "timeout", "segfault"})
 _RESULT: Final = re.compile(r"^\s+(?P<name>\S+): (?P<status>.+)$")
@@ -96,14 +97,16 @@ def _run(children: int) -> int:
     log = ROOM / "mutmut.log"
     with log.open("w") as output:
         command = [str(MUTMUT), "run", "--max-children", str(children)]
-        code = subprocess.run(command, cwd=ROOM, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
+        code = subprocess.run(
+            command, cwd=ROOM, stdout=output, stderr=subprocess.STDOUT, check=False, timeout=RUN_TIMEOUT_SECONDS
+        ).returncode
     if code != 0:
         print(f"mutmut ended with {code}, so nothing is known: its last words are in {log}", file=sys.stderr)
     return code
 
 
 def _mutmut(*arguments: str) -> str:
-    done = subprocess.run([str(MUTMUT), *arguments], cwd=ROOM, capture_output=True, text=True, check=True)
+    done = subprocess.run([str(MUTMUT), *arguments], cwd=ROOM, capture_output=True, text=True, check=True, timeout=120)
     return done.stdout
 
 

@@ -5,7 +5,9 @@ named with the reason; with CI=true that is a failure.
 """
 
 import argparse
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,8 @@ from tools.stack import pairs
 
 ROOT = Path(__file__).parents[1]
 NO_TESTS = Counts()
+KILL_AFTER_SECONDS = 120.0
+MINUTE = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,8 @@ class Stage:
 
     name: str
     command: tuple[str, ...]
+    timeout_seconds: float
+    """What hangs although every test has a timeout, such as a teardown, is interrupted then."""
     is_pytest: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     may_fail: bool = False
@@ -65,30 +71,32 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _pytest(name: str, marked: str, **environment: str) -> Stage:
+def _pytest(name: str, marked: str, *, minutes: int, environment: Mapping[str, str] | None = None) -> Stage:
     """All of `tests/`, chosen by marks alone, so that no folder is ever forgotten."""
     options = ("-q", "--continue-on-collection-errors", "-m", marked)
     command = (sys.executable, "-m", "pytest", *options)
-    return Stage(name=name, command=command, is_pytest=True, environment=environment)
+    seconds = minutes * MINUTE
+    return Stage(name=name, command=command, timeout_seconds=seconds, is_pytest=True, environment=environment or {})
 
 
 def _prepare(name: str, *options: str) -> Stage:
-    return Stage(name=name, command=(sys.executable, "-m", "tools.stack", "prepare", *options), may_fail=True)
+    command = (sys.executable, "-m", "tools.stack", "prepare", *options)
+    return Stage(name=name, command=command, timeout_seconds=40 * MINUTE, may_fail=True)
 
 
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage(name="check", command=("make", "check")),
-        _pytest("unit", "not real and not kube and not long and not e2e"),
+        Stage(name="check", command=("make", "check"), timeout_seconds=30 * MINUTE),
+        _pytest("unit", "not real and not kube and not long and not e2e", minutes=25),
         _prepare("servers"),
-        _pytest("real", "(real or kube) and not long and not e2e"),
+        _pytest("real", "(real or kube) and not long and not e2e", minutes=45),
         _prepare("trixie-servers", "--only=redis,rabbitmq", "--pair=trixie"),
-        _pytest("long", "long and not e2e"),
+        _pytest("long", "long and not e2e", minutes=240),
         # The same tests on RabbitMQ 4.0 and Redis 8; those of the API server alone would learn nothing from it.
-        _pytest("trixie", "real and not long and not e2e", **{pairs.VARIABLE: pairs.Pair.TRIXIE}),
-        _pytest("e2e", "e2e and not long"),
-        _pytest("long-e2e", "e2e and long"),
+        _pytest("trixie", "real and not long and not e2e", minutes=60, environment={pairs.VARIABLE: pairs.Pair.TRIXIE}),
+        _pytest("e2e", "e2e and not long", minutes=50),
+        _pytest("long-e2e", "e2e and long", minutes=120),
     )
 }
 
@@ -105,9 +113,22 @@ def _run(stage: Stage) -> Outcome:
         command = (*stage.command, f"--junit-xml={report}") if stage.is_pytest else stage.command
         began = time.monotonic()
         environment = os.environ | stage.environment
-        code = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
+        code = _code_of(command, environment, stage.timeout_seconds)
         counts = _counted(report, code) if stage.is_pytest else NO_TESTS
         return Outcome(stage=stage.name, seconds=time.monotonic() - began, failed=code != 0, counts=counts)
+
+
+def _code_of(command: Sequence[str], environment: Mapping[str, str], timeout_seconds: float) -> int:
+    """Run a stage to its end. Interrupted, pytest still ends its servers and writes its report."""
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL) as process:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout_seconds)
+        print(f"This stage takes more than {timeout_seconds:.0f} s: it is interrupted, and has failed.", flush=True)
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(KILL_AFTER_SECONDS)
+        process.kill()
+    return process.returncode or 1
 
 
 def _counted(report: Path, code: int) -> Counts:

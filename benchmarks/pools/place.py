@@ -2,9 +2,7 @@
 
 import base64
 import contextlib
-import os
 import secrets
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from typing import Final
 import msgspec
 from tools.charts.helm import CHART, RELEASE
 from tools.stack import binaries
+from tools.stack.commands import finish
 
 from benchmarks.measures import BenchError
 from benchmarks.pools.kubectl import Kubectl
@@ -21,6 +20,8 @@ from missionctl.client import ClientSecret, MissionControl
 
 ROOT: Final = Path(__file__).parents[2]
 CLUSTER: Final = "bench"
+COMMAND_TIMEOUT_SECONDS: Final = 1_800.0
+"""A first `make cluster` builds programs and base images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,15 +75,8 @@ def _make(target: str, cluster: str) -> str:
 
 
 def _run(*command: str, environment: Mapping[str, str] | None = None) -> str:
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **(environment or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=sys.stderr,
-        text=True,
-        check=False,
+    done = finish(
+        command, cwd=ROOT, environment=environment, stderr=sys.stderr, timeout_seconds=COMMAND_TIMEOUT_SECONDS
     )
     if done.returncode:
         raise BenchError(f"`{' '.join(command)}` failed: {done.stdout[-2000:]}")

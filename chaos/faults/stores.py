@@ -149,7 +149,14 @@ def _limit_files(pid: int, most_bytes: int) -> None:
         return
     command = ["prlimit", f"--pid={pid}", f"--fsize={most_bytes}:unlimited"]
     done = subprocess.run(
-        command, user=owner.st_uid, group=owner.st_gid, extra_groups=[], check=False, capture_output=True, text=True
+        command,
+        user=owner.st_uid,
+        group=owner.st_gid,
+        extra_groups=[],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     if done.returncode:
         raise ChaosError(f"Redis' disk cannot be made full here: {done.stderr.strip()}")

@@ -60,7 +60,7 @@ def release(kube: stack.KubeAccess, kube_namespace: str) -> Iterator[Helm]:
             *options,
         ]
         environment = {**os.environ, **kube.environment()}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

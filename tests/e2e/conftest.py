@@ -3,12 +3,12 @@
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 from support import nodes
 from support.ability import unless
-from support.installation import Installation, installed
+from support.installation import HAS_FAILED, Installation, installed
 from tools import cluster as clusters
 from tools.cluster import programs
 from tools.stack import containers
@@ -40,6 +40,15 @@ def pools(a_node: Callable[[], nodes.Node]) -> Iterator[Installation]:
     settings = "defaultPool.enabled=false,commander.tokenSeconds=3600"
     with installed(node, namespace, "--take-ownership", "--set", settings) as installation:
         yield installation
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note a failure where the test's fixtures see it: they repair what it may have left broken."""
+    report = yield
+    if report.failed:
+        item.stash[HAS_FAILED] = True
+    return report
 
 
 @pytest.fixture

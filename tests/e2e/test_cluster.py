@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.nodes import FIRST_START_SECONDS, Node, make
+from support.nodes import Node, make
 from support.patience import until
 from tools import cluster as clusters
 from tools.cluster import sandbox
 from tools.stack import StackError
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(FIRST_START_SECONDS + 300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300, func_only=True)]
 
 
 @pytest.fixture
@@ -70,6 +70,7 @@ class TestPods:
             ["curl", "--silent", "--fail", "--noproxy", "*", "--retry", "5", "--retry-all-errors", f"http://{address}"],
             check=False,
             capture_output=True,
+            timeout=60,
         )
         assert asked.returncode == 0, asked.stderr
 
@@ -134,7 +135,10 @@ class TestLifeCycle:
         assert str(layout.folder) not in Path("/proc/self/mountinfo").read_text()
         assert not sandbox.has_link(layout)
         assert [group for group in sandbox.cgroups(layout) if group.exists()] == []
-        assert "KUBE-" not in subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
+        assert (
+            "KUBE-"
+            not in subprocess.run(["iptables-save"], capture_output=True, text=True, check=True, timeout=60).stdout
+        )
         assert not list(Path("/run/netns").glob("cni-*"))
         assert sorted(path.name for path in layout.folder.iterdir() if path.name not in KEPT) == []
 

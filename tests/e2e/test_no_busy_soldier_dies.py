@@ -20,7 +20,6 @@ import pytest
 from support.breathing import Breath, Leaving, Leavings
 from support.cluster_door import ClusterDoor, a_mission, a_pool
 from support.installation import Installation
-from support.nodes import FIRST_START_SECONDS
 from support.operator_stage import Object
 from support.rest_door import RestDoor
 
@@ -66,7 +65,7 @@ def pool_spec() -> dict[str, Any]:
     }
 
 
-@pytest.mark.timeout(FIRST_START_SECONDS + 900)
+@pytest.mark.timeout(900, func_only=True)
 async def test_of_three_hundred_missions_none_is_repeated_and_none_is_lost(
     pools: Installation, doors: tuple[RestDoor, ClusterDoor], say: Say
 ) -> None:
@@ -74,7 +73,7 @@ async def test_of_three_hundred_missions_none_is_repeated_and_none_is_lost(
 
 
 @pytest.mark.long
-@pytest.mark.timeout(FIRST_START_SECONDS + 1800)
+@pytest.mark.timeout(1800, func_only=True)
 async def test_of_a_thousand_missions_none_is_repeated_and_none_is_lost(
     pools: Installation, doors: tuple[RestDoor, ClusterDoor], say: Say
 ) -> None:

@@ -13,14 +13,13 @@ from benchmarks.pools.place import Place
 from benchmarks.pools.trials import FloodSize, Trial, cold_starts
 from support.cluster_door import ClusterDoor, a_pool, conditions_of
 from support.installation import RELEASE, Installation
-from support.nodes import FIRST_START_SECONDS
 from support.operator_stage import Object
 from support.patience import until
 from support.rest_door import RestDoor
 
 from mission_contracts.mission import NUMBERS_PER_ERA
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(FIRST_START_SECONDS + 600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600, func_only=True)]
 
 PATIENCE_SECONDS: Final = 120
 BEYOND_THE_POD_SECONDS: Final = 0.5

@@ -9,12 +9,12 @@ from collections.abc import Callable
 import pytest
 from support.ability import cannot_run
 from support.installation import RELEASE
-from support.nodes import FIRST_START_SECONDS, Node
+from support.nodes import Node
 from tools import cluster as clusters
 from tools.charts import helm
 from tools.stack import audit
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(FIRST_START_SECONDS)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300, func_only=True)]
 
 
 @pytest.mark.parametrize("part", ["operator", "commander"])

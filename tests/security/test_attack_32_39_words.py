@@ -72,7 +72,9 @@ for word in json.loads(sys.argv[2]):
     logging.getLogger("library").warning("refused %s", word)
 """
     arguments = [log_format, json.dumps(list(ODD.values()))]
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, timeout=60
+    )
     lines = done.stderr.removesuffix("\n").split("\n")
     assert len(lines) == 2 * len(ODD), done.stderr
     if log_format == "json":
@@ -145,7 +147,7 @@ except ValueError:
     structlog.get_logger("api").exception("a request failed")
 """
     done = subprocess.run(
-        [sys.executable, "-c", code, log_format, WORDS[0]], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, log_format, WORDS[0]], capture_output=True, text=True, check=True, timeout=60
     )
     assert "something is wrong" in done.stderr
     assert not tells(done.stderr)

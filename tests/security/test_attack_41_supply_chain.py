@@ -71,7 +71,7 @@ def install(folder: Path, lock: str) -> "subprocess.CompletedProcess[str]":
     (folder / "lock.txt").write_text(lock)
     options = ["--no-index", "--find-links", str(folder), "--target", str(folder / "there"), "--require-hashes"]
     command = [sys.executable, "-m", "pip", "install", "--quiet", *options, "--requirement", str(folder / "lock.txt")]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
 
 
 @pytest.mark.timeout(120)

@@ -52,7 +52,7 @@ class Dev:
     def cli(self, *words: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "missionctl", *words]
         return subprocess.run(
-            command, cwd=self.folder, env=self._environment, capture_output=True, text=True, check=False
+            command, cwd=self.folder, env=self._environment, capture_output=True, text=True, check=False, timeout=100
         )
 
     def end(self, number: signal.Signals = signal.SIGINT) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import httpx
+import pytest
 from support.cluster_door import ClusterDoor
 from support.nodes import Node, run
 from support.operator_stage import Object, Objects, objects_in
@@ -19,6 +20,8 @@ from tools.stack import binaries
 
 RELEASE: Final = "mission-control"
 PATIENCE_SECONDS: Final = 180.0
+HAS_FAILED: Final = pytest.StashKey[bool]()
+"""In the stash of a test that failed."""
 VALUES: Final = ("--set", "defaultPool.spec.maxReplicas=2")
 """The autoscaler would bring more soldiers than a node of two cores starts in good time."""
 
@@ -39,8 +42,14 @@ class Installation:
         environment = self.node.access.environment()
         return run(*both_streams, verb, RELEASE, *chart, *where, *options, environment=environment)
 
+    def reinstall(self) -> None:
+        """Install again, and delete all missions: what the last test left may be in any state."""
+        self.helm("uninstall", "--no-hooks", "--ignore-not-found")
+        self.helm("install", "--wait")
+        self.kubectl("delete", "missions", "--all", "--timeout=120s")
+
     def kubectl(self, *arguments: str, stdin: str = "") -> str:
-        """Run kubectl in the namespace, for as long as it takes."""
+        """Run kubectl in the namespace."""
         program = str(self.node.access.kubectl_binary)
         environment = self.node.access.environment()
         return run(program, "--namespace", self.namespace, *arguments, environment=environment, stdin=stdin)

@@ -1,7 +1,6 @@
 """A whole Kubernetes of the tests' own, beside the developer's: made with `make cluster` under a name of its own."""
 
 import os
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Final
 
 from tools import cluster as clusters
 from tools.stack import KubeAccess, binaries
+from tools.stack.commands import finish
 
 OWN_CLUSTER: Final = "TEST_CLUSTER"
 """Names a cluster to run the tests on, which is then kept: for whoever runs one test again and again."""
@@ -16,6 +16,8 @@ NAME: Final = os.environ.get(OWN_CLUSTER, "smoke")
 ROOT: Final = Path(__file__).parents[2]
 FIRST_START_SECONDS: Final = 1500
 """Builds and base images included."""
+COMMAND_TIMEOUT_SECONDS: Final = 400.0
+"""Of one command of kubectl or helm: more than helm's own `--wait` (300 s)."""
 
 
 @dataclass(frozen=True)
@@ -41,20 +43,17 @@ def start(layout: clusters.Layout) -> Node:
 
 
 def make(target: str) -> str:
-    """Run a target of the Makefile on the tests' cluster; gives what it printed."""
-    return run("make", "--silent", target, f"CLUSTER={NAME}")
+    """Run a target of the Makefile on the tests' cluster; return what it prints."""
+    return run("make", "--silent", target, f"CLUSTER={NAME}", timeout_seconds=FIRST_START_SECONDS)
 
 
-def run(*command: str, environment: Mapping[str, str] | None = None, stdin: str = "") -> str:
-    """Run a command of the README from the repository's root; gives what it printed, fails with what it said."""
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        input=stdin,
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def run(
+    *command: str,
+    environment: Mapping[str, str] | None = None,
+    stdin: str = "",
+    timeout_seconds: float = COMMAND_TIMEOUT_SECONDS,
+) -> str:
+    """Run a command of the README from the repository's root; return what it prints, fail with what it says."""
+    done = finish(command, cwd=ROOT, environment=environment, stdin=stdin, timeout_seconds=timeout_seconds)
     assert done.returncode == 0, f"`{' '.join(command)}` failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout

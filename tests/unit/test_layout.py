@@ -18,7 +18,9 @@ def test_operator_is_the_standard_librarys() -> None:
 
 def test_a_new_interpreter_in_the_root_still_finds_the_standard_operator() -> None:
     code = "import operator, sys; del sys.modules['operator']; import operator; print(operator.__file__)"
-    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
     assert Path(found.stdout.strip()).parent == STANDARD_LIBRARY
 
 

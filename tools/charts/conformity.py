@@ -24,7 +24,7 @@ def demand(manifests: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         places = (schemas.of_kubernetes(), schemas.of_ours(MANIFESTS / "crds", Path(folder)))
         command = [str(required("kubeconform")), "-strict", *_locations(places), "-"]
-        done = subprocess.run(command, input=manifests, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, input=manifests, capture_output=True, text=True, check=False, timeout=120)
     if done.returncode:
         raise NotConformingError((done.stdout + done.stderr).strip())
 
@@ -32,7 +32,7 @@ def demand(manifests: str) -> None:
 def overlay(name: str) -> str:
     """Give what `kubectl apply -k manifests/overlays/NAME` would send."""
     command = [str(required("kubectl")), "kustomize", str(MANIFESTS / "overlays" / name)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     if done.returncode:
         raise NotConformingError(f"the overlay {name} cannot be built: {done.stderr.strip()}")
     return done.stdout

@@ -47,7 +47,7 @@ def lint(values: Sequence[Path] = ()) -> None:
 def run(*arguments: str) -> str:
     """Return what helm prints."""
     command = [str(required("helm")), *arguments]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120)
     if done.returncode:
         raise RefusedError((done.stderr or done.stdout).strip())
     return done.stdout

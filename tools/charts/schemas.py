@@ -89,7 +89,9 @@ def _write(folder: Path, schemas: Iterator[tuple[str, Schema]]) -> None:
 
 def _kubernetes_source() -> Path:
     command = ["go", "mod", "download", "-json", f"k8s.io/kubernetes@{binaries.KUBERNETES}"]
-    done = subprocess.run(command, cwd=binaries.SOURCES / "kube", capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=binaries.SOURCES / "kube", capture_output=True, text=True, check=False, timeout=600
+    )
     if done.returncode:
         raise StackError(
             f"Kubernetes' schemas cannot be had, so manifests go unchecked; Go said:\n{done.stderr[-1000:]}"

@@ -60,6 +60,6 @@ def choose(taken: Iterable[IPv4Network]) -> Addresses:
 
 def routed() -> list[IPv4Network]:
     """Return where this machine already knows a way to, but for the default route."""
-    told = subprocess.run(["ip", "-json", "-4", "route"], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(["ip", "-json", "-4", "route"], capture_output=True, text=True, check=True, timeout=10).stdout
     destinations = (str(route["dst"]) for route in json.loads(told or "[]"))
     return [IPv4Network(destination) for destination in destinations if destination != "default"]

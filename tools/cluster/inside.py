@@ -82,7 +82,7 @@ def _look_after(command: list[str]) -> int:
 
 
 def _run(*command: str) -> None:
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=60)
 
 
 if __name__ == "__main__":

@@ -46,10 +46,12 @@ def load_new(layout: Layout, archives: Sequence[Path]) -> list[Path]:
 def remove_containers(layout: Layout) -> None:
     """Forget the containers of an earlier node: their processes are gone, their records and file systems are not."""
     ctr = _ctr(layout)
-    listed = subprocess.run([*ctr, "containers", "list", "-q"], capture_output=True, text=True, check=False).stdout
+    listed = subprocess.run(
+        [*ctr, "containers", "list", "-q"], capture_output=True, text=True, check=False, timeout=60
+    ).stdout
     left = listed.split()
     if left:
-        subprocess.run([*ctr, "tasks", "rm", "-f", *left], capture_output=True, check=False)
+        subprocess.run([*ctr, "tasks", "rm", "-f", *left], capture_output=True, check=False, timeout=60)
         run([*ctr, "containers", "rm", *left], meaning="an earlier node's containers would come back")
 
 

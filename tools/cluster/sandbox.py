@@ -124,7 +124,9 @@ def _kill(node: Running) -> None:
 
 
 def _children(pid: int) -> list[int]:
-    told = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False).stdout
+    told = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False, timeout=10
+    ).stdout
     return [int(word) for word in told.split()]
 
 

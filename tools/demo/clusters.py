@@ -1,7 +1,6 @@
 """Where the demo's API server comes from: programs that are here, a kind cluster of its own, or a build with Go."""
 
 import contextlib
-import os
 import secrets
 import shutil
 import subprocess
@@ -12,8 +11,11 @@ from pathlib import Path
 from tools import stack
 from tools.demo.errors import DemoError
 from tools.stack import KubeAccess, binaries
+from tools.stack.commands import finish
 
 KIND_PATIENCE = "120s"
+KIND_TIMEOUT_SECONDS = 600.0
+"""Its first cluster pulls the node's image."""
 
 
 class Source(StrEnum):
@@ -61,7 +63,7 @@ def _kind_works() -> bool:
     """Docker answers, and kind and kubectl are installed."""
     if not (shutil.which("docker") and shutil.which("kind") and binaries.find("kubectl")):
         return False
-    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+    return subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=30).returncode == 0
 
 
 @contextlib.contextmanager
@@ -79,6 +81,6 @@ def _kind(state: Path) -> Iterator[KubeAccess]:
 
 
 def _run_kind(*arguments: str) -> None:
-    done = subprocess.run(["kind", *arguments], env=os.environ, capture_output=True, text=True, check=False)
+    done = finish(["kind", *arguments], timeout_seconds=KIND_TIMEOUT_SECONDS)
     if done.returncode:
         raise DemoError(f"`kind {' '.join(arguments[:2])}` failed, so there is no cluster; it said:\n{done.stderr}")

@@ -59,6 +59,7 @@ class Missionctl:
             stderr=words,
             text=True,
             check=False,
+            timeout=120,
         )
         if done.returncode not in EXPECTED:
             raise DemoError(f"`missionctl {shlex.join(arguments)}` failed: {done.stdout.strip()}")

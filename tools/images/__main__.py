@@ -14,6 +14,7 @@ from tools.images.errors import ImagesError
 from tools.stack.binaries import progress
 from tools.stack.errors import StackError
 
+LOADING_TIMEOUT_SECONDS = 600
 DEFAULT_TAG = "0.1.0"
 """The chart's appVersion, which is the tag that it asks for by itself."""
 
@@ -57,7 +58,9 @@ def _build(builder: Builder, service: str, options: argparse.Namespace) -> str:
 
 def _revision() -> str:
     """Name the commit, for the image's label; sources without git have none."""
-    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    asked = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=10
+    )
     return asked.stdout.strip() or "unknown"
 
 
@@ -65,7 +68,7 @@ def _load(builder: Builder, images: Sequence[str], cluster: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         archives = [_saved(builder, image, Path(folder)) for image in images]
         command = [sys.executable, "-m", "tools.cluster", "load", "--name", cluster, *archives]
-        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+        if subprocess.run(command, cwd=ROOT, check=False, timeout=LOADING_TIMEOUT_SECONDS).returncode:
             raise ImagesError(
                 f"the images are built, but the cluster {cluster!r} has not got them: start it with `make cluster`, "
                 "then run this again (it builds nothing twice)."

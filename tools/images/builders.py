@@ -1,8 +1,6 @@
 """docker where a daemon answers, else buildah as root: both take the same Dockerfiles and give the same archives."""
 
-import os
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +8,9 @@ from typing import Final
 
 from tools.images.errors import ImagesError
 from tools.stack import containers
+from tools.stack.commands import finish
 
+BUILD_TIMEOUT_SECONDS: Final = 1_800.0
 ROOT: Final = Path(__file__).parents[2]
 SERVICES: Final = ("operator", "commander", "soldier")
 
@@ -66,14 +66,7 @@ def find() -> Builder:
 
 def run(builder: Builder, command: Sequence[str], meaning: str) -> None:
     """Run one of its commands to the end, or say what its failure means."""
-    done = subprocess.run(
-        command,
-        env={**os.environ, **builder.environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = finish(command, environment=builder.environment, timeout_seconds=BUILD_TIMEOUT_SECONDS)
     if done.returncode:
         said = (done.stderr or done.stdout).strip()[-2000:]
         raise ImagesError(f"`{' '.join(command[:2])} …` failed, so {meaning}. It said:\n{said}")

@@ -12,18 +12,19 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.stack.commands import finish
 from tools.stack.errors import StackError
 
 KUBERNETES = "v1.34.4"
 SOURCES = Path(__file__).parent / "go"
 PROGRESS_SECONDS = 10.0
+BUILD_TIMEOUT_SECONDS = 1_800.0
 OLDEST_GO = (1, 24)
 VERSION_TIMEOUT_SECONDS = 20.0
 MAX_MINOR_SKEW = 1
@@ -216,7 +217,7 @@ def _usable_go() -> str | None:
 
 def _go_version(go: str) -> tuple[int, ...]:
     """Parse `go1.26.8`; what cannot be read counts as too old."""
-    told = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
+    told = finish([go, "env", "GOVERSION"], timeout_seconds=60).stdout
     numbers = told.strip().removeprefix("go").split(".")[:2]
     return tuple(int(number) for number in numbers if number.isdigit())
 
@@ -259,14 +260,11 @@ def _build(recipe: Recipe, folder: Path) -> None:
 
 def _go_build(recipe: Recipe, target: Path) -> None:
     command = ["go", "build", "-mod=readonly", "-trimpath", "-ldflags", recipe.ldflags, "-o", str(target)]
-    done = subprocess.run(
+    done = finish(
         [*command, recipe.package],
         cwd=recipe.module,
-        env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
+        environment={"CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local"},
+        timeout_seconds=BUILD_TIMEOUT_SECONDS,
     )
     if done.returncode:
         raise StackError(

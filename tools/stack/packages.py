@@ -3,11 +3,11 @@
 import contextlib
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from tools.stack import containers
+from tools.stack.commands import finish
 from tools.stack.errors import StackError
 
 RABBITMQ_FOLDERS = (
@@ -18,6 +18,7 @@ RABBITMQ_FOLDERS = (
 """Not the `rabbitmq-server` of PATH: Debian's is a wrapper that insists on the system's user and folders."""
 
 POLICY = Path("/usr/sbin/policy-rc.d")
+INSTALLATION_TIMEOUT_SECONDS = 900.0
 WAIT_FOR_ANOTHER_APT = ("-o", "DPkg::Lock::Timeout=300")
 
 
@@ -69,13 +70,8 @@ def _may_install() -> bool:
 
 def _apt_get(*arguments: str) -> None:
     command = ["apt-get", "-q", *arguments]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+    done = finish(
+        command, environment={"DEBIAN_FRONTEND": "noninteractive"}, timeout_seconds=INSTALLATION_TIMEOUT_SECONDS
     )
     if done.returncode:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:]

@@ -140,7 +140,9 @@ class Process:
 
 def is_alive(pid: int) -> bool:
     """Whether a process still runs; one that has ended and waits for its parent to notice (a zombie) does not."""
-    told = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    told = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False, timeout=10
+    )
     return bool(told.stdout.strip()) and not told.stdout.startswith("Z")
 
 

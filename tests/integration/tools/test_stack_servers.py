@@ -122,7 +122,7 @@ class TestNothingIsLeft:
 
     def test_when_the_starter_ends(self, started_elsewhere: tuple["subprocess.Popen[str]", int]) -> None:
         starter, server = started_elsewhere
-        starter.communicate()
+        starter.communicate(timeout=60)
         assert not is_alive(server)
 
     def test_a_killed_runs_state_is_no_obstacle(

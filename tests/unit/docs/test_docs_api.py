@@ -33,7 +33,12 @@ def answers_of(dev: Dev, blocks: list[list[str]]) -> list[str]:
     given = {"URL": context.url, "CLIENT_ID": context.user.client_id, "CLIENT_SECRET": context.user.client_secret}
     script = "\n".join(["set -eu", *("\n".join([*block, f"echo; echo '{END}'"]) for block in blocks)])
     ran = subprocess.run(
-        ["bash", "-c", script], env=os.environ | given | {"NO_PROXY": "*"}, capture_output=True, text=True, check=False
+        ["bash", "-c", script],
+        env=os.environ | given | {"NO_PROXY": "*"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
     )
     assert ran.returncode == 0, f"{ran.stdout}{ran.stderr}"
     return [text.strip() for text in ran.stdout.split(END)[:-1]]

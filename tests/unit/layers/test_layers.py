@@ -58,7 +58,13 @@ def lint(tree: Path) -> subprocess.CompletedProcess[str]:
     paths = os.pathsep.join(str(tree / member / "src") for member in MEMBERS)
     command = [str(Path(sys.executable).with_name("lint-imports")), "--config", ".importlinter", "--no-cache"]
     return subprocess.run(
-        command, cwd=tree, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False
+        command,
+        cwd=tree,
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 

@@ -132,7 +132,7 @@ class TestRunning:
         files = layout("none", {"XDG_CACHE_HOME": str(tmp_path)})
         with subprocess.Popen([sys.executable, "-c", "input()", str(files.node)], stdin=subprocess.PIPE) as bystander:
             assert sandbox.running(files) is None
-            bystander.communicate(b"\n")
+            bystander.communicate(b"\n", timeout=20)
 
 
 class TestPrograms:

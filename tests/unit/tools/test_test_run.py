@@ -1,5 +1,7 @@
 """The last lines of `make test`, which people and CI read."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,3 +80,12 @@ def counts_of(folder: Path, cases: str) -> Counts:
     report = folder / "report.xml"
     report.write_text(XML.format(cases=cases))
     return junit.read(report)
+
+
+def test_a_stage_that_hangs_is_interrupted_and_has_failed() -> None:
+    hangs = [sys.executable, "-c", "import time; time.sleep(60)"]
+    assert test_run._code_of(hangs, os.environ, timeout_seconds=0.2) != 0
+
+
+def test_a_stage_that_ends_in_time_keeps_its_exit_code() -> None:
+    assert test_run._code_of([sys.executable, "-c", "raise SystemExit(3)"], os.environ, timeout_seconds=30) == 3
