@@ -114,16 +114,9 @@ def _kubectl_misfit(program: Path, _changed_at: int) -> str | None:
 
 def _kubectl_version(program: Path) -> str:
     try:
-        asked = subprocess.run(
-            [str(program), "version", "--client", "--output=json"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=VERSION_TIMEOUT_SECONDS,
-        )
+        asked = finish([program, "version", "--client", "--output=json"], timeout_seconds=10)
         return str(json.loads(asked.stdout)["clientVersion"]["gitVersion"])
-    except (OSError, subprocess.SubprocessError, ValueError, LookupError, TypeError):
+    except (OSError, StackError, ValueError, LookupError, TypeError):
         return "unknown"
 
 
