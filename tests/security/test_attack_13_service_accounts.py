@@ -22,6 +22,7 @@ from mission_commander.adapters import kubernetes_cluster
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(120)]
 
 OURS: Final = "missions"
+SERVED: Final = "team-a"
 RIGHTS: Final = {
     "review": {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
     "pods": {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
@@ -32,7 +33,7 @@ RIGHTS: Final = {
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack.ApiServer]:
     unless(why_no_api_server())
     with stack.api_server(tmp_path_factory.mktemp("audited"), audited=True) as one:
-        for namespace in (OURS, "elsewhere"):
+        for namespace in (OURS, SERVED, "elsewhere"):
             one.kubectl("create", "namespace", namespace)
             for account in ("commander", "operator", "soldier", "other"):
                 one.kubectl("-n", namespace, "create", "serviceaccount", account)
@@ -41,10 +42,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack.ApiServer
 
 
 def _rights() -> Iterator[dict[str, object]]:
-    """As the chart grants them: reviews are the whole cluster's, pods those of the namespace."""
+    """As the chart grants them: reviews are the whole cluster's, pods those of each served namespace."""
     api, subjects = "rbac.authorization.k8s.io", [{"kind": "ServiceAccount", "name": "commander", "namespace": OURS}]
-    for kind, rule in (("ClusterRole", RIGHTS["review"]), ("Role", RIGHTS["pods"])):
-        metadata = {"name": "commander", **({"namespace": OURS} if kind == "Role" else {})}
+    granted_in = [("ClusterRole", None), ("Role", OURS), ("Role", SERVED)]
+    for kind, namespace in granted_in:
+        rule = RIGHTS["review" if namespace is None else "pods"]
+        metadata = {"name": "commander", **({"namespace": namespace} if namespace else {})}
         yield {"apiVersion": f"{api}/v1", "kind": kind, "metadata": metadata, "rules": [rule]}
         reference = {"apiGroup": api, "kind": kind, "name": "commander"}
         binding = {"apiVersion": f"{api}/v1", "kind": f"{kind}Binding", "metadata": metadata}
@@ -82,7 +85,7 @@ async def _a_commander(server: stack.ApiServer, folder: Path) -> AsyncIterator[h
     own.write_text(token(server, "commander", audience="https://kubernetes.default.svc"))
     async with (
         kubernetes_cluster.connect(server.url, own, server.certificate) as cluster,
-        serving(cluster=cluster, namespace=OURS, operator_account="operator") as api,
+        serving(cluster=cluster, namespace=OURS, namespaces=[SERVED], operator_account="operator") as api,
     ):
         yield await api.stranger()
 
@@ -112,6 +115,37 @@ async def test_the_operators_pod_gets_the_operators_token(
     answer = await login(commander, token(server, "operator", pod="operator-1"))
     commander.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
     assert (await commander.put(f"/pools/{OURS}/own", json={})).status_code == 200
+
+
+async def test_a_pool_of_the_operators_account_gets_a_soldiers_token(
+    server: stack.ApiServer, commander: httpx.AsyncClient
+) -> None:
+    a_pod(server, "soldier-thief-1", "operator", pool="thief")
+    answer = await login(commander, token(server, "operator", pod="soldier-thief-1"))
+    assert answer.status_code == 200, answer.text
+    commander.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    assert (await commander.put(f"/pools/{OURS}/thief", json={})).status_code == 403
+    told = {"instance": "thief", "namespace": OURS, "pool": "thief", "types": [], "concurrency": 1}
+    assert (await commander.post("/soldiers", json=told)).status_code == 200
+
+
+async def test_a_soldier_of_another_served_namespace_is_let_in_for_its_own_pool(
+    server: stack.ApiServer, commander: httpx.AsyncClient
+) -> None:
+    a_pod(server, "soldier-own-1", "soldier", namespace=SERVED)
+    answer = await login(commander, token(server, "soldier", pod="soldier-own-1", namespace=SERVED))
+    assert answer.status_code == 200, answer.text
+    commander.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    told = {"instance": "two", "namespace": SERVED, "pool": "own", "types": [], "concurrency": 1}
+    assert (await commander.post("/soldiers", json=told)).status_code == 200
+    assert (await commander.post("/soldiers", json=told | {"namespace": OURS})).status_code == 403
+
+
+async def test_the_operators_account_of_a_served_namespace_is_not_the_operator(
+    server: stack.ApiServer, commander: httpx.AsyncClient
+) -> None:
+    a_pod(server, "operator-1", "operator", namespace=SERVED, pool=None)
+    assert (await login(commander, token(server, "operator", pod="operator-1", namespace=SERVED))).status_code == 403
 
 
 async def test_attack_13_another_audience_is_refused(server: stack.ApiServer, commander: httpx.AsyncClient) -> None:

@@ -92,7 +92,11 @@ class Identity:
 def _by_service_account(issuer: Issuer, cluster: Cluster | None, settings: CommanderSettings) -> dict[str, Grant]:
     if cluster is None:
         return {}
-    accounts = Accounts(namespace=settings.namespace, operator=settings.operator_account)
+    accounts = Accounts(
+        namespace=settings.operator_namespace or settings.namespace,
+        operator=settings.operator_account,
+        served=settings.served,
+    )
     return {SERVICE_ACCOUNT: ServiceAccount(issuer, Workloads(cluster, accounts))}
 
 

@@ -69,24 +69,30 @@ class CommanderSettings(BaseSettings):
     """Who may get a token for a secret, as JSON: {"operator": {"secret": "…", "role": "operator"}, …}."""
 
     operator_account: str = ""
-    """The ServiceAccount, in this installation's namespace, whose pods are the operator.
+    """The ServiceAccount whose pods are the operator, in `operator_namespace`.
 
-    Set: pods log in with a projected token of the audience `mission-control`, which the Kubernetes API reviews. Those
-    of this account are the operator; others are soldiers of the pool that their label `missioncontrol.dev/pool` names,
-    and their tokens are good for that pool only. Unset: nobody gets in by a ServiceAccount.
+    Set: pods log in with a projected token of the audience `mission-control`, which the Kubernetes API reviews. A pod
+    with the label `missioncontrol.dev/pool` is a soldier of that pool, whichever account it runs as, and its token is
+    good for that pool only; one without it and of this account is the operator. Unset: a ServiceAccount opens nothing.
     """
+
+    operator_namespace: DnsLabel | None = None
+    """The namespace of the operator's pods. Unset: `namespace`."""
 
     kubernetes_url: str = "https://kubernetes.default.svc"
     """The Kubernetes API; asked only where `operator_account` is set."""
 
     kubernetes_token_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
-    """This Commander's own token for it: it needs `create` on tokenreviews, and `get` on pods of its namespace."""
+    """This Commander's own token for it: it needs `create` on tokenreviews, and `get` on served namespaces' pods."""
 
     kubernetes_authority_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
     """The authority of the API's certificate."""
 
     namespace: DnsLabel = "default"
-    """The namespace that this installation serves: where REST missions go that name none."""
+    """Where REST missions go that name no namespace; it is always served."""
+
+    namespaces: Annotated[list[DnsLabel], NoDecode] = Field(default_factory=list)
+    """Further namespaces whose missions and pools are served. Separated by commas, or as a list in JSON."""
 
     listen_host: str = "127.0.0.1"
     """The address to listen on. In a pod: 0.0.0.0."""
@@ -257,7 +263,12 @@ class CommanderSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What is worth a log line."""
 
-    @field_validator("rabbitmq_urls", mode="before")
+    @property
+    def served(self) -> frozenset[str]:
+        """All namespaces whose missions and pools are served."""
+        return frozenset({self.namespace, *self.namespaces})
+
+    @field_validator("rabbitmq_urls", "namespaces", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         """Soldiers' setting is written with commas, and one Secret serves both."""
@@ -265,4 +276,4 @@ class CommanderSettings(BaseSettings):
             return value
         if value.lstrip().startswith("["):
             return json.loads(value)
-        return [url.strip() for url in value.split(",") if url.strip()]
+        return [one.strip() for one in value.split(",") if one.strip()]

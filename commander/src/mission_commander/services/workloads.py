@@ -50,7 +50,10 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True):
     """Where the installation's pods are, and as which of them the operator runs."""
 
     namespace: str
+    """The control plane's: the operator's pods are in it."""
     operator: str
+    served: frozenset[str]
+    """Soldiers' pods are in these."""
 
 
 class Workloads:
@@ -65,21 +68,28 @@ class Workloads:
         workload = await self._cluster.review(token) if token.strip() else None
         if workload is None:
             return None
-        if workload.namespace != self._accounts.namespace or not workload.pod:
+        if not self._is_ours(workload):
             raise StrangerError("this ServiceAccount token is of another namespace, or bound to no pod")
-        if workload.account == self._accounts.operator:
-            return Holder(subject="operator", role=Role.OPERATOR)
-        return await self._soldier(workload)
-
-    async def _soldier(self, workload: Workload) -> Holder:
-        """Its pool is the label that the operator gave its pod: a soldier cannot change it.
-
-        Its account is no matter: a pool's template may name one of its own.
-        """
         pod = await self._cluster.pod(workload.namespace, workload.pod)
-        if pod is None or pod.uid != workload.pod_uid or not pod.pool:
-            raise StrangerError("this pod belongs to no pool: the operator labels those that do")
-        return Holder(subject="soldier", role=Role.SOLDIER, namespace=workload.namespace, pool=pod.pool)
+        if pod is None or pod.uid != workload.pod_uid:
+            raise StrangerError("the pod that this token is bound to is gone")
+        return self._holder(workload, pod)
+
+    def _is_ours(self, workload: Workload) -> bool:
+        ours = workload.namespace == self._accounts.namespace or workload.namespace in self._accounts.served
+        return ours and workload.pod != ""
+
+    def _holder(self, workload: Workload, pod: Pod) -> Holder:
+        """A pod with a pool's label is a soldier, whichever account it runs as: the operator gave it that label.
+
+        A pool's template may name an account, so that an account alone makes nobody the operator.
+        """
+        if pod.pool and workload.namespace in self._accounts.served:
+            return Holder(subject="soldier", role=Role.SOLDIER, namespace=workload.namespace, pool=pod.pool)
+        is_operators = (workload.namespace, workload.account) == (self._accounts.namespace, self._accounts.operator)
+        if is_operators and not pod.pool:
+            return Holder(subject="operator", role=Role.OPERATOR)
+        raise StrangerError("this pod belongs to no pool: the operator labels those that do")
 
 
 def account_of(username: str) -> tuple[str, str] | None:
