@@ -114,7 +114,7 @@ def _kubectl_misfit(program: Path, _changed_at: int) -> str | None:
 
 def _kubectl_version(program: Path) -> str:
     try:
-        asked = finish([program, "version", "--client", "--output=json"], timeout_seconds=10)
+        asked = finish([program, "version", "--client", "--output=json"], timeout_seconds=VERSION_TIMEOUT_SECONDS)
         return str(json.loads(asked.stdout)["clientVersion"]["gitVersion"])
     except (OSError, StackError, ValueError, LookupError, TypeError):
         return "unknown"
