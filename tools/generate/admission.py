@@ -48,7 +48,8 @@ def _policy() -> Schema:
 
 def _unchanged() -> Schema:
     return {
-        "expression": "oldObject == null || object.spec.payload == oldObject.spec.payload",
+        "expression": "oldObject == null || !has(oldObject.spec.payload) || "
+        "object.spec.payload == oldObject.spec.payload",
         "reason": "Invalid",
         "message": UNCHANGED_MESSAGE,
     }

@@ -59,11 +59,13 @@ def _names(resource: Resource) -> Schema:
 
 
 def _version(resource: Resource) -> Schema:
+    selectable = [{"jsonPath": path} for path in resource.selectable]
     return {
         "name": VERSION,
         "served": True,
         "storage": True,
         "subresources": _subresources(resource),
+        **({"selectableFields": selectable} if selectable else {}),
         "additionalPrinterColumns": [_column(column) for column in resource.columns],
         "schema": {"openAPIV3Schema": schema_of(resource)},
     }

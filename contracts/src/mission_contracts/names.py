@@ -22,6 +22,12 @@ MODULE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*(:[A
 ENVIRONMENT_NAME_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 """An environment variable's name."""
 
+MOMENT_PATTERN: Final = (
+    r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+    r"(\.[0-9]{1,9})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+"""A moment in RFC 3339, which also allows t and z; at most 35 characters."""
+
 SENTENCES: Final[Mapping[str, str]] = {
     DNS_LABEL_PATTERN: "must be a DNS label: lower-case letters, digits and -, at most 63 characters, "
     "a letter or digit at both ends",
@@ -33,6 +39,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "a letter or digit at both ends",
     MODULE_PATTERN: "must be a Python module, such as shop.missions, or a name in one, such as shop.missions:soldier",
     ENVIRONMENT_NAME_PATTERN: "must be a variable's name: letters, digits and _, not beginning with a digit",
+    MOMENT_PATTERN: "must be a moment in RFC 3339 with its zone, such as 2030-01-31T08:00:00Z",
 }
 """What each pattern means, for whoever broke it."""
 

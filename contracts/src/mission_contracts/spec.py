@@ -2,17 +2,24 @@
 
 from typing import Annotated, Any, Final, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, HttpUrl, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, HttpUrl, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
 from mission_contracts.clock import utc_text
 from mission_contracts.mission import Priority, RunPolicy
-from mission_contracts.names import DNS_LABEL_PATTERN, TYPE_PATTERN
+from mission_contracts.names import DNS_LABEL_PATTERN, MOMENT_PATTERN, TYPE_PATTERN
 
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
 MAX_RESULT_BYTES: Final = 16 * 1024
 DAY_SECONDS: Final = 86_400
 YEAR_SECONDS: Final = 366 * DAY_SECONDS
+
+
+Moment = Annotated[
+    AwareDatetime, WithJsonSchema({"type": "string", "pattern": MOMENT_PATTERN, "maxLength": 35}, mode="validation")
+]
+"""A moment in an object's spec. Not `format: date-time`: the API server admits texts by that format which its rules
+cannot read (2030-01-31t08:00:00z), and then refuses every later update of the object, that of its status included."""
 
 
 class Model(BaseModel):
@@ -80,7 +87,7 @@ class MissionSpec(Model):
         description="The SoldierPool of the same namespace whose soldiers run it: a DNS label, at most 63 characters. "
         "Default: default. A pool that does not exist yet is waited for with reason NoPool.",
     )
-    start_after: AwareDatetime | None = Field(
+    start_after: Moment | None = Field(
         default=None,
         description="The earliest moment to start, in RFC 3339 with its zone, such as 2030-01-31T08:00:00Z. "
         "Default: at once. It waits with reason Scheduled. A moment beyond the deadline is refused.",

@@ -61,6 +61,8 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[Column, ...]
     rules: tuple[Rule, ...]
     scale: Scale | None = None
+    selectable: tuple[str, ...] = ()
+    """Paths of fields that field selectors may name (API servers from 1.31 on)."""
 
     @property
     def full_name(self) -> str:

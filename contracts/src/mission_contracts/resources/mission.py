@@ -196,19 +196,19 @@ _RULES: Final = (
     Rule(
         at=("status",),
         field="sequence",
-        holds="self.sequence >= oldSelf.sequence",
+        holds="!has(oldSelf.sequence) || self.sequence >= oldSelf.sequence",
         message="cannot fall: this status is older than the one recorded; read the object again",
     ),
     Rule(
         at=("status",),
         field="state",
-        holds="self.sequence != oldSelf.sequence || self.state == oldSelf.state",
+        holds="!has(oldSelf.sequence) || self.sequence != oldSelf.sequence || self.state == oldSelf.state",
         message="cannot change while sequence stays the same: a new state needs a greater sequence",
     ),
     Rule(
         at=("status",),
         field="state",
-        holds=f"!(oldSelf.state in {list(FINAL_STATES)}) || self.state == oldSelf.state",
+        holds=f"!has(oldSelf.state) || !(oldSelf.state in {list(FINAL_STATES)}) || self.state == oldSelf.state",
         message="a final state cannot change: make a new Mission to run the work again",
     ),
 )
@@ -223,6 +223,7 @@ MISSION: Final = Resource(
     spec=MissionSpec,
     status=MissionStatus,
     rules=_RULES,
+    selectable=(".status.state",),
     columns=(
         Column(name="State", path=".status.state", description="Queued, InProgress, Completed, Failed or Cancelled."),
         Column(name="Type", path=".spec.type", description="Which handler runs it."),
