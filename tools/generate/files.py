@@ -7,13 +7,16 @@ from typing import Any, Final
 import yaml
 
 from mission_contracts.resources import MISSION, SOLDIER_POOL
-from tools.generate import admission, api_page, chart, crds, metrics_page, reference, settings_page, values
+from tools.generate import admission, api_page, chart, crds, metrics_page, reference, settings_page, states_page, values
 
 COMMAND: Final = "python -m tools.generate"
 NOTICE: Final = f"Generated from contracts/src/mission_contracts/resources by `{COMMAND}`: do not edit."
 SETTINGS_NOTICE: Final = f"Generated from the services' settings.py by `{COMMAND}`: do not edit."
 METRICS_NOTICE: Final = f"Generated from contracts/src/mission_contracts/metrics.py by `{COMMAND}`: do not edit."
 API_NOTICE: Final = f"Generated from commander/src/mission_commander/api/described by `{COMMAND}`: do not edit."
+STATES_NOTICE: Final = (
+    f"Generated from commander/src/mission_commander/domain/life/table.py by `{COMMAND}`: do not edit."
+)
 VALUES_NOTICE: Final = f"Generated from {values.SOURCE} by `{COMMAND}`: do not edit."
 ROOT: Final = Path(__file__).parents[2]
 RESOURCES: Final = (MISSION, SOLDIER_POOL)
@@ -33,6 +36,7 @@ def generated() -> Mapping[PurePosixPath, str]:
     files[PurePosixPath("docs/reference/resources.md")] = f"<!-- {NOTICE} -->\n{reference.page(RESOURCES)}"
     files[PurePosixPath("docs/reference/settings.md")] = f"<!-- {SETTINGS_NOTICE} -->\n{settings_page.page()}"
     files[PurePosixPath("docs/reference/metrics.md")] = f"<!-- {METRICS_NOTICE} -->\n{metrics_page.page()}"
+    files[PurePosixPath("docs/reference/states.md")] = f"<!-- {STATES_NOTICE} -->\n{states_page.page()}"
     files[PurePosixPath("docs/reference/openapi.json")] = api_page.openapi(API_NOTICE)
     return files | _of_the_values()
 

@@ -127,8 +127,6 @@ class Reason(OpenWords):
     SCHEDULED = "Scheduled"
     LANE_BUSY = "LaneBusy"
     LANE_GAP = "LaneGap"
-    RATE_LIMITED = "RateLimited"
-    BREAKER_OPEN = "BreakerOpen"
     SUSPENDED = "Suspended"
     LEASE_LOST = "LeaseLost"
     RELEASED = "Released"

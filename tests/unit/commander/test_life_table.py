@@ -7,12 +7,13 @@ from support.records import cancelled, claimed, completed, out
 from mission_commander.domain.life import table
 from mission_commander.domain.record import Mission, Phase
 from mission_contracts.mission import TRANSITIONS, MissionState, Reason
+from mission_contracts.reasons import MEANINGS
 
 
 def test_it_allows_exactly_the_moves_of_the_states_that_are_shown() -> None:
     moves = {
         (table.state_of(step.before, before), table.state_of(step.after, after))
-        for step in table.STEPS
+        for step in table.PHASE_TRANSITIONS
         for before in reasons_in(step.before)
         for after in step.reasons
     }
@@ -21,16 +22,16 @@ def test_it_allows_exactly_the_moves_of_the_states_that_are_shown() -> None:
 
 
 def reasons_in(phase: Phase) -> set[Reason]:
-    return {reason for step in table.STEPS if step.after is phase for reason in step.reasons}
+    return {reason for step in table.PHASE_TRANSITIONS if step.after is phase for reason in step.reasons}
 
 
 def test_every_arrow_is_there_once() -> None:
-    arrows = [(step.before, step.after) for step in table.STEPS]
+    arrows = [(step.before, step.after) for step in table.PHASE_TRANSITIONS]
     assert len(arrows) == len(set(arrows))
 
 
 def test_nothing_leaves_an_end() -> None:
-    assert all(step.before is not Phase.FINAL for step in table.STEPS)
+    assert all(step.before is not Phase.FINAL for step in table.PHASE_TRANSITIONS)
 
 
 def test_exactly_the_final_reasons_have_a_final_state() -> None:
@@ -76,3 +77,13 @@ def test_what_may_follow(before: Mission, after: Mission) -> None:
 )
 def test_what_must_not_follow(before: Mission, after: Mission) -> None:
     assert not table.allows(before, after)
+
+
+def test_every_reason_has_a_meaning_that_the_documentation_shows() -> None:
+    assert set(MEANINGS) == set(Reason)
+
+
+def test_every_reason_can_be_shown() -> None:
+    """Those of the transition table are the Commander's; the operator sets the others on objects."""
+    of_the_operator = {Reason.REFUSED, Reason.STATUS_REFUSED, Reason.COMMANDER_UNREACHABLE, Reason.ACCEPTED}
+    assert {reason for step in table.PHASE_TRANSITIONS for reason in step.reasons} | of_the_operator == set(Reason)

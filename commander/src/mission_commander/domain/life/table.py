@@ -1,6 +1,6 @@
 """The transition table: which phase may follow which, for which reasons, and what state each of them shows.
 
-`moves.move` lets nothing else happen, and the diagram and the table of reasons in docs/concepts are made from it.
+`moves.move` lets nothing else happen, and docs/reference/states.md, with its diagram, is generated from it.
 """
 
 from collections.abc import Mapping
@@ -12,19 +12,19 @@ from mission_commander.domain.record import Mission, Phase
 from mission_contracts.mission import MissionState, Reason
 
 
-class Step(msgspec.Struct, frozen=True):
-    """One arrow of the diagram. A record that changes without leaving its phase takes a step too."""
+class PhaseTransition(msgspec.Struct, frozen=True):
+    """One arrow of the diagram. A record that changes without leaving its phase follows an arrow too."""
 
     before: Phase
     after: Phase
     reasons: tuple[Reason, ...]
     """What the record may say after it."""
     when: str
-    """In words, for the diagram."""
+    """What the diagram says on the arrow."""
 
 
-STEPS: Final = (
-    Step(
+PHASE_TRANSITIONS: Final = (
+    PhaseTransition(
         Phase.WAITING,
         Phase.WAITING,
         (
@@ -36,15 +36,15 @@ STEPS: Final = (
             Reason.RETRY_BACKOFF,
             Reason.NO_HANDLER,
         ),
-        "accepted, suspended or resumed; it waits for something else",
+        "accepted, suspended or resumed, or it waits for something else",
     ),
-    Step(
+    PhaseTransition(
         Phase.WAITING,
         Phase.OUT,
         (Reason.WAITING_FOR_SOLDIER,),
-        "accepted or resumed; its time, pool or lane has come",
+        "its time, pool or lane has come, or it was resumed",
     ),
-    Step(
+    PhaseTransition(
         Phase.OUT,
         Phase.OUT,
         (
@@ -55,24 +55,28 @@ STEPS: Final = (
             Reason.SUSPENDED,
             Reason.RELEASED,
         ),
-        "told what it waits for; handed out anew",
+        "its wait reason changed, or it was handed out again",
     ),
-    Step(
+    PhaseTransition(
         Phase.OUT,
         Phase.WAITING,
         (Reason.SUSPENDED, Reason.NO_HANDLER, Reason.LANE_BUSY),
-        "suspended; claimed where nobody handles it; back into its lane",
+        "suspended, claimed where no handler exists, or returned to its lane",
     ),
-    Step(Phase.OUT, Phase.CLAIMED, (Reason.RUNNING,), "claimed"),
-    Step(Phase.CLAIMED, Phase.CLAIMED, (Reason.RUNNING, Reason.CANCEL_REQUESTED), "progress; asked to stop"),
-    Step(
+    PhaseTransition(Phase.OUT, Phase.CLAIMED, (Reason.RUNNING,), "claimed"),
+    PhaseTransition(
+        Phase.CLAIMED, Phase.CLAIMED, (Reason.RUNNING, Reason.CANCEL_REQUESTED), "progress, or a request to stop"
+    ),
+    PhaseTransition(
         Phase.CLAIMED,
         Phase.WAITING,
         (Reason.RETRY_BACKOFF, Reason.SUSPENDED, Reason.LANE_BUSY),
-        "it is tried again later; suspended; back into its lane",
+        "the attempt failed and is retried, suspended, or returned to its lane",
     ),
-    Step(Phase.CLAIMED, Phase.OUT, (Reason.LEASE_LOST, Reason.RELEASED), "lease lost; given back"),
-    Step(
+    PhaseTransition(
+        Phase.CLAIMED, Phase.OUT, (Reason.LEASE_LOST, Reason.RELEASED), "lease lost, or released by its soldier"
+    ),
+    PhaseTransition(
         Phase.CLAIMED,
         Phase.FINAL,
         (
@@ -82,19 +86,19 @@ STEPS: Final = (
             Reason.DEADLINE_EXCEEDED,
             Reason.CANCELLED,
         ),
-        "completed; failed for good; stopped; past its deadline",
+        "completed, failed for good, stopped, or past its deadline",
     ),
-    Step(
+    PhaseTransition(
         Phase.WAITING,
         Phase.FINAL,
         (Reason.DEADLINE_EXCEEDED, Reason.CANCELLED, Reason.DELETED, Reason.LANE_PASSED),
-        "cancelled or deleted; past its deadline; its lane has passed",
+        "cancelled, deleted, past its deadline, or passed by its lane",
     ),
-    Step(
+    PhaseTransition(
         Phase.OUT,
         Phase.FINAL,
         (Reason.DEADLINE_EXCEEDED, Reason.CANCELLED, Reason.DELETED),
-        "cancelled or deleted; past its deadline",
+        "cancelled, deleted, or past its deadline",
     ),
 )
 
@@ -122,7 +126,8 @@ def state_of(phase: Phase, reason: Reason) -> MissionState:
 
 
 _ALLOWED: Final[Mapping[tuple[Phase, Phase], Mapping[Reason, MissionState]]] = {
-    (step.before, step.after): {reason: state_of(step.after, reason) for reason in step.reasons} for step in STEPS
+    (step.before, step.after): {reason: state_of(step.after, reason) for reason in step.reasons}
+    for step in PHASE_TRANSITIONS
 }
 _NOTHING: Final[Mapping[Reason, MissionState]] = {}
 
