@@ -182,8 +182,37 @@ def test_the_crds_are_those_of_the_contracts(by_default: list[Manifest]) -> None
 
 
 def test_crds_that_another_release_brings_are_left_out() -> None:
-    kinds = {each["kind"] for each in helm.objects("--set", "crds.enabled=false")}
-    assert kinds.isdisjoint({"CustomResourceDefinition", "ValidatingAdmissionPolicy"})
+    clusterwide = {"CustomResourceDefinition", "ValidatingAdmissionPolicy"}
+    names = [
+        one["metadata"]["name"] for one in helm.objects("--set", "crds.enabled=false") if one["kind"] in clusterwide
+    ]
+    assert names == [f"missions-mission-control-{one}" for one in ("pools", "deployments", "pods")], "a release's own"
+
+
+def test_the_operator_and_the_api_server_are_told_the_same_of_pools() -> None:
+    """Also for a name that looks like one handed to pools, and where servers and pull secrets are the user's."""
+    options = (
+        "--set=fullnameOverride=pool-x,pools.secrets={a,b-*},image.pullSecrets[0].name=registry",
+        "--set=redis.embedded.enabled=false,redis.external.existingSecret=ledger",
+    )
+    objects = helm.objects(*options)
+    [operator] = [
+        each for each in objects if each["metadata"]["name"] == "pool-x-operator" and each["kind"] == "Deployment"
+    ]
+    told = environment(operator)
+    assert told["OPERATOR_POOL_SECRETS"] == "a,b-*"
+    assert told["OPERATOR_RESERVED_NAMES"] == "pool-x-*,data-pool-x-*,sh.helm.release.v1.*,ledger,registry"
+    policies = [each for each in objects if each["kind"] == "ValidatingAdmissionPolicy" and "variables" in each["spec"]]
+    assert len(policies) == 2
+    for policy in policies:
+        variables = {each["name"]: each["expression"] for each in policy["spec"]["variables"]}
+        assert variables["allowedSecrets"] == "['a', 'b-*']"
+        assert variables["reserved"] == str(told["OPERATOR_RESERVED_NAMES"].split(","))
+
+
+def test_policies_can_be_left_to_the_operator() -> None:
+    objects = helm.objects("--set=pools.admissionPolicies=false,crds.enabled=false")
+    assert not any("ValidatingAdmissionPolicy" in each["kind"] for each in objects)
 
 
 def test_crds_that_shall_go_with_the_release_are_not_kept() -> None:

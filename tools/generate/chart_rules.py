@@ -9,6 +9,7 @@ from tools.generate.structural import Schema, structural
 
 QUANTITY: Final = r"^[0-9]+(\.[0-9]+)?(m|[kMGTPE]i?)?$"
 BYTES: Final = r"^[0-9]+([kKMGT]i?B)?$"
+OBJECT_PATTERN: Final = r"^([a-z0-9][a-z0-9.-]*\*?|\*)$"
 REDIS_BYTES: Final = r"^[0-9]+([kmg]b?)?$"
 
 
@@ -107,6 +108,10 @@ RULES: Final[Mapping[str, Schema]] = {
     "service.port": {"type": "integer", "minimum": 1, "maximum": 65535},
     "service.annotations": _STRINGS,
     "leavingSeconds": {"type": "integer", "minimum": 0, "maximum": 86400},
+    "pools.secrets": _list(_matching(OBJECT_PATTERN)),
+    "pools.configMaps": _list(_matching(OBJECT_PATTERN)),
+    "pools.persistentVolumeClaims": _list(_matching(OBJECT_PATTERN)),
+    "pools.serviceAccounts": _list(_matching(OBJECT_PATTERN)),
     "defaultPool.name": _matching(DNS_LABEL_PATTERN),
     "defaultPool.spec": _pool_spec(),
     "plugins": _list(_matching("^[a-z][a-z0-9_]*$")),

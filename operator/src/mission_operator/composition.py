@@ -30,6 +30,7 @@ from mission_operator.pools.api import PoolApi
 from mission_operator.pools.deployment import Installation
 from mission_operator.pools.following import PoolFollower
 from mission_operator.pools.reconciling import PoolReconciler
+from mission_operator.pools.references import Allowance
 from mission_operator.probes import Probes
 from mission_operator.settings import BrokerSource, OperatorSettings, SoldierIdentity
 from mission_operator.watching import Watcher
@@ -168,6 +169,19 @@ def _installation(settings: OperatorSettings) -> Installation:
             (settings.soldier_rabbitmq_secret_name or settings.soldier_secret_name) if is_in_secret else None
         ),
         service_account=settings.soldier_service_account,
+        allowance=_allowance(settings),
+    )
+
+
+def _allowance(settings: OperatorSettings) -> Allowance:
+    """What soldiers log in with is reserved, whether or not the installation's other names are known."""
+    own_secrets = (settings.soldier_secret_name, settings.soldier_rabbitmq_secret_name or settings.soldier_secret_name)
+    return Allowance(
+        secrets=settings.pool_secrets,
+        config_maps=settings.pool_config_maps,
+        claims=settings.pool_claims,
+        accounts=settings.pool_service_accounts,
+        reserved=(*settings.reserved_names, *own_secrets),
     )
 
 

@@ -4,10 +4,10 @@ import os
 import socket
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Final, Self
 
-from pydantic import AnyHttpUrl, Field, PositiveFloat, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AnyHttpUrl, BeforeValidator, Field, PositiveFloat, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mission_contracts.names import DNS_LABEL_PATTERN
 
@@ -36,6 +36,18 @@ class SoldierIdentity(StrEnum):
 def _own_identity() -> str:
     # Inside a pod the host's name is the pod's; the process id tells two operators on one machine apart.
     return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def _parts(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+POOL_PATTERN: Final = "pool-*"
+Pattern = Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9.-]*\*?$", min_length=1)]
+Patterns = Annotated[tuple[Pattern, ...], NoDecode, BeforeValidator(_parts)]
+"""Names of objects, or beginnings of names; without any nothing is allowed."""
 
 
 class OperatorSettings(BaseSettings):
@@ -105,6 +117,24 @@ class OperatorSettings(BaseSettings):
 
     soldier_service_account: str = "default"
     """The ServiceAccount that soldiers run as; it needs no rights."""
+
+    pool_secrets: Patterns = (POOL_PATTERN,)
+    """Secrets that pools' templates may name: names, or beginnings of names that end in `*`, separated by commas.
+
+    A pool that names another one is refused, with condition Deployed=False and reason ReferenceRefused.
+    """
+
+    pool_config_maps: Patterns = (POOL_PATTERN,)
+    """ConfigMaps that pools' templates may name."""
+
+    pool_claims: Patterns = (POOL_PATTERN,)
+    """PersistentVolumeClaims that pools' templates may name."""
+
+    pool_service_accounts: Patterns = (POOL_PATTERN,)
+    """ServiceAccounts that pools' templates may name, besides `soldier_service_account`."""
+
+    reserved_names: Patterns = ()
+    """Names that no pool's template may use, whatever the four above allow: those of the installation's own objects."""
 
     probe_port: int = Field(default=8081, ge=0, le=65535)
     """Where /livez and /readyz answer. 0 takes any free port and logs it."""

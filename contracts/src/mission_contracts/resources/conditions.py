@@ -46,6 +46,7 @@ class PoolReason(StrEnum):
     REFUSED = "Refused"  # the Commander or the API server said no; the message repeats what it said
     DEPLOYED = "Deployed"
     NOT_OWNED = "NotOwned"  # a Deployment of that name exists and belongs to somebody else
+    REFERENCE_REFUSED = "ReferenceRefused"  # the template names an object that pools of this installation may not use
     SOLDIERS_READY = "SoldiersReady"
     SOLDIERS_STARTING = "SoldiersStarting"
     SCALED_TO_ZERO = "ScaledToZero"

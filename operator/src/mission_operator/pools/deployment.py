@@ -14,6 +14,7 @@ from mission_contracts.resources import API_VERSION, SOLDIER_POOL, PodTemplate
 from mission_contracts.soldiering import LEAVING_SECONDS
 from mission_operator.pools.observing import Pool
 from mission_operator.pools.pods import CONTAINER
+from mission_operator.pools.references import Allowance
 
 POOL_LABEL: Final = "missioncontrol.dev/pool"
 DIGEST_ANNOTATION: Final = "missioncontrol.dev/digest"
@@ -43,6 +44,8 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
     rabbitmq_secret_name: str | None
     """None: the Commander tells soldiers where RabbitMQ is."""
     service_account: str
+    allowance: Allowance = Allowance()
+    """What else pools' templates may name."""
 
 
 def name_of(pool: str) -> str:

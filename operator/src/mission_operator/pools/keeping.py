@@ -20,7 +20,7 @@ from mission_operator.announcing import Regarding
 from mission_operator.commander.client import CommanderAwayError, CommanderRefusedError
 from mission_operator.kube import Answer
 from mission_operator.objects import status_patch
-from mission_operator.pools import freshness, pods, protecting, retiring, sizing, troubles, wording
+from mission_operator.pools import freshness, pods, protecting, references, retiring, sizing, troubles, wording
 from mission_operator.pools.deployment import (
     Installation,
     belongs_to,
@@ -147,6 +147,10 @@ class PoolKeeper:
         return freshness.judge(self._view, now - self._viewed_at)
 
     async def _read(self) -> Stored:
+        installation = self._installation
+        why = references.why_refused(self.pool.spec.template, installation.allowance, installation.service_account)
+        if why:
+            return Stored(outcome=Outcome(PoolReason.REFERENCE_REFUSED, why))
         answer = await self._objects.read_deployment(self.pool)
         if answer.names_no_object:
             return Stored()
