@@ -15,6 +15,7 @@ from mission_contracts.install_key import ClaimSecrets, InstallKey
 from mission_contracts.messages import Report, ReportKind
 from mission_contracts.metrics import REPORTS_DROPPED, Dropped
 from mission_contracts.mission import NUMBERS_PER_ERA, Epoch, Era, Instance, MissionId
+from mission_contracts.order_seals import OrderSeals
 from mission_contracts.testing import a_mission, a_report
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(90)]
@@ -52,10 +53,11 @@ class Running(NamedTuple):
 class Reporter:
     """Speaks to the Commander as soldiers do, and knows the install key."""
 
-    def __init__(self, channel: aiormq.abc.AbstractChannel, rest: RestDoor, secrets: ClaimSecrets) -> None:
+    def __init__(self, channel: aiormq.abc.AbstractChannel, rest: RestDoor, key: InstallKey) -> None:
         self._channel = channel
         self._rest = rest
-        self.secrets = secrets
+        self.secrets = ClaimSecrets(key)
+        self.seals = OrderSeals(key)
 
     async def say(self, *reports: Report, instance: Instance, era: int = 0) -> None:
         status = messages.StatusMessage(v=messages.VERSION, era=Era(era), instance=instance, reports=reports)
@@ -87,7 +89,7 @@ class Reporter:
 @pytest.fixture
 async def reporter(world: World, servers: Servers, rest: RestDoor) -> AsyncIterator[Reporter]:
     async with aiormq.connect(servers.rabbitmq_url) as connection:
-        yield Reporter(await connection.channel(), rest, ClaimSecrets(InstallKey(world.install_key.encode())))
+        yield Reporter(await connection.channel(), rest, InstallKey(world.install_key.encode()))
 
 
 @pytest.fixture
@@ -184,7 +186,14 @@ async def test_a_genuine_word_on_a_mission_that_the_ledger_lacks_rebuilds_it(
     before, era = await reporter.dropped(), (await rest.status())["era"]
     instance, epoch = Instance("soldier-before"), (era - 1) * NUMBERS_PER_ERA + 7
     envelope = a_mission("3b9f0a52-0000-4000-8000-00000000feed", accepted_at=era * 60.0, subject="user")
-    word = a_report(envelope, epoch=epoch, instance=instance, secrets=reporter.secrets, result=msgspec.Raw(b"42"))
+    word = a_report(
+        envelope,
+        epoch=epoch,
+        instance=instance,
+        secrets=reporter.secrets,
+        seals=reporter.seals,
+        result=msgspec.Raw(b"42"),
+    )
     await reporter.say(word, instance=instance)
     view = (await rest.until_final([envelope.mission_id]))[envelope.mission_id]
     assert (view["state"], view["result"], view["attempt"]) == ("COMPLETED", 42, 1)

@@ -217,13 +217,16 @@ class Soldier:
         delivery.ack()
         return order
 
-    async def claim(self, order: messages.Order, **fields: Any) -> ClaimAnswer:
-        claim = {
+    async def claim(self, order: messages.Order, *, told: bool = False, **fields: Any) -> ClaimAnswer:
+        """Ask for an order; `told` sends it along."""
+        claim: dict[str, Any] = {
             "mission_id": order.envelope.mission_id,
             "epoch": order.epoch,
             "era": order.era,
             "accepted_at": order.envelope.accepted_at,
         }
+        if told:
+            claim["order"] = msgspec.to_builtins(messages.encode(order))
         client = await self.api.client(self.client_id)
         answer = await client.post(f"/soldiers/{self.instance}/claims", json={"claims": [claim | fields]})
         assert answer.status_code == 200, answer.text
@@ -243,6 +246,7 @@ class Soldier:
             secret=granted.secret,
             attempt=granted.attempt,
             envelope=order.envelope,
+            envelope_seal=order.envelope_seal,
             **fields,
         )
         status = messages.StatusMessage(

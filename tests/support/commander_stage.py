@@ -23,6 +23,7 @@ from mission_commander.services.eras import Eras
 from mission_commander.services.feed import Feed
 from mission_commander.services.garrison import Garrison
 from mission_commander.services.late_records import LateRecords
+from mission_commander.services.proofs import Proofs
 from mission_commander.services.quotas import Quotas
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.reporting import Reporter
@@ -35,6 +36,7 @@ from mission_contracts.envelope import Envelope
 from mission_contracts.errors import Defect
 from mission_contracts.install_key import ClaimSecrets, InstallKey, MissionIds, Seals
 from mission_contracts.metrics import Rejected
+from mission_contracts.order_seals import OrderSeals
 from mission_contracts.soldiering import Beat, Registration, TypeInfo
 from mission_contracts.testing import ERA, FakeClock, a_mission, an_order
 
@@ -138,6 +140,8 @@ class Stage:
         self.tombstones = Tombstones(self.ledger, self.clock, retention_seconds=RETENTION_SECONDS)
         self.secrets = ClaimSecrets(KEY)
         self.seals = Seals(KEY)
+        self.order_seals = OrderSeals(KEY)
+        self.proofs = Proofs(self.order_seals, self.clock, self.counts)
         self.ids = MissionIds(KEY)
         self.unrecorded = Unrecorded(self.memory)
         self.acceptances = Acceptances(self.broker, self.seals, self.unrecorded, self.clock)
@@ -173,6 +177,7 @@ class Stage:
             self.eras,
             rejects,
             self.late_records(),
+            self.proofs,
             on_marker=on_marker,
             counts=self.counts,
         )
@@ -262,9 +267,13 @@ class Stage:
 
 
 def a_lost_order(mission_id: str = "lost", payload: bytes = b'{"width":640}', **fields: Any) -> messages.Order:
-    """An order of the era before this one, for a mission that the ledger may lack by now."""
-    epoch = (ERA - 1) * m.NUMBERS_PER_ERA + 7
-    return an_order(a_mission(mission_id, **fields), epoch=epoch, payload=payload)
+    """A sealed order of the era before this one, for a mission that the ledger may lack by now."""
+    return sealed(an_order(a_mission(mission_id, **fields), epoch=(ERA - 1) * m.NUMBERS_PER_ERA + 7, payload=payload))
+
+
+def sealed(order: messages.Order) -> messages.Order:
+    """The order as a Commander of this stage publishes it."""
+    return OrderSeals(KEY).order(order.era, order.epoch, order.envelope, bytes(order.payload))
 
 
 def a_soldier(instance: str = SOLDIER, *types: str, pool: str = "default", **fields: Any) -> Registration:

@@ -35,6 +35,7 @@ from mission_commander.services.payloads import Payloads
 from mission_commander.services.peers import Peers
 from mission_commander.services.pool_news import PoolNews
 from mission_commander.services.pooling import Pools
+from mission_commander.services.proofs import Proofs
 from mission_commander.services.purging import Purger
 from mission_commander.services.quotas import Quotas
 from mission_commander.services.reaping import Reaper
@@ -63,6 +64,7 @@ from mission_contracts.envelope import Envelope
 from mission_contracts.errors import Defect
 from mission_contracts.install_key import ClaimSecrets, InstallKey, MissionIds, Seals
 from mission_contracts.metrics import Rejected
+from mission_contracts.order_seals import OrderSeals
 
 RETRY_SECONDS: Final = 0.2
 TRIES_PER_LOG_LINE: Final = 25
@@ -105,7 +107,8 @@ class Commander:
         )
         self.broker_users = None if desk is None else self._broker_users(desk)
         self.eras = Eras(ledger, self.recorder, clock, lease_seconds=settings.lease_seconds, counts=self.counts)
-        self.outbox = Outbox(ledger, broker, self.memory)
+        proofs = Proofs(OrderSeals(key), clock, self.counts)
+        self.outbox = Outbox(ledger, broker, self.memory, OrderSeals(key))
         self.scheduler = Scheduler(ledger, self.outbox)
         self.feed = Feed(ledger, self.memory, self.recorder.horizon)
         self.ends = Ends(self.memory)
@@ -132,6 +135,7 @@ class Commander:
             tombstones,
             secrets,
             self.eras,
+            proofs,
             known_types=lambda envelope: self.garrison.types_of((envelope.namespace, envelope.pool)),
             is_paused=self.garrison.is_paused,
             counts=self.counts,
@@ -145,6 +149,7 @@ class Commander:
             secrets,
             tombstones,
             self.eras,
+            proofs,
             clock,
             lease_seconds=settings.lease_seconds,
             is_away=lambda: self.vitals.ledger_is_away,
@@ -195,6 +200,7 @@ class Commander:
             self.eras,
             rejects,
             late_records,
+            proofs,
             on_marker=_each(reaper.take_marker, duty.take_marker),
             counts=self.counts,
         )
@@ -243,7 +249,7 @@ class Commander:
             reporter.run,
             reaper.run,
             rejects.run,
-            Undelivered(self.recorder, broker, tombstones, self.eras, rejects, self.counts).run,
+            Undelivered(self.recorder, broker, tombstones, self.eras, rejects, proofs, self.counts).run,
             self._restorer().run,
             Payloads(ledger, self.memory).run,
             self._searcher().run,

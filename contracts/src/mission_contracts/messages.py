@@ -26,6 +26,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     envelope: Envelope
     payload: msgspec.Raw
     """The handler's input as JSON; its bytes are passed on, never re-encoded."""
+    envelope_seal: bounds.Word = ""
+    """Proves the envelope; a soldier returns it with the envelope. Empty in orders of Commanders before seals."""
+    seal: bounds.Word = ""
+    """Proves the whole order (`order_seals.OrderSeals`)."""
 
 
 class ReportKind(StrEnum):
@@ -67,6 +71,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     note: bounds.Note = ""
     """What the handler last said of its progress, at most 256 characters."""
     error: AttemptError | None = None
+    envelope_seal: bounds.Word = ""
+    """As in the order: without it the envelope rebuilds no mission."""
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

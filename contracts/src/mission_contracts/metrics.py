@@ -38,6 +38,7 @@ class Dropped(StrEnum):
     WRONG_SECRET = "wrong_secret"  # noqa: S105  # a cause, and no secret
     FINAL = "final"  # the mission had its final state already
     PURGED = "purged"
+    UNPROVEN = "unproven"  # the ledger lacks the mission, and its envelope bears no seal of this installation
     MALFORMED = "malformed"  # a whole message that cannot be read counts once
     DEFECT = "defect"  # a defect of ours: it is kept in missions.rejected
 
@@ -158,6 +159,12 @@ ERAS_DISBELIEVED: Final = Metric(
     Kind.COUNTER,
     "Eras, epochs and floors that somebody named and that lie too far above now to be true; they changed nothing.",
 )
+UNPROVEN: Final = Metric(
+    "missioncontrol_unproven_total",
+    Kind.COUNTER,
+    "Missions that the ledger lacks and that a soldier, or a dead letter, described without a valid seal: ignored.",
+    ("way",),
+)
 COMMIT_SIZE: Final = Metric(
     "missioncontrol_commit_size",
     Kind.HISTOGRAM,
@@ -263,6 +270,7 @@ ALL: Final = (
     ON_DUTY,
     ERA,
     ERAS_DISBELIEVED,
+    UNPROVEN,
     COMMIT_SIZE,
     COMMIT_SECONDS,
     HTTP_REQUESTS,

@@ -122,6 +122,8 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reported: bool = False
     envelope: Envelope | None = None
     """Only when the last answer listed this mission as `unknown`."""
+    envelope_seal: bounds.Word = ""
+    """With the envelope, as in the order: without it the envelope rebuilds no mission."""
 
 
 class Unclaimed(msgspec.Struct, frozen=True, kw_only=True):

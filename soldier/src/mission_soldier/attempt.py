@@ -7,7 +7,7 @@ from collections.abc import Callable
 from mission_broker.port import Delivery
 from mission_contracts.messages import Order, Report, ReportKind
 from mission_contracts.soldiering import ClaimAnswer, Hold
-from mission_soldier.book import Key
+from mission_soldier.book import Entry, Key
 from mission_soldier.context import Context
 from mission_soldier.handlers import Handler, Isolation
 from mission_soldier.outcomes import Outcome, Stop
@@ -92,9 +92,10 @@ class Attempt:
     def ran_seconds(self) -> float:
         return time.monotonic() - self.started if self.started else 0.0
 
-    def hold(self) -> Hold:
+    def entry(self) -> Entry:
         mission_id, epoch = self.key
-        return Hold(mission_id=mission_id, epoch=epoch, secret=self.answer.secret)
+        hold = Hold(mission_id=mission_id, epoch=epoch, secret=self.answer.secret)
+        return Entry(hold, self.order.envelope, self.order.envelope_seal)
 
     def report(self, outcome: Outcome) -> Report:
         return Report(
@@ -104,6 +105,7 @@ class Attempt:
             secret=self.answer.secret,
             attempt=self.answer.attempt,
             envelope=self.order.envelope,
+            envelope_seal=self.order.envelope_seal,
             ran_seconds=self.ran_seconds,
             result=outcome.result,
             error=outcome.error,
@@ -117,6 +119,7 @@ class Attempt:
             secret=self.answer.secret,
             attempt=self.answer.attempt,
             envelope=self.order.envelope,
+            envelope_seal=self.order.envelope_seal,
             ran_seconds=self.ran_seconds,
             progress=percent,
             note=note,

@@ -18,6 +18,7 @@ class Entry(NamedTuple):
 
     hold: Hold
     envelope: Envelope
+    envelope_seal: str
 
 
 class Book:
@@ -57,7 +58,7 @@ class Book:
             for key in keys:
                 entry = self._held.get(key)
                 if entry is not None:
-                    self._held[key] = Entry(msgspec.structs.replace(entry.hold, reported=True), entry.envelope)
+                    self._held[key] = entry._replace(hold=msgspec.structs.replace(entry.hold, reported=True))
 
     def let_go(self, keys: Iterable[Key]) -> None:
         """List these no more."""
@@ -109,5 +110,5 @@ def key_of(held: Held) -> Key:
 
 def _listed(entry: Entry, wanted: frozenset[MissionId]) -> Hold:
     if wanted and entry.hold.mission_id in wanted:
-        return msgspec.structs.replace(entry.hold, envelope=entry.envelope)
+        return msgspec.structs.replace(entry.hold, envelope=entry.envelope, envelope_seal=entry.envelope_seal)
     return entry.hold

@@ -16,7 +16,7 @@ from mission_contracts.mission import Failure, MissionId
 from mission_contracts.soldiering import ClaimAnswer
 from mission_soldier import outcomes, perform, prefetch
 from mission_soldier.attempt import Attempt
-from mission_soldier.book import Book, Entry, Key
+from mission_soldier.book import Book, Key
 from mission_soldier.child import Job
 from mission_soldier.children import Children, Run
 from mission_soldier.claims import Granted
@@ -134,7 +134,7 @@ class Attempts:
     def granted(self, grants: Granted) -> None:
         """Start what may run, as slots allow."""
         attempts = [self._attempt(received, answer) for received, answer in grants]
-        self._book.hold((attempt.key, Entry(attempt.hold(), attempt.order.envelope)) for attempt in attempts)
+        self._book.hold((attempt.key, attempt.entry()) for attempt in attempts)
         for attempt in attempts:
             self._drop_older_epoch(attempt)
             self._unsettled[attempt.key] = attempt

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from support.commander_stage import eventually, running
+from support.commander_stage import KEY, eventually, running
 from support.ledger_probe import ERA, MemoryStage, RedisStage, Stage
 
 from mission_broker.memory import MemoryBroker
@@ -19,6 +19,7 @@ from mission_commander.services.garrison import Garrison
 from mission_commander.services.outbox import Outbox
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_contracts.mission import Epoch, MissionId, Reason, Sequence
+from mission_contracts.order_seals import OrderSeals
 from mission_contracts.testing import FakeClock, a_mission
 
 NAMESPACE = "default"
@@ -34,7 +35,7 @@ class Scene:
         self.recorder = Recorder(ledger, self.memory, self.clock, ERA)
         self.eras = Eras(ledger, self.recorder, self.clock, lease_seconds=1)
         self.garrison = Garrison(ledger, self.clock, heartbeat_seconds=1, is_whole=self.recorder.check)
-        self.outbox = Outbox(ledger, MemoryBroker(), self.memory)
+        self.outbox = Outbox(ledger, MemoryBroker(), self.memory, OrderSeals(KEY))
         self.ready: int | None = None
         self.is_on_duty = True
         self.auditor = Auditor(

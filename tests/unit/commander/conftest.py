@@ -18,6 +18,7 @@ def claims(stage: Stage) -> Claims:
         stage.tombstones,
         stage.secrets,
         stage.eras,
+        stage.proofs,
         known_types=lambda _: ["noop"],
         is_paused=stage.garrison.is_paused,
         counts=stage.counts,

@@ -28,6 +28,7 @@ class Scene:
             stage.secrets,
             stage.tombstones,
             stage.eras,
+            stage.proofs,
             stage.clock,
             lease_seconds=LEASE_SECONDS,
             is_away=lambda: stage.is_known_to_be_away,
@@ -178,6 +179,7 @@ def lost(scene: Scene, *, with_envelope: bool, secret: str | None = None, envelo
         epoch=epoch,
         secret=secret or scene.stage.secrets.of(mission_id, epoch, SOLDIER),
         envelope=a_mission(envelope_of) if with_envelope else None,
+        envelope_seal=scene.stage.order_seals.of_envelope(a_mission(envelope_of)) if with_envelope else "",
     )
 
 

@@ -38,7 +38,7 @@ def quick_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def relaying(stage: Stage) -> AsyncIterator[Outbox]:
-    outbox = Outbox(stage.ledger, stage.broker, stage.memory)
+    outbox = Outbox(stage.ledger, stage.broker, stage.memory, stage.order_seals)
     stage.recorder.on_hand_out(outbox.add)
     stage.recorder.on_doubt(outbox.doubt)
     await stage.broker.declare(topology.queues_of("default", "default"))
@@ -239,7 +239,7 @@ async def test_a_relay_that_starts_again_takes_up_what_was_in_flight(
     async def never(*_: object) -> None:
         await asyncio.Event().wait()
 
-    outbox = Outbox(stage.ledger, stage.broker, stage.memory)
+    outbox = Outbox(stage.ledger, stage.broker, stage.memory, stage.order_seals)
     stage.recorder.on_hand_out(outbox.add)
     async with running(stage.recorder.run):
         with monkeypatch.context() as broken:

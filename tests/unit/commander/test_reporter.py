@@ -233,7 +233,13 @@ async def test_a_report_of_a_mission_that_the_ledger_lacks_rebuilds_it(stage: St
     envelope = a_mission("lost", type="resize")
     async with reporting_to(stage):
         report = a_report(
-            envelope, ReportKind.COMPLETED, epoch=FIRST_EPOCH, secrets=stage.secrets, attempt=2, ran_seconds=4.0
+            envelope,
+            ReportKind.COMPLETED,
+            epoch=FIRST_EPOCH,
+            secrets=stage.secrets,
+            seals=stage.order_seals,
+            attempt=2,
+            ran_seconds=4.0,
         )
         await stage.publish_report(report)
         await eventually(lambda: applied(stage), "it is applied")
@@ -244,7 +250,9 @@ async def test_a_report_of_a_mission_that_the_ledger_lacks_rebuilds_it(stage: St
 
 async def test_progress_of_a_mission_that_the_ledger_lacks_shows_it_as_running(stage: Stage) -> None:
     async with reporting_to(stage):
-        report = a_report(a_mission("lost"), ReportKind.PROGRESS, secrets=stage.secrets, progress=40.0)
+        report = a_report(
+            a_mission("lost"), ReportKind.PROGRESS, secrets=stage.secrets, seals=stage.order_seals, progress=40.0
+        )
         await stage.publish_report(report)
         await eventually(lambda: applied(stage), "it is applied")
     rebuilt = stage.store.data.records[a_mission("lost").mission_id]

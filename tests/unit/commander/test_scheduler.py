@@ -19,7 +19,7 @@ class Desk:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.outbox = Outbox(stage.ledger, stage.broker, stage.memory)
+        self.outbox = Outbox(stage.ledger, stage.broker, stage.memory, stage.order_seals)
         self.scheduler = Scheduler(stage.ledger, self.outbox)
         stage.recorder.on_hand_out(self.outbox.add)
 

@@ -25,7 +25,9 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def burying(stage: Stage) -> AsyncIterator[None]:
     rejects = Rejects(stage.broker, stage.clock, count=stage.count_rejected)
-    service = Undelivered(stage.recorder, stage.broker, stage.tombstones, stage.eras, rejects, stage.counts)
+    service = Undelivered(
+        stage.recorder, stage.broker, stage.tombstones, stage.eras, rejects, stage.proofs, stage.counts
+    )
     await stage.broker.declare(topology.FIXED_QUEUES)
     async with running(stage.recorder.run, service.run, rejects.run):
         yield

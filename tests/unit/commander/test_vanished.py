@@ -33,7 +33,7 @@ class Scene:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.era = stage.recorder.era
-        self.outbox = Outbox(stage.ledger, stage.broker, stage.memory)
+        self.outbox = Outbox(stage.ledger, stage.broker, stage.memory, stage.order_seals)
         self.vanished = Vanished(
             stage.ledger,
             stage.broker,

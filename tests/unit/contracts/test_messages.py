@@ -100,6 +100,7 @@ REPORTS = (
         kind=ReportKind.RELEASED, mission_id=SMALL.mission_id, epoch=EPOCH, secret="5ec2e7", attempt=3, envelope=SMALL
     ),
 )
+SEALED_REPORTS = (msgspec.structs.replace(REPORTS[0], envelope_seal="5ea1e2"),)
 ACCEPTANCES = (
     Acceptance(era=ERA, envelope=SMALL, payload=msgspec.Raw(b"{}")),
     Acceptance(
@@ -118,6 +119,10 @@ FROZEN: dict[str, Message] = {
     "order-full": Order(
         v=1, era=ERA, epoch=EPOCH, envelope=FULL, payload=msgspec.Raw('{"source": "ü", "width": 64.50}'.encode())
     ),
+    "order-sealed": Order(
+        v=1, era=ERA, epoch=EPOCH, envelope=SMALL, payload=msgspec.Raw(b"{}"), envelope_seal="5ea1e2", seal="5ea1"
+    ),
+    "status-reports-sealed": StatusMessage(v=1, era=ERA, instance=Instance("soldier-1/7f3a"), reports=SEALED_REPORTS),
     "status-reports": StatusMessage(v=1, era=ERA, instance=Instance("soldier-1/7f3a"), reports=REPORTS),
     "status-accepted": StatusMessage(
         v=1,

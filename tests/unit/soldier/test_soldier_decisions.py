@@ -153,7 +153,7 @@ def test_delays_double_to_a_bound_with_jitter_and_start_over() -> None:
 
 def an_entry(mission_id: str) -> tuple[tuple[str, int], Entry]:
     hold = Hold(mission_id=mission_id, epoch=1, secret="s")  # type: ignore[arg-type]
-    return (mission_id, 1), Entry(hold, an_order(mission_id=mission_id).envelope)
+    return (mission_id, 1), Entry(hold, an_order(mission_id=mission_id).envelope, "5ea1")
 
 
 def test_the_book_moves_a_mission_from_unclaimed_to_held_to_reported_to_gone() -> None:

@@ -149,7 +149,7 @@ async def test_a_report_may_be_lost_and_asked_for_more_than_once() -> None:
 def test_a_report_that_is_asked_for_and_not_here_any_more_lets_its_mission_go() -> None:
     book = Book(slots=1)
     hold = Hold(mission_id=MISSION[0], epoch=MISSION[1], secret="s", reported=True)
-    book.hold([(MISSION, Entry(hold, an_order().envelope))])
+    book.hold([(MISSION, Entry(hold, an_order().envelope, "5ea1"))])
     reports = Reports(broker=MemoryBroker(), instance=INSTANCE, book=book)
     reports.say_again([MISSION])
     assert book.next_beat().held == (), "the Commander releases a claim that nobody lists"

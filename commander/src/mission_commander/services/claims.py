@@ -11,6 +11,7 @@ from mission_commander.ports import LedgerAwayError
 from mission_commander.services import rebuilding
 from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
+from mission_commander.services.proofs import Proofs, Way
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.tombstones import Tombstones
 from mission_contracts import messages, metrics
@@ -34,11 +35,14 @@ _UNREADABLE: Final = ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.STALE)
 _MADE_UP: Final = ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.STALE)
 """Of an epoch that no Commander can have handed out; what the ledger has of the mission stands."""
 _NOT_KNOWN: Final = ClaimAnswer(verdict=Verdict.WAIT, wait_ms=5_000)
-"""The same, but its order may be the only word on its mission: it stays where it is, for a person to look at."""
-_FOREIGN: Final = ClaimAnswer(verdict=Verdict.DROP, drop=DropReason.STALE)
-"""Of another pool than the one that asks may claim for: no more is said of it."""
+"""Made up, or without a valid seal; but its order may be the only record of its mission, and stays where it is.
+
+Should memory restore the record, it runs; else it is for a person to look at.
+"""
 _LACKING: Final = ClaimAnswer(verdict=Verdict.WAIT)
-"""The ledger has no record of it: never said to a soldier, replaced by what follows from that."""
+"""The ledger has no record of it: never sent to a soldier, replaced by what follows from that."""
+_FOREIGN: Final = ClaimAnswer(verdict=Verdict.WAIT)
+"""Of another pool than the caller's: answered as if the ledger had no record of it, so that a claim tells nothing."""
 
 
 class _Claimant(NamedTuple):
@@ -46,6 +50,16 @@ class _Claimant(NamedTuple):
 
     instance: m.Instance
     within: PoolKey | None
+
+    def may_claim(self, mission: Mission) -> bool:
+        return self.within is None or self.within == pool_of(mission)
+
+
+class _Lacking(NamedTuple):
+    """A claim of what the ledger lacks, or of what is to look like that."""
+
+    claim: Claim
+    is_foreign: bool
 
 
 class Claims:
@@ -57,6 +71,7 @@ class Claims:
         tombstones: Tombstones,
         secrets: ClaimSecrets,
         eras: Eras,
+        proofs: Proofs,
         *,
         known_types: Callable[[Envelope], Sequence[str]],
         is_paused: Callable[[PoolKey], bool],
@@ -66,6 +81,7 @@ class Claims:
         self._tombstones = tombstones
         self._secrets = secrets
         self._eras = eras
+        self._proofs = proofs
         self._known_types = known_types
         self._is_paused = is_paused
         self._counts = counts
@@ -89,9 +105,10 @@ class Claims:
     async def _decided(self, who: _Claimant, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
         decided = await self._recorder.decide_each([self._command(who, claim) for claim in claims])
         answers = [_BROKEN if isinstance(one, BaseException) else one for one in decided]
-        lacking = [place for place, answer in enumerate(answers) if answer is _LACKING]
+        lacking = [place for place, answer in enumerate(answers) if answer is _LACKING or answer is _FOREIGN]
         if lacking:
-            found = await self._settle_lacking(who, [claims[place] for place in lacking])
+            asked = [_Lacking(claims[place], is_foreign=answers[place] is _FOREIGN) for place in lacking]
+            found = await self._settle_lacking(who, asked)
             for place, answer in zip(lacking, found, strict=True):
                 answers[place] = answer
         return answers
@@ -103,10 +120,11 @@ class Claims:
         can_be = self._eras.believes(m.era_of(claim.epoch))
 
         def decide(mission: "Mission | None", moment: Moment) -> "Decision[ClaimAnswer]":
+            is_foreign = mission is not None and not who.may_claim(mission)
             if not can_be:
-                return Decision(_MADE_UP if mission is not None else _NOT_KNOWN)
-            if mission is None:
-                return Decision(_LACKING)
+                return Decision(_NOT_KNOWN if mission is None or is_foreign else _MADE_UP)
+            if mission is None or is_foreign:
+                return Decision(_LACKING if mission is None else _FOREIGN)
             if claim.epoch > mission.epoch and not mission.is_final and self._must_wait(claim, moment.era):
                 return Decision(_WAIT, shows_loss=m.era_of(claim.epoch) >= moment.era)
             if mission.payload_lost and not mission.is_final:
@@ -123,8 +141,6 @@ class Claims:
     def _judge(
         self, mission: Mission, claim: Claim, who: _Claimant, moment: Moment, payload: bytes | None = None
     ) -> Decision[ClaimAnswer]:
-        if who.within is not None and pool_of(mission) != who.within:
-            return Decision(_FOREIGN)
         known = () if claim.has_handler else self._known_types(mission.envelope)
         decided = life.claim(
             mission, claim.epoch, who.instance, moment, has_handler=claim.has_handler, known_types=known
@@ -141,9 +157,9 @@ class Claims:
         """The order, whatever becomes of it, may be the only copy of the mission's payload."""
         if claim.order is None:
             return Decision(_TELL)
-        order = _order_of(claim)
-        if order is None:
-            return Decision(_UNREADABLE)
+        order = self._proven_order(claim)
+        if isinstance(order, ClaimAnswer):
+            return Decision(order)
         return self._judge(life.find_payload(mission, moment), claim, who, moment, bytes(order.payload))
 
     def _worded(self, decided: Granted | Dropped, claim: Claim, who: _Claimant) -> ClaimAnswer:
@@ -159,36 +175,47 @@ class Claims:
 
     # What it lacks.
 
-    async def _settle_lacking(self, who: _Claimant, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
-        """Purged long ago; or lost, and rebuilt once nobody else can be running it."""
-        purged = await self._tombstones.purged({claim.mission_id: claim.accepted_at for claim in claims})
-        answers = [_PURGED if claim.mission_id in purged else self._on_lost(claim) for claim in claims]
+    async def _settle_lacking(self, who: _Claimant, asked: Sequence[_Lacking]) -> Sequence[ClaimAnswer]:
+        """Purged long ago; or lost, and rebuilt once no other soldier can be running it."""
+        purged = await self._tombstones.purged({claim.mission_id: claim.accepted_at for claim, _ in asked})
+        answers = [_PURGED if one.claim.mission_id in purged else self._on_lost(one) for one in asked]
         told = [place for place, answer in enumerate(answers) if answer is _LACKING]
-        rebuilt = await self._recorder.decide_each([self._rebuild(who, claims[place]) for place in told])
+        rebuilt = await self._recorder.decide_each([self._rebuild(who, asked[place].claim) for place in told])
         for place, answer in zip(told, rebuilt, strict=True):
             answers[place] = _BROKEN if isinstance(answer, BaseException) else answer
         return answers
 
-    def _on_lost(self, claim: Claim) -> ClaimAnswer:
-        era = self._recorder.era
+    def _on_lost(self, asked: _Lacking) -> ClaimAnswer:
+        claim, era = asked.claim, self._recorder.era
         if m.era_of(claim.epoch) >= era:
-            self._eras.suspect(era)
+            if not asked.is_foreign:
+                self._eras.suspect(era)
             return _WAIT
         if not self._eras.is_settled:
             return _WAIT
         return _TELL if claim.order is None else _LACKING
 
     def _rebuild(self, who: _Claimant, claim: Claim) -> Command[ClaimAnswer]:
-        order = _order_of(claim)
+        order = self._proven_order(claim)
 
         def decide(mission: Mission | None, moment: Moment) -> Decision[ClaimAnswer]:
-            if order is None:
-                return Decision(_UNREADABLE)
+            if isinstance(order, ClaimAnswer):
+                return Decision(order)
             if mission is not None:
-                return Decision(_WAIT)  # somebody else was quicker: the next claim meets that record
-            return self._judge(rebuilding.from_order(order, moment), claim, who, moment, payload=bytes(order.payload))
+                return Decision(_WAIT)  # another claim was quicker: the next one meets that record
+            rebuilt = rebuilding.from_order(order, moment)
+            if not who.may_claim(rebuilt):
+                return Decision(_NOT_KNOWN)
+            return self._judge(rebuilt, claim, who, moment, payload=bytes(order.payload))
 
         return Command(claim.mission_id, decide, weight=len(claim.order or b""))
+
+    def _proven_order(self, claim: Claim) -> messages.Order | ClaimAnswer:
+        """Return the claim's order; or the answer, where it is of another claim or bears no valid seal."""
+        order = _order_of(claim)
+        if order is None:
+            return _UNREADABLE
+        return order if self._proofs.accept_order(order, Way.CLAIM) else _NOT_KNOWN
 
 
 def _word(answer: ClaimAnswer) -> str:
@@ -200,5 +227,7 @@ def _order_of(claim: Claim) -> messages.Order | None:
         order = messages.decode(claim.order or b"", messages.Order)
     except UnreadableMessageError:
         return None
-    fits = order.envelope.mission_id == claim.mission_id and order.epoch == claim.epoch
-    return order if fits else None
+    envelope = order.envelope
+    told, asked = (envelope.mission_id, order.epoch, envelope.accepted_at), (claim.mission_id, claim.epoch)
+    # Whether it was purged was decided by the claim's time of acceptance.
+    return order if told == (*asked, claim.accepted_at) else None

@@ -16,6 +16,7 @@ from mission_commander.services import rebuilding
 from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
 from mission_commander.services.garrison import Garrison
+from mission_commander.services.proofs import Proofs, Way
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.tombstones import Tombstones
 from mission_contracts import metrics, telemetry
@@ -42,6 +43,7 @@ class Heartbeats:
         secrets: ClaimSecrets,
         tombstones: Tombstones,
         eras: Eras,
+        proofs: Proofs,
         clock: Clock,
         *,
         lease_seconds: float,
@@ -60,6 +62,7 @@ class Heartbeats:
         self._secrets = secrets
         self._tombstones = tombstones
         self._eras = eras
+        self._proofs = proofs
         self._clock = clock
         self._is_away = is_away
         self._on_unheard = on_unheard
@@ -70,8 +73,22 @@ class Heartbeats:
     async def answer(self, instance: m.Instance, heartbeat: Heartbeat) -> HeartbeatAnswer:
         """Note the beat, and answer it; from memory while the ledger is away.
 
-        Raises UnknownSoldierError, and LedgerAwayError where memory does not know the soldier either.
+        A hold without its claim's secret is dead, whatever mission it names: neither its lease nor its answer says
+        whether there is such a mission. Raises UnknownSoldierError, and LedgerAwayError where memory does not know the
+        soldier either.
         """
+        genuine = tuple(hold for hold in heartbeat.held if self._is_genuine(instance, hold))
+        if len(genuine) == len(heartbeat.held):
+            return await self._answer_somehow(instance, heartbeat)
+        kept = {(hold.mission_id, hold.epoch) for hold in genuine}
+        made_up = tuple(_held(hold) for hold in heartbeat.held if (hold.mission_id, hold.epoch) not in kept)
+        answer = await self._answer_somehow(instance, msgspec.structs.replace(heartbeat, held=genuine))
+        return msgspec.structs.replace(answer, drops=(*answer.drops, *made_up))
+
+    def _is_genuine(self, instance: m.Instance, hold: Hold) -> bool:
+        return self._secrets.fits(hold.secret, hold.mission_id, hold.epoch, instance)
+
+    async def _answer_somehow(self, instance: m.Instance, heartbeat: Heartbeat) -> HeartbeatAnswer:
         if self._is_away():
             return self._answer_without_ledger(instance, heartbeat, "the ledger is away")
         try:
@@ -150,8 +167,13 @@ class Heartbeats:
         lost = [hold for hold in lacking if self._memory.get(hold.mission_id) is None]
         purged = await self._tombstones.purged({hold.mission_id: _accepted_at(hold) for hold in lost})
         lost = [hold for hold in lost if hold.mission_id not in purged]
-        await self._decide(instance, [hold for hold in lost if hold.envelope is not None], _rebuild)
+        await self._decide(instance, [hold for hold in lost if self._is_proven(hold)], _rebuild)
         return tuple(hold.mission_id for hold in lost if hold.envelope is None), purged
+
+    def _is_proven(self, hold: Hold) -> bool:
+        """Its secret proves its epoch; only a seal proves what the mission is."""
+        envelope = hold.envelope
+        return envelope is not None and self._proofs.accept_envelope(envelope, hold.envelope_seal, Way.HEARTBEAT)
 
     async def _settle_lost(self, instance: m.Instance, held: Sequence[Hold]) -> None:
         """A claim that memory has not heard of was granted by another Commander just now, or the ledger lost it."""
@@ -168,11 +190,10 @@ class Heartbeats:
     async def _decide(
         self, instance: m.Instance, holds: Sequence[Hold], command: Callable[[m.Instance, Hold], Command[None]]
     ) -> None:
-        genuine = [h for h in holds if self._secrets.fits(h.secret, h.mission_id, h.epoch, instance)]
-        for hold in genuine:
+        for hold in holds:
             self._eras.learn(m.era_of(hold.epoch))
         try:
-            await self._recorder.decide_each([command(instance, hold) for hold in genuine])
+            await self._recorder.decide_each([command(instance, hold) for hold in holds])
         except LedgerAwayError:
             return  # the next beat tries again
 

@@ -11,7 +11,6 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Final
 
-import msgspec
 import structlog
 
 from mission_broker.port import Broker, BrokerAwayError, Message, Outcome
@@ -22,6 +21,7 @@ from mission_commander.services.aside import Aside, Destination, destination_of
 from mission_commander.services.patience import happens
 from mission_contracts import messages, topology
 from mission_contracts import mission as m
+from mission_contracts.order_seals import OrderSeals
 
 MAX_BATCH: Final = 500
 PUBLISHES_IN_FLIGHT: Final = 3
@@ -40,10 +40,11 @@ PROBES_BEFORE_RENEWAL: Final = 2
 class Outbox:
     """Relays hand-outs to the broker while it is not stopped."""
 
-    def __init__(self, ledger: Ledger, broker: Broker, memory: MissionMemory) -> None:
+    def __init__(self, ledger: Ledger, broker: Broker, memory: MissionMemory, seals: OrderSeals) -> None:
         self._ledger = ledger
         self._broker = broker
         self._memory = memory
+        self._seals = seals
         self._pending: dict[OutboxEntry, None] = {}
         self._in_flight: set[OutboxEntry] = set()
         self._gone_since: dict[tuple[str, str], float] = {}
@@ -192,8 +193,13 @@ class Outbox:
             mission = self._memory.get(entry.mission_id)
             payload = self._memory.payload(entry.mission_id) or fetched.get(entry.mission_id)
             if mission is not None and payload is not None:
-                orders.append((entry, _order(mission, entry.epoch, payload)))
+                orders.append((entry, self._order(mission, entry.epoch, payload)))
         return orders
+
+    def _order(self, mission: Mission, epoch: m.Epoch, payload: bytes) -> Message:
+        queue = destination_of(mission).queue
+        order = self._seals.order(m.era_of(epoch), epoch, mission.envelope, payload)
+        return Message(exchange=queue.bound_to, key=queue.key, body=messages.encode(order))
 
     async def _make_routable(self, entries: Sequence[OutboxEntry]) -> None:
         """A pool's queue is gone: somebody deleted it. It comes back before the next try."""
@@ -305,12 +311,3 @@ class Outbox:
                     self._log.warning("could not look into the outbox; it is tried until the ledger is back")
                     is_told = True
                 await asyncio.sleep(RETRY_SECONDS)
-
-
-def _order(mission: Mission, epoch: m.Epoch, payload: bytes) -> Message:
-    queue = destination_of(mission).queue
-    era = m.Era(epoch // m.NUMBERS_PER_ERA)
-    order = messages.Order(
-        v=messages.VERSION, era=era, epoch=epoch, envelope=mission.envelope, payload=msgspec.Raw(payload)
-    )
-    return Message(exchange=queue.bound_to, key=queue.key, body=messages.encode(order))

@@ -24,6 +24,7 @@ from mission_commander.services import rebuilding
 from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
 from mission_commander.services.late_records import LateRecords
+from mission_commander.services.proofs import Proofs, Way
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.tombstones import Tombstones
 from mission_contracts import messages, metrics, telemetry, topology
@@ -87,6 +88,7 @@ class Reporter:
         eras: Eras,
         rejects: Rejects,
         late_records: LateRecords,
+        proofs: Proofs,
         *,
         on_marker: Callable[[str], None],
         counts: Counts,
@@ -99,6 +101,7 @@ class Reporter:
         self._eras = eras
         self._rejects = rejects
         self._late_records = late_records
+        self._proofs = proofs
         self._on_marker = on_marker
         self._counts = counts
         self._waiting: list[Delivery] = []
@@ -209,6 +212,9 @@ class Reporter:
         answers = list(decided)
         lacking = [place for place, answer in enumerate(answers) if answer is _LACKING]
         if lacking:
+            for place in lacking:
+                answers[place] = Dropped.UNPROVEN
+            lacking = [place for place in lacking if self._is_proven(said[place][1])]
             accepted_at = {said[place][1].mission_id: said[place][1].envelope.accepted_at for place in lacking}
             purged = await self._tombstones.purged(accepted_at)
             again: list[Command[_Answer]] = [self._command(*said[place], purged=purged) for place in lacking]
@@ -216,6 +222,10 @@ class Reporter:
             for place, answer in zip(lacking, rebuilt, strict=True):
                 answers[place] = answer
         return answers
+
+    def _is_proven(self, report: messages.Report) -> bool:
+        """Its secret proves its epoch; only a seal proves what the mission is."""
+        return self._proofs.accept_envelope(report.envelope, report.envelope_seal, Way.REPORT)
 
     def _command(
         self, instance: m.Instance, report: messages.Report, *, purged: frozenset[m.MissionId] | None = None

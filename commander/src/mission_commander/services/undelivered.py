@@ -16,6 +16,7 @@ from mission_commander.ports import LedgerAwayError
 from mission_commander.services import rebuilding
 from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
+from mission_commander.services.proofs import Proofs, Way
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.tombstones import Tombstones
 from mission_contracts import messages, metrics, telemetry, topology
@@ -38,6 +39,7 @@ class Undelivered:
         tombstones: Tombstones,
         eras: Eras,
         rejects: Rejects,
+        proofs: Proofs,
         counts: Counts,
     ) -> None:
         self._recorder = recorder
@@ -45,6 +47,7 @@ class Undelivered:
         self._broker = broker
         self._tombstones = tombstones
         self._rejects = rejects
+        self._proofs = proofs
         self._counts = counts
         self._waiting: asyncio.Queue[Delivery] = asyncio.Queue()
         self._log = structlog.get_logger("undelivered")
@@ -75,30 +78,32 @@ class Undelivered:
         gives_way_at = time.monotonic() + GIVE_WAY_SECONDS
         while delivery.is_alive:
             try:
-                defect = await self._hand_out_anew(order)
+                why = await self._hand_out_anew(order)
             except LedgerAwayError:
                 if time.monotonic() > gives_way_at:
                     delivery.give_back()
                     return
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                self._let_go(delivery, defect)
+                self._let_go(delivery, why)
                 return
 
     def _can_be(self, order: messages.Order) -> bool:
         return self._eras.believes(max(order.era, m.era_of(order.epoch)))
 
-    async def _hand_out_anew(self, order: messages.Order) -> BaseException | None:
-        """Raises LedgerAwayError while nobody can tell; gives what went wrong with the decision itself."""
+    async def _hand_out_anew(self, order: messages.Order) -> str:
+        """Hand it out again, or return why that cannot be. Raises LedgerAwayError while that cannot be known."""
         [known] = await self._recorder.decide_each([self._return(order)])
         if known is not False:
-            return known if isinstance(known, BaseException) else None
+            return _cannot(known)
         envelope = order.envelope
         if await self._tombstones.was_purged(envelope.mission_id, envelope.accepted_at):
-            return None
+            return ""
+        if not self._proofs.accept_order(order, Way.DEAD_LETTER):
+            return "the ledger lacks its mission, and it bears no valid seal of this installation"
         self._wait_for_holders(order)
         [defect] = await self._recorder.decide_each([_rebuild(order)])
-        return defect
+        return _cannot(defect)
 
     def _wait_for_holders(self, order: messages.Order) -> None:
         """The ledger lacks it: whoever may be running a later hand-out has a lease to say so."""
@@ -109,25 +114,30 @@ class Undelivered:
             return
         raise LedgerAwayError("the ledger has lost this mission, and its holder may still tell of it")
 
-    def _let_go(self, delivery: Delivery, defect: BaseException | None) -> None:
-        if defect is None:
-            delivery.ack()
+    def _let_go(self, delivery: Delivery, why: str) -> None:
+        if why:
+            self._rejects.keep(delivery, topology.DEAD, Defect.UNUSABLE, why)
         else:
-            self._rejects.keep(delivery, topology.DEAD, Defect.UNUSABLE, f"it cannot be handed out anew: {defect!r}")
+            delivery.ack()
 
     def _return(self, order: messages.Order) -> Command[bool]:
         """Answers whether the ledger knows the mission."""
         known = self._recorder.known(order.envelope.mission_id)
+        is_proven = self._proofs.is_sealed(order)
 
         def decide(mission: Mission | None, moment: Moment) -> Decision[bool]:
             if mission is None:
                 return Decision(False)
-            is_ahead = order.epoch > mission.epoch and not mission.is_final
+            is_ahead = is_proven and order.epoch > mission.epoch and not mission.is_final
             moved = life.return_undelivered(mission, order.epoch, moment)
             return Decision(True, moved, shows_loss=is_ahead and m.era_of(order.epoch) >= moment.era)
 
         is_ahead = known is not None and known.epoch < order.epoch
         return Command(order.envelope.mission_id, decide, fresh=is_ahead)
+
+
+def _cannot(defect: object) -> str:
+    return f"it cannot be handed out again: {defect!r}" if isinstance(defect, BaseException) else ""
 
 
 def _rebuild(order: messages.Order) -> Command[None]:

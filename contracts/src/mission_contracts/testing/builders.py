@@ -8,6 +8,7 @@ from mission_contracts.envelope import Envelope
 from mission_contracts.install_key import ClaimSecrets
 from mission_contracts.messages import VERSION, Order, Report, ReportKind
 from mission_contracts.mission import NUMBERS_PER_ERA, Epoch, Era, Instance, MissionId
+from mission_contracts.order_seals import OrderSeals
 
 ERA: Final = Era(29_166_666)
 """The era in which a FakeClock starts."""
@@ -44,10 +45,12 @@ def a_report(
     epoch: int = _FIRST_EPOCH,
     instance: str = "soldier-1",
     secrets: ClaimSecrets | None = None,
+    seals: OrderSeals | None = None,
     **fields: Any,
 ) -> Report:
-    """Give a soldier's word on a mission; genuine if `secrets` are those of the Commander that reads it."""
+    """Return a soldier's report; genuine if `secrets`, and `seals`, are those of the Commander that reads it."""
     of = mission or a_mission()
     secret = secrets.of(of.mission_id, Epoch(epoch), Instance(instance)) if secrets else "forged"
-    told: dict[str, Any] = {"attempt": 1, "ran_seconds": 1.0} | fields
+    seal = seals.of_envelope(of) if seals else ""
+    told: dict[str, Any] = {"attempt": 1, "ran_seconds": 1.0, "envelope_seal": seal} | fields
     return Report(kind=kind, mission_id=of.mission_id, epoch=Epoch(epoch), secret=secret, envelope=of, **told)
