@@ -7,7 +7,7 @@ import aiormq
 from tools.stack.tcp_proxy import TcpProxy
 from yarl import URL
 
-from mission_broker import rabbitmq
+from mission_broker import aiopika, rabbitmq
 from mission_contracts.topology import Queue
 
 CONNECT_SECONDS = 15
@@ -21,6 +21,13 @@ async def connected_broker(
         urls=urls, name=name, heartbeat_seconds=heartbeat_seconds, rpc_timeout_seconds=rpc_timeout_seconds
     )
     async with rabbitmq.connect(settings) as broker:
+        assert await broker.wait_connected(CONNECT_SECONDS), f"RabbitMQ is not connected in {CONNECT_SECONDS} s"
+        yield broker
+
+
+@asynccontextmanager
+async def connected_by_aiopika(url: str, *, name: str) -> AsyncIterator[aiopika.AioPikaBroker]:
+    async with aiopika.connect(rabbitmq.RabbitMQSettings(urls=(url,), name=name, heartbeat_seconds=10)) as broker:
         assert await broker.wait_connected(CONNECT_SECONDS), f"RabbitMQ is not connected in {CONNECT_SECONDS} s"
         yield broker
 

@@ -1,4 +1,4 @@
-"""One suite, two subjects: what holds for RabbitMQ holds for its in-memory twin."""
+"""One suite, three subjects: what holds for RabbitMQ, by either client, holds for its in-memory twin."""
 
 import asyncio
 import itertools
@@ -17,7 +17,7 @@ from support.broker_probe import (
     several,
     to,
 )
-from support.rabbitmq_probe import connected_broker, delete_queue
+from support.rabbitmq_probe import connected_broker, connected_by_aiopika, delete_queue
 
 from mission_broker.memory import MemoryBroker
 from mission_broker.port import Broker, Message, Outcome
@@ -528,6 +528,23 @@ class TestRabbitMQBroker(BrokerContract):
     @pytest.fixture
     async def other(self, amqp_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
         async with connected_broker(amqp_url, name=f"other {request.node.name}") as broker:
+            yield broker
+
+    @pytest.fixture
+    def delete(self, amqp_url: str) -> Delete:
+        return lambda queue: delete_queue(amqp_url, queue)
+
+
+@pytest.mark.real
+class TestAioPikaBroker(BrokerContract):
+    @pytest.fixture
+    async def broker(self, amqp_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
+        async with connected_by_aiopika(amqp_url, name=request.node.name) as broker:
+            yield broker
+
+    @pytest.fixture
+    async def other(self, amqp_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
+        async with connected_by_aiopika(amqp_url, name=f"other {request.node.name}") as broker:
             yield broker
 
     @pytest.fixture
