@@ -11,7 +11,8 @@ import structlog
 import uvicorn
 import uvloop
 
-from mission_broker import rabbitmq
+from mission_broker import clients, rabbitmq
+from mission_broker.port import Broker
 from mission_commander import http_server, logs
 from mission_commander.adapters import kubernetes_cluster, rabbitmq_management, redis_ledger, redis_tally, redis_users
 from mission_commander.app import create_app
@@ -54,7 +55,7 @@ async def serve(settings: CommanderSettings) -> None:
         store = redis_ledger.RedisSettings(urls=(settings.redis_url,), prefix=settings.redis_prefix)
         ledger = await stack.enter_async_context(redis_ledger.connect(store))
         users = await stack.enter_async_context(redis_users.connect(store))
-        broker = await stack.enter_async_context(rabbitmq.connect(_broker(settings)))
+        broker = await stack.enter_async_context(clients.connect(_broker(settings), settings.rabbitmq_client))
         tally = await stack.enter_async_context(redis_tally.connect(settings.redis_url, settings.redis_prefix))
         desk, cluster = await _desk(settings, stack), await _cluster(settings, stack)
         if settings.require_broker_at_start:
@@ -109,7 +110,7 @@ async def _cluster(settings: CommanderSettings, stack: AsyncExitStack) -> Cluste
     return await stack.enter_async_context(kubernetes_cluster.connect(settings.kubernetes_url, *files))
 
 
-async def _wait_for(broker: rabbitmq.RabbitMQBroker) -> None:
+async def _wait_for(broker: Broker) -> None:
     while not await broker.wait_connected(5):
         structlog.get_logger("commander").warning("waiting for the broker before listening")
         await asyncio.sleep(0)

@@ -8,6 +8,7 @@ import limits
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from mission_broker.client_kind import ClientKind
 from mission_commander.domain.rates import Rate
 from mission_contracts.names import DNS_LABEL_PATTERN
 from mission_contracts.tokens import LONGEST_TOKEN_SECONDS, Role
@@ -104,6 +105,9 @@ class CommanderSettings(BaseSettings):
         default_factory=lambda: ["amqp://guest:guest@127.0.0.1:5672/"]
     )
     """The nodes of one RabbitMQ cluster, tried in turn, for ever. Separated by commas, or as a list in JSON."""
+
+    rabbitmq_client: ClientKind = ClientKind.FRAMES
+    """Which code speaks AMQP: `aio-pika`, or `frames`, which batches whole frames and carries more messages."""
 
     rabbitmq_management_url: SecretStr | None = None
     """RabbitMQ's management API, as http://user:password@host:15672; the user needs the tag administrator.

@@ -11,7 +11,7 @@ from typing import Final
 import pydantic
 import uvloop
 
-from mission_broker import rabbitmq
+from mission_broker import clients, rabbitmq
 from mission_soldier import commander, loading, logs, runtime, surviving
 from mission_soldier.broker_access import BrokerAccess
 from mission_soldier.errors import HandlerDefinitionError
@@ -48,7 +48,9 @@ async def _serve(soldier: Soldier, settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         _on_signals(stop, hurry)
         access = BrokerAccess(tuple(url.get_secret_value() for url in settings.rabbitmq_urls))
-        broker = await stack.enter_async_context(rabbitmq.connect(_rabbitmq_settings(access, instance)))
+        broker = await stack.enter_async_context(
+            clients.connect(_rabbitmq_settings(access, instance), settings.rabbitmq_client)
+        )
         post = await stack.enter_async_context(commander.connect(settings.commander_url, _secret(settings)))
         await runtime.serve(
             soldier,

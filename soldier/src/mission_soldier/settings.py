@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from mission_broker.client_kind import ClientKind
 from mission_contracts.mission import Instance
 from mission_contracts.names import DNS_LABEL_PATTERN
 
@@ -47,6 +48,9 @@ class Settings(BaseSettings):
     A Commander that makes users for its pools hands out addresses with a password at registration; these count then,
     and this setting is not used.
     """
+
+    rabbitmq_client: ClientKind = ClientKind.FRAMES
+    """Which code speaks AMQP: `aio-pika`, or `frames`, which batches whole frames and carries more messages."""
 
     namespace: DnsLabel = "default"
     """The namespace whose missions this soldier runs."""
