@@ -87,7 +87,7 @@ def commander(these: Servers, state: Path, *, soldiers: int) -> Iterator[Command
         processes.enter_context(running(serving))
         for number in range(soldiers):
             processes.enter_context(running(_numbered(soldier, number)))
-        asyncio.run(_manned(told, soldiers))
+        asyncio.run(until_manned(told, soldiers))
         yield told
 
 
@@ -115,7 +115,8 @@ def _numbered(soldier: Launch, number: int) -> Launch:
     )
 
 
-async def _manned(of: Commander, soldiers: int) -> None:
+async def until_manned(of: Commander, soldiers: int) -> None:
+    """Declare the default pool, and wait until so many soldiers have registered."""
     ends_at = time.monotonic() + START_SECONDS
     async with control(of) as client:
         await client.declare_pool(NAMESPACE, "default", PoolDeclaration(replicas=soldiers))
