@@ -86,7 +86,7 @@ async def all_events(ledger: Ledger, after: str = "0-0") -> Sequence[Event]:
 
 
 async def all_live(ledger: Ledger) -> dict[m.MissionId, Mission]:
-    return {one.mission.id: one.mission async for batch in ledger.live() for one in batch}
+    return {one.id: one async for batch in ledger.live() for one in batch}
 
 
 async def waiting_for_events(ledger: Ledger, after: str) -> "asyncio.Task[Sequence[Event] | None]":

@@ -92,7 +92,9 @@ class Commander:
         self.install_key = key
         self.ledger, self.broker = ledger, broker
         rejects = Rejects(broker, clock, count=self._count_rejected)
-        self.memory = MissionMemory(cancel_deadline_seconds=settings.cancel_deadline_seconds)
+        self.memory = MissionMemory(
+            cancel_deadline_seconds=settings.cancel_deadline_seconds, payload_bytes=settings.payload_bytes
+        )
         self.recorder = Recorder(
             ledger,
             self.memory,

@@ -195,16 +195,21 @@ class Ledger(Protocol):
         """Forget unused lanes whose time has come; give how many."""
         ...
 
+    async def records(self, ids: Sequence[m.MissionId]) -> Sequence[Mission | None]:
+        """Read missions without their payloads, in order; None where the ledger has none."""
+        ...
+
     async def fetch(self, ids: Sequence[m.MissionId]) -> Sequence[Stored | None]:
-        """Read missions, in order; None where the ledger has none."""
+        """Read missions and payloads, in order: of few at a time, as each may have 256 KiB."""
         ...
 
-    async def payloads(self, ids: Sequence[m.MissionId]) -> Sequence[bytes | None]:
-        """Read payloads only."""
+    async def payloads(self, ids: Sequence[m.MissionId], *, within_bytes: int | None = None) -> Sequence[bytes | None]:
+        """Read payloads only, in order: all, or those of the first ones, at least of one, that exceed so many bytes by
+        one payload at most."""
         ...
 
-    def live(self) -> AsyncIterator[Sequence[Stored]]:
-        """All missions that are not final, in batches of at most 500."""
+    def live(self) -> AsyncIterator[Sequence[Mission]]:
+        """All missions that are not final, without their payloads, in batches of at most 500."""
         ...
 
     async def live_ids(self, after: m.MissionId | None, limit: int) -> Sequence[m.MissionId]:

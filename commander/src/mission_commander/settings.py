@@ -193,10 +193,17 @@ class CommanderSettings(BaseSettings):
     limit_wish: Limited = "20000 per 10 seconds"
     """How many requests that change something there is (cancel, suspend, …) one subject may send."""
 
+    payload_bytes: Annotated[int, Field(ge=1024 * 1024)] = 128 * 1024 * 1024
+    """How many bytes of waiting missions' payloads are held in memory; the rest is read from the ledger when needed.
+
+    Only what is held can be restored together with its mission when the ledger's data are lost while the mission is
+    in no queue of the broker. What it takes comes on top of some 0.75 KB for each live mission.
+    """
+
     limit_live: Annotated[int, Field(ge=0)] = 1_000_000
     """How many missions that are not final one subject may have; one more is 429 (QuotaReached). 0: any number.
 
-    Each takes about 2 KB of every Commander's memory. Missions of the cluster are bounded there, by a ResourceQuota
+    Each takes about 0.75 KB of every Commander's memory. Missions of the cluster are bounded there, by a ResourceQuota
     on `count/missions.missioncontrol.dev`.
     """
 

@@ -16,7 +16,7 @@ class Door(StrEnum):
     REST = "rest"
 
 
-class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
+class Retry(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A retry policy in the form that travels; bounds are checked at the doors (`spec.RetryPolicy`)."""
 
     max_attempts: bounds.Count = 3
@@ -25,7 +25,7 @@ class Retry(msgspec.Struct, frozen=True, omit_defaults=True):
     max_delay_seconds: bounds.DelaySeconds = 300
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What does not change while a mission lives. Times are Unix seconds by the Commander's clock."""
 
     mission_id: bounds.Id

@@ -213,9 +213,19 @@ async def test_missions_are_read_in_the_order_they_were_asked_for(ledger: Ledger
     await put(ledger, one, two)
     ids = [two.id, m.MissionId("missing"), one.id, two.id]
     assert await ledger.fetch(ids) == [Stored(two, PAYLOAD), None, Stored(one, PAYLOAD), Stored(two, PAYLOAD)]
+    assert await ledger.records(ids) == [two, None, one, two]
     assert await ledger.payloads(ids) == [PAYLOAD, None, PAYLOAD, PAYLOAD]
-    assert await ledger.fetch([]) == []
-    assert await ledger.payloads([]) == []
+    assert (await ledger.fetch([]), await ledger.records([]), await ledger.payloads([])) == ([], [], [])
+
+
+async def test_payloads_are_read_within_a_number_of_bytes_and_at_least_one(ledger: Ledger) -> None:
+    missions = [a_mission(f"m-{number}") for number in range(4)]
+    for mission in missions:
+        await must(ledger, Change(mission, NONE, b'"' + b"x" * 98 + b'"'))
+    ids = [mission.id for mission in missions]
+    read = [len(await ledger.payloads(ids, within_bytes=most)) for most in (1, 100, 101, 250, 1_000)]
+    assert read == [1, 1, 2, 3, 4]
+    assert await ledger.payloads([], within_bytes=1) == []
 
 
 async def test_a_commit_of_a_thousand_changes_is_answered_whole(ledger: Ledger) -> None:

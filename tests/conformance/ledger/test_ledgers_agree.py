@@ -271,7 +271,7 @@ def _without_ids(answers: Sequence[Committed | Conflict] | str) -> list[Any]:
 
 
 async def _live(ledger: Ledger) -> dict[MissionId, Any]:
-    return {one.mission.id: one async for batch in ledger.live() for one in batch}
+    return {one.id: one async for batch in ledger.live() for one in batch}
 
 
 async def _lanes(ledger: Ledger) -> list[Any]:

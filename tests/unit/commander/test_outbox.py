@@ -9,8 +9,10 @@ import pytest
 from support.commander_stage import Stage, eventually, running, turns
 
 from mission_broker.memory_server import Stored
+from mission_broker.port import Message, Outcome
 from mission_commander.domain import life
 from mission_commander.domain.life import Moment
+from mission_commander.domain.payload_store import PayloadStore
 from mission_commander.domain.record import Mission
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services import outbox as module
@@ -135,11 +137,35 @@ async def test_a_payload_that_memory_lacks_is_fetched(stage: Stage) -> None:
     async with relaying(stage) as outbox:
         outbox.stop()
         mission = await stage.accept("m-1", b'{"width":640}')
-        stage.memory._payloads.clear()
+        stage.memory._payloads.drop(mission.id)
         outbox.start()
         await settled(stage, outbox)
     assert bytes(orders(stage)[0].payload) == b'{"width":640}'
     assert orders(stage)[0].envelope == mission.envelope
+
+
+async def test_payloads_beyond_the_budget_are_read_a_few_at_a_time(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BYTES_IN_FLIGHT", 3_000)
+    stage.memory._payloads = PayloadStore(max_bytes=0)
+    published: list[int] = []
+    publish = stage.broker.publish
+
+    async def note(some: Sequence[Message], timeout_seconds: float = 10) -> Sequence[Outcome]:
+        published.append(sum(len(message.body) for message in some))
+        return await publish(some, timeout_seconds)
+
+    monkeypatch.setattr(stage.broker, "publish", note)
+    async with relaying(stage) as outbox:
+        outbox.stop()
+        for number in range(40):
+            await stage.accept(f"m-{number}", b'"' + b"x" * 998 + b'"')
+        assert stage.memory.payload_bytes == 0
+        outbox.start()
+        await settled(stage, outbox)
+    assert [order.envelope.mission_id for order in orders(stage)] == [f"m-{number}" for number in range(40)]
+    assert max(published) < 3 * 2_000, "each with its envelope"
 
 
 async def test_while_it_is_stopped_nothing_is_published(stage: Stage) -> None:

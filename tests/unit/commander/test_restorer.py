@@ -12,6 +12,7 @@ from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services import feed, restoring
 from mission_commander.services.eras import open_era
+from mission_commander.services.payloads import Payloads
 from mission_commander.services.recorder import Command, Decision
 from mission_contracts.mission import NUMBERS_PER_ERA, Era, MissionId, MissionState
 from mission_contracts.testing import ERA, a_mission
@@ -203,11 +204,17 @@ async def test_a_ledger_that_goes_away_while_it_is_restored_is_restored_later(st
 # Several Commanders.
 
 
+async def load(other: Stage) -> None:
+    """As a Commander does at its start."""
+    await other.feed.load()
+    await Payloads(other.ledger, other.memory).read_orders()
+
+
 async def test_what_only_one_of_two_commanders_knows_is_restored_by_maximum(stage: Stage) -> None:
     other = stage.another()
     async with running(stage.recorder.run, other.recorder.run):
         mission = await stage.accept("m-1")
-        await other.feed.load()
+        await load(other)
         newer = await stage.claim(mission)
         theirs = await other.accept("theirs")
     assert other.memory.get(mission.id) == mission, "it has not heard of the claim"
@@ -228,7 +235,7 @@ async def test_what_another_commander_restores_at_the_same_moment_is_compared_an
     other = stage.another()
     async with running(stage.recorder.run):
         mission = await stage.accept("m-1")
-        await other.feed.load()
+        await load(other)
         newer = await stage.claim(mission)
     stage.store.wipe()
     stage.ledger.gate.clear()

@@ -3,7 +3,7 @@
 import asyncio
 import copy
 from collections.abc import AsyncIterator, Mapping, Sequence
-from itertools import islice
+from itertools import accumulate, islice
 
 import msgspec
 
@@ -244,14 +244,20 @@ class MemoryLedger:
         data = self._reach()
         return [data.stored(mission_id) for mission_id in ids]
 
-    async def payloads(self, ids: Sequence[m.MissionId]) -> Sequence[bytes | None]:
+    async def records(self, ids: Sequence[m.MissionId]) -> Sequence[Mission | None]:
         data = self._reach()
-        return [data.payloads.get(mission_id) for mission_id in ids]
+        return [data.records.get(mission_id) for mission_id in ids]
 
-    async def live(self) -> AsyncIterator[Sequence[Stored]]:
+    async def payloads(self, ids: Sequence[m.MissionId], *, within_bytes: int | None = None) -> Sequence[bytes | None]:
+        data = self._reach()
+        found = [data.payloads.get(mission_id) for mission_id in ids]
+        sums = accumulate(len(payload or b"") for payload in found[:-1])
+        return found if within_bytes is None else found[: 1 + sum(1 for total in sums if total < within_bytes)]
+
+    async def live(self) -> AsyncIterator[Sequence[Mission]]:
         ids = iter(tuple(self._reach().live))
         while batch := tuple(islice(ids, LIVE_BATCH)):
-            found = [one for one in await self.fetch(batch) if one is not None and not one.mission.is_final]
+            found = [one for one in await self.records(batch) if one is not None and not one.is_final]
             if found:
                 yield found
 

@@ -13,6 +13,7 @@ from mission_commander.adapters.redis_nodes import Nodes
 from mission_commander.adapters.redis_script import Script
 from mission_commander.adapters.redis_wire import Command, Wire
 from mission_commander.domain.lane import Lane, LaneChange, LaneKey
+from mission_commander.domain.record import Mission
 from mission_commander.ports import (
     NO_EVENT,
     Change,
@@ -172,21 +173,35 @@ class RedisLedger:
             None if record is None else Stored(codec.mission_of(record), payload or b"") for record, payload in rows
         ]
 
-    async def payloads(self, ids: Sequence[m.MissionId]) -> Sequence[bytes | None]:
-        return [payload for (payload,) in await self._rows(ids, "p")]
+    async def records(self, ids: Sequence[m.MissionId]) -> Sequence[Mission | None]:
+        return [codec.mission_or_none(record) for (record,) in await self._rows(ids, "r")]
+
+    async def payloads(self, ids: Sequence[m.MissionId], *, within_bytes: int | None = None) -> Sequence[bytes | None]:
+        if within_bytes is None:
+            rows = await self._rows(ids, "p")
+        else:
+            rows = await self._first_rows(ids, "p", within_bytes=within_bytes) if ids else []
+        return [payload for (payload,) in rows]
 
     async def _rows(self, ids: Sequence[m.MissionId], *fields: str) -> list[Any]:
         """Read fields of missions: with one answer, or with several where payloads are large."""
         rows: list[Any] = []
         while len(rows) < len(ids):
-            left = ids[len(rows) :]
-            rows += await self._run(self._read, self._key("m:"), ANSWER_BYTES, len(fields), *fields, *left)
+            rows += await self._first_rows(ids[len(rows) :], *fields)
         return rows
 
-    async def live(self) -> AsyncIterator[Sequence[Stored]]:
+    async def _first_rows(
+        self, ids: Sequence[m.MissionId], *fields: str, within_bytes: int = ANSWER_BYTES
+    ) -> list[Any]:
+        found: list[Any] = await self._run(
+            self._read, self._key("m:"), min(within_bytes, ANSWER_BYTES), len(fields), *fields, *ids
+        )
+        return found
+
+    async def live(self) -> AsyncIterator[Sequence[Mission]]:
         after = "-"
         while ids := _texts(await self._live_ids(after)):
-            found = [one for one in await self.fetch(ids) if one is not None and not one.mission.is_final]
+            found = [one for one in await self.records(ids) if one is not None and not one.is_final]
             if found:
                 yield found
             after = f"({ids[-1]}"

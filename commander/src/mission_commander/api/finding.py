@@ -57,8 +57,8 @@ def _seen(mission: Mission | None, sees: Sees) -> Mission | None:
 async def recorded(commander: Commander, ids: Sequence[MissionId]) -> list[Mission | None]:
     """What the ledger itself lists; memory saves reading most of it again. Raises LedgerAwayError."""
     missing = [one for one in ids if commander.memory.get(one) is None]
-    stored = await commander.ledger.fetch(missing) if missing else ()
-    fetched = {one.mission.id: one.mission for one in stored if one is not None}
+    stored = await commander.ledger.records(missing) if missing else ()
+    fetched = {one.id: one for one in stored if one is not None}
     return [commander.memory.get(one) or fetched.get(one) for one in ids]
 
 
@@ -70,8 +70,8 @@ async def _fetched(
         if unknown:
             raise LedgerAwayError("the ledger is away, and this Commander's memory does not have it all")
         return {}
-    stored = await commander.ledger.fetch(missing)
-    fetched = {one.mission.id: one.mission for one in stored if one is not None and sees(one.mission)}
+    stored = await commander.ledger.records(missing)
+    fetched = {one.id: one for one in stored if one is not None and sees(one)}
     if commander.vitals.ledger_is_newly_back and not fetched.keys() >= unknown:
         raise LedgerAwayError("the ledger is back, and what was accepted without it is being recorded")
     return fetched

@@ -22,7 +22,7 @@ class Phase(StrEnum):
     FINAL = "final"  # nobody
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """An ended attempt."""
 
     number: int
@@ -34,7 +34,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str = ""
 
 
-class Mission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Mission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The record. Times are Unix seconds by the Commander's clock."""
 
     envelope: Envelope

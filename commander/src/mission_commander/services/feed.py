@@ -12,7 +12,7 @@ from mission_commander.domain.lane_memory import KEPT_UNUSED
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
 from mission_commander.domain.view import view
-from mission_commander.ports import Event, EventId, Ledger, LedgerAwayError, Stored, order_of
+from mission_commander.ports import Event, EventId, Ledger, LedgerAwayError, order_of
 from mission_commander.services.horizon import Horizon
 from mission_commander.services.patience import happens
 from mission_contracts.mission import MissionId
@@ -88,11 +88,12 @@ class Feed:
         """Take in all live missions, and what happens from here on. Watchers are told that they missed something."""
         last, era = await self._ledger.last_event(), self._horizon.era
         await self._load_lanes()
-        live: set[MissionId] = set()
+        unheard = dict.fromkeys(self._memory.live_ids())
         async for batch in self._ledger.live():
-            live.update(stored.mission.id for stored in batch)
             self._apply(batch)
-        await self._hear_of_ends([mission.id for mission in self._memory.live() if mission.id not in live])
+            for mission in batch:
+                unheard.pop(mission.id, None)
+        await self._hear_of_ends(list(unheard))
         self._horizon.saw(last, era)
         self._last = self._before_recent = last
         self._recent.clear()
@@ -131,15 +132,15 @@ class Feed:
             listener()
         await self.load()
 
-    def _apply(self, batch: Sequence[Stored | None]) -> None:
-        for stored in batch:
-            if stored is not None:
-                self._memory.apply(stored.mission, stored.payload)
+    def _apply(self, batch: Sequence[Mission | None]) -> None:
+        for mission in batch:
+            if mission is not None:
+                self._memory.apply(mission)
 
     async def _hear_of_ends(self, ids: Sequence[MissionId]) -> None:
         """What memory takes for live ended while nobody listened; what the ledger lacks is the restorer's to judge."""
         for start in range(0, len(ids), PAGE):
-            self._apply(await self._ledger.fetch(ids[start : start + PAGE]))
+            self._apply(await self._ledger.records(ids[start : start + PAGE]))
 
     def _take(self, events: Sequence[Event]) -> None:
         for event in events:

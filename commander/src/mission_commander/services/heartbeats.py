@@ -183,9 +183,9 @@ class Heartbeats:
             await self._decide(instance, unheard, _prove)
 
     async def _recall(self, ids: Sequence[m.MissionId]) -> None:
-        for stored in await self._ledger.fetch(ids):
-            if stored is not None:
-                self._memory.apply(stored.mission, stored.payload)
+        for mission in await self._ledger.records(ids):
+            if mission is not None:
+                self._memory.apply(mission)
 
     async def _decide(
         self, instance: m.Instance, holds: Sequence[Hold], command: Callable[[m.Instance, Hold], Command[None]]

@@ -5,7 +5,7 @@ between, it is published again, under the same epoch, and the first claim spends
 """
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -25,6 +25,8 @@ from mission_contracts.order_seals import OrderSeals
 
 MAX_BATCH: Final = 500
 PUBLISHES_IN_FLIGHT: Final = 3
+BYTES_IN_FLIGHT: Final = 4 * 1024 * 1024
+"""Of payloads, in each publish: each is in memory some times then, as an order and on its way."""
 RETRY_SECONDS: Final = 0.2
 SWEEP_SECONDS: Final = 5.0
 SWEEP_LIMIT: Final = 10_000
@@ -143,13 +145,25 @@ class Outbox:
         """Publish what is still of use; give what has to be tried again."""
         try:
             await self._recall([entry for entry in batch if self._is_unheard(entry)])
-            self._note_confirmed([entry for entry in batch if self._is_over(entry)])
-            useful = [entry for entry in batch if self._is_out(entry)]
-            orders = await self._orders(useful)
         except LedgerAwayError:
             return list(batch)
-        if not orders:
-            return []
+        self._note_confirmed([entry for entry in batch if self._is_over(entry)])
+        left = deque(entry for entry in batch if self._is_out(entry))
+        unsent: list[OutboxEntry] = []
+        while left:
+            try:
+                orders = await self._next_orders(left)
+            except LedgerAwayError:
+                break
+            unsent += await self._publish_orders(orders, timeout_seconds) if orders else []
+            if self._broker.away is not None:
+                break
+            left = deque(self._aside.sort_out(list(left)))  # a queue may just have turned out not to answer
+        return [*unsent, *left]
+
+    async def _publish_orders(
+        self, orders: Sequence[tuple[OutboxEntry, Message]], timeout_seconds: float
+    ) -> list[OutboxEntry]:
         outcomes = await self._broker.publish([message for _, message in orders], timeout_seconds)
         by_outcome: defaultdict[Outcome, list[OutboxEntry]] = defaultdict(list)
         for (entry, _), outcome in zip(orders, outcomes, strict=True):
@@ -166,11 +180,11 @@ class Outbox:
         """Hear of hand-outs that memory lacks; what is over, or was purged, must not stay in the outbox for ever."""
         if not unknown:
             return
-        stored = await self._ledger.fetch([entry.mission_id for entry in unknown])
-        for one in stored:
-            if one is not None:
-                self._memory.apply(one.mission, one.payload)
-        self._note_confirmed([entry for entry, one in zip(unknown, stored, strict=True) if one is None])
+        found = await self._ledger.records([entry.mission_id for entry in unknown])
+        for mission in found:
+            if mission is not None:
+                self._memory.apply(mission)
+        self._note_confirmed([entry for entry, one in zip(unknown, found, strict=True) if one is None])
 
     def _is_unheard(self, entry: OutboxEntry) -> bool:
         mission = self._memory.get(entry.mission_id)
@@ -185,15 +199,26 @@ class Outbox:
         mission = self._memory.get(entry.mission_id)
         return mission is not None and mission.epoch >= entry.epoch and not self._is_out(entry)
 
-    async def _orders(self, entries: Sequence[OutboxEntry]) -> list[tuple[OutboxEntry, Message]]:
-        missing = [e.mission_id for e in entries if self._memory.payload(e.mission_id) is None]
-        fetched = dict(zip(missing, await self._ledger.payloads(missing), strict=True)) if missing else {}
-        orders = []
-        for entry in entries:
-            mission = self._memory.get(entry.mission_id)
-            payload = self._memory.payload(entry.mission_id) or fetched.get(entry.mission_id)
+    async def _next_orders(self, left: deque[OutboxEntry]) -> list[tuple[OutboxEntry, Message]]:
+        """Make the orders of the first entries, about as many bytes as may be in flight, and take those out.
+
+        A payload that the budget of memory had no room for is read here, and forgotten once it is published.
+        """
+        missing = [e.mission_id for e in left if self._memory.payload(e.mission_id) is None]
+        read = await self._ledger.payloads(missing, within_bytes=BYTES_IN_FLIGHT) if missing else ()
+        fetched = dict(zip(missing, read, strict=False))
+        orders: list[tuple[OutboxEntry, Message]] = []
+        room = BYTES_IN_FLIGHT
+        while left and room > 0:
+            entry = left[0]
+            payload = self._memory.payload(entry.mission_id)
+            if payload is None and entry.mission_id not in fetched:
+                break  # it is read with the next ones
+            left.popleft()
+            mission, payload = self._memory.get(entry.mission_id), payload or fetched.get(entry.mission_id)
             if mission is not None and payload is not None:
                 orders.append((entry, self._order(mission, entry.epoch, payload)))
+                room -= len(payload)
         return orders
 
     def _order(self, mission: Mission, epoch: m.Epoch, payload: bytes) -> Message:

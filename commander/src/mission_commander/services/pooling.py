@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
+from itertools import islice
 
 import structlog
 
@@ -16,11 +17,11 @@ from mission_commander.services.recorder import Recorder
 from mission_commander.services.timing import Timer
 from mission_contracts import topology
 from mission_contracts.clock import Clock
-from mission_contracts.mission import Reason
 from mission_contracts.rest import PoolDeclaration, PoolView, SoldierView
 
 MINUTE_SECONDS = 60.0
 REFRESH_SECONDS = 5.0
+WOKEN_AT_ONCE = 500
 
 
 class Pools:
@@ -100,8 +101,9 @@ class Pools:
             self._log.warning("could not hand out what waited for a pool; it is looked at again", pool=key[1])
 
     async def _wake(self, key: PoolKey) -> None:
-        waiting = [one for one in self._memory.in_phase(key, Phase.WAITING) if one.reason is Reason.NO_POOL]
-        await self._recorder.decide_each([self._timer.look(mission.id) for mission in waiting])
+        waiting = iter(self._memory.without_pool(key))
+        while some := list(islice(waiting, WOKEN_AT_ONCE)):
+            await self._recorder.decide_each([self._timer.look(mission.id) for mission in some])
 
     # Showing.
 
@@ -146,7 +148,7 @@ class Pools:
         )
 
     def _busy(self, seen: Seen) -> int:
-        return max(seen.busy, sum(1 for _ in self._memory.held_by(seen.registration.instance)))
+        return max(seen.busy, self._memory.held_count(seen.registration.instance))
 
 
 def _view(seen: Seen, busy: int) -> SoldierView:

@@ -270,8 +270,7 @@ class Recorder:
                 for one in batch:
                     plan.add(one)
             except UnheardError as unheard:
-                [stored] = await self._ledger.fetch([unheard.mission_id])
-                found[unheard.mission_id] = stored.mission if stored else None
+                [found[unheard.mission_id]] = await self._ledger.records([unheard.mission_id])
                 presumed_absent.discard(unheard.mission_id)
                 continue
             if not turns.doubtful:
@@ -288,8 +287,8 @@ class Recorder:
             if one.command.fresh or (known is None and not one.command.presumed_absent):
                 unsure[mission_id] = None
         if unsure:
-            stored = await self._ledger.fetch(list(unsure))
-            found |= {i: self._newer(i, s.mission if s else None) for i, s in zip(unsure, stored, strict=True)}
+            stored = await self._ledger.records(list(unsure))
+            found |= {i: self._newer(i, mission) for i, mission in zip(unsure, stored, strict=True)}
         return found
 
     def _newer(self, mission_id: m.MissionId, stored: Mission | None) -> Mission | None:
@@ -334,11 +333,11 @@ class Recorder:
             if lane is None:
                 absent.add(key)
         ids = [mission_id for lane in lanes if lane is not None for mission_id in lane.front()]
-        stored = await self._ledger.fetch(ids) if ids else ()
+        stored = await self._ledger.records(ids) if ids else ()
         for one in stored:
             if one is not None:
-                self._memory.apply(one.mission, one.payload)
-        return {i: self._memory.get(i) or (s.mission if s else None) for i, s in zip(ids, stored, strict=True)}
+                self._memory.apply(one)
+        return {i: self._memory.get(i) or mission for i, mission in zip(ids, stored, strict=True)}
 
     def _learn_lane(self, key: LaneKey, stored: Lane | None, now: float) -> None:
         """Take the ledger's word on a lane; where it knows less than memory, it was rolled back: memory is right."""

@@ -9,8 +9,8 @@ import structlog
 from mission_commander.domain import life
 from mission_commander.domain.life import Moment
 from mission_commander.domain.memory import MissionMemory
-from mission_commander.domain.record import Phase
-from mission_commander.ports import Change, Conflict, EraChangedError, Ledger, LedgerAwayError, Stored
+from mission_commander.domain.record import Mission, Phase
+from mission_commander.ports import Change, Conflict, EraChangedError, Ledger, LedgerAwayError
 from mission_commander.services.differences import reconciled
 from mission_commander.services.eras import Eras
 from mission_commander.services.recorder import Recorder
@@ -76,7 +76,7 @@ class Restorer:
         era = self._recorder.era
         for restore in self._more:
             await restore()
-        ids = [mission.id for mission in (*self._memory.live(), *self._memory.finals())]
+        ids = [*self._memory.live_ids(), *(mission.id for mission in self._memory.finals())]
         self._log.warning("the ledger has lost records; restoring it from memory", era=era, missions=len(ids))
         for batch in self._batches(ids):
             await self._restore(era, batch)
@@ -98,7 +98,7 @@ class Restorer:
     async def _restore(self, era: m.Era, ids: Sequence[m.MissionId]) -> None:
         """Write what the ledger lacks; what another Commander writes at the same time is compared anew."""
         while ids:
-            stored = dict(zip(ids, await self._ledger.fetch(ids), strict=True))
+            stored = dict(zip(ids, await self._ledger.records(ids), strict=True))
             purged = await self._ledger.purged([one for one, found in stored.items() if found is None])
             for mission_id in purged:
                 self._memory.forget(mission_id)
@@ -110,12 +110,11 @@ class Restorer:
                     self._memory.apply(change.mission, change.payload)
             ids = [c.mission.id for c, o in zip(changes, outcomes, strict=True) if isinstance(o, Conflict)]
 
-    def _change(self, mission_id: m.MissionId, stored: Stored | None, moment: Moment) -> Change | None:
+    def _change(self, mission_id: m.MissionId, current: Mission | None, moment: Moment) -> Change | None:
         known = self._memory.get(mission_id)
         if known is None:
             return None  # purged, or an old final one, which made room for a newer one
         payload = self._memory.payload(mission_id)
-        current = stored.mission if stored else None
         wanted = reconciled(known, current, moment, payload=payload)
         if wanted is not None and wanted.payload_lost and payload:
             wanted = life.find_payload(wanted, moment)

@@ -6,6 +6,7 @@ The broker is asked by passive declares alone, a few for each pool that has orde
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -14,7 +15,7 @@ import structlog
 from mission_broker.port import Broker, BrokerAwayError
 from mission_commander.domain import vanishing
 from mission_commander.domain.memory import MissionMemory, PoolKey
-from mission_commander.domain.record import Mission, Phase
+from mission_commander.domain.record import Phase
 from mission_commander.domain.vanishing import Hand, Sight
 from mission_commander.ports import EraChangedError, Ledger, LedgerAwayError, OutboxEntry
 from mission_commander.services.counts import Counts
@@ -30,9 +31,12 @@ SLACK_SECONDS: Final = 0.5
 """Beats that other Commanders were told are heard of so much later."""
 MOST_SCANNED: Final = 20_000
 """Orders of one pool that one look goes through while something waits in its queues, the oldest first."""
+MOST_OF_EMPTY_QUEUES: Final = 100_000
+"""As many where nothing waits: those that are published again come out of the way by and by."""
 MOST_OF_A_QUEUE: Final = 2_000
 """Of these, how many are followed of a queue that is not empty: what vanished comes to the front in time."""
 ASKED_AT_ONCE: Final = 1_000
+READ_AT_ONCE: Final = 1_000
 
 QueueKey = tuple[PoolKey, Priority]
 
@@ -121,9 +125,9 @@ class Vanished:
         empty = {priority: await self._is_empty(pool, priority) for priority in Priority}
         now = self._clock.now()
         found: dict[QueueKey, Sight] = {}
-        for priority, missions in self._out(pool, empty).items():
+        for priority, out in (await self._out(pool, empty)).items():
             before = self._sights.get((pool, priority))
-            hands = [hand for one in missions if (hand := (one.id, one.epoch)) not in in_hand]
+            hands = [hand for hand in out if hand not in in_hand]
             nowhere = await self._confirmed(hands, before)
             found[pool, priority] = vanishing.seen(before, is_empty=empty[priority], nowhere=nowhere, now=now)
         return found
@@ -132,11 +136,14 @@ class Vanished:
         """Also a queue that does not exist is empty."""
         return not await self._broker.ready_count(topology.orders_of(*pool, priority))
 
-    def _out(self, pool: PoolKey, empty: Mapping[Priority, bool]) -> Mapping[Priority, Sequence[Mission]]:
-        limit = None if all(empty.values()) else MOST_SCANNED
-        by_priority: defaultdict[Priority, list[Mission]] = defaultdict(list)
-        for mission in self._memory.in_phase(pool, Phase.OUT, limit=limit):
-            by_priority[mission.envelope.priority].append(mission)
+    async def _out(self, pool: PoolKey, empty: Mapping[Priority, bool]) -> Mapping[Priority, Sequence[Hand]]:
+        limit = MOST_OF_EMPTY_QUEUES if all(empty.values()) else MOST_SCANNED
+        by_priority: defaultdict[Priority, list[Hand]] = defaultdict(list)
+        missions = iter(self._memory.in_phase(pool, Phase.OUT, limit=limit))
+        while some := [(one.envelope.priority, (one.id, one.epoch)) for one in islice(missions, READ_AT_ONCE)]:
+            for priority, hand in some:
+                by_priority[priority].append(hand)
+            await asyncio.sleep(0)
         return {key: all_ if empty[key] else all_[:MOST_OF_A_QUEUE] for key, all_ in by_priority.items()}
 
     async def _confirmed(self, hands: Sequence[Hand], before: Sight | None) -> list[Hand]:
