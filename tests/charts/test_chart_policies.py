@@ -12,6 +12,7 @@ from typing import Any, Final
 import httpx
 import pytest
 from support.ability import unless, why_no_api_server
+from support.chart_rules import kinds_served
 from support.cluster_door import a_pool, file_of
 from tools import stack
 from tools.charts import helm
@@ -27,16 +28,6 @@ Refusal = Callable[..., str]
 NAMESPACE: Final = helm.NAMESPACE
 OPERATOR: Final = f"system:serviceaccount:{NAMESPACE}:mission-control-operator"
 SOLDIER: Final = "mission-control-soldier"
-INSTALLED: Final = frozenset(
-    {
-        "CustomResourceDefinition",
-        "ValidatingAdmissionPolicy",
-        "ValidatingAdmissionPolicyBinding",
-        "ServiceAccount",
-        "Role",
-        "RoleBinding",
-    }
-)
 POLICIES_TIMEOUT_SECONDS: Final = 60.0
 
 
@@ -63,14 +54,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack.ApiServer
     unless(why_no_api_server())
     with stack.api_server(tmp_path_factory.mktemp("policies")) as server:
         kube = server.access
-        kube.kubectl("create", "namespace", NAMESPACE)
-        objects = [one for one in helm.objects("--no-hooks") if one["kind"] in INSTALLED]
-        crds = [one for one in objects if one["kind"] == "CustomResourceDefinition"]
-        kube.kubectl("apply", "--server-side", "-f", "-", stdin=file_of(crds))
-        for crd in crds:
-            kube.kubectl("wait", "--for=condition=Established", f"crd/{crd['metadata']['name']}", "--timeout=30s")
+        objects = kinds_served(kube)
         apply(kube, a_pool("from-before", template=a_template("mission-control-keys")))
-        kube.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=file_of(one for one in objects if one not in crds))
+        kube.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=file_of(objects))
         _until_policies_hold(kube, Patching(server))
         yield server
 
