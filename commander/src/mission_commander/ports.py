@@ -305,6 +305,10 @@ class Ledger(Protocol):
         """Keep an instance's newest beat; False when the instance is not registered."""
         ...
 
+    async def soldier(self, instance: m.Instance) -> tuple[Registration, Beat | None] | None:
+        """One registered instance with its newest beat."""
+        ...
+
     async def soldiers(self) -> Mapping[m.Instance, tuple[Registration, Beat | None]]:
         """All registered instances with their newest beats."""
         ...

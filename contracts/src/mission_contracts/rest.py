@@ -337,6 +337,11 @@ class TokenRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     refresh_token: str | None = None
     assertion: str | None = None
     """A token that somebody else gave, such as a ServiceAccount's."""
+    session: Annotated[str, msgspec.Meta(min_length=16, max_length=128)] | None = None
+    """A soldier's with a client secret: a random text that it makes at its start and shows to no other.
+
+    Instances that it registers with such a token are its own: other soldiers with the same secret cannot act for them.
+    """
 
 
 class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

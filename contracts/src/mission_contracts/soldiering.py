@@ -39,6 +39,8 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     concurrency: Annotated[int, msgspec.Meta(le=bounds.MAX_CONCURRENCY)]
     version: bounds.Word = ""
     pod: bounds.Name = ""
+    owner: bounds.Word = ""
+    """Whose token may act for the instance, within its pool. Only the Commander writes it."""
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

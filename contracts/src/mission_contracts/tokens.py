@@ -45,6 +45,10 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The one namespace that it is good for; None: all that the role reaches."""
     pool: str | None = None
     """The one pool (of that namespace) that a soldier may claim for; None: any."""
+    pod: str | None = None
+    """The one pod that a soldier runs in: it speaks for instances of that pod only."""
+    session: str | None = None
+    """A digest of the key that a soldier made at its start: it speaks for instances that it registered itself."""
     account: str | None = None
     """Of a user: what a deletion of the user revokes."""
     family: str | None = None
@@ -96,6 +100,8 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True):
     nbf: _Moment | None = None
     namespace: _Text | None = None
     pool: _Text | None = None
+    pod: _Text | None = None
+    session: _Text | None = None
     account: _Text | None = None
     family: _Text | None = None
 
@@ -129,6 +135,8 @@ class Tokens:
             role=body.role,
             namespace=body.namespace,
             pool=body.pool,
+            pod=body.pod,
+            session=body.session,
             account=body.account,
             family=body.family,
         )

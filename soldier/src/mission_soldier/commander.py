@@ -127,7 +127,8 @@ class HttpCommander:
         return self._tokens.valid() or await asyncio.to_thread(self._tokens.renewed)
 
     def _note_refusal(self, status: int, token: str | None) -> None:
-        if status == httpx.codes.UNAUTHORIZED and self._tokens and token:
+        # 403 too: a token from a Commander of an older version does not say whose it is.
+        if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN) and self._tokens and token:
             self._tokens.refused(token)
 
     def _fetch_token(self, secret: Credential) -> TokenAnswer:

@@ -85,7 +85,10 @@ class Settings(BaseSettings):
     """
 
     instance: str = ""
-    """This process's own name; default: the pod's or host's name and a random suffix. Never use one twice."""
+    """This process's own name; default: the pod's or host's name, a dash and 8 random hexadecimal digits.
+
+    Never use one twice. With `token_file` it must have that form, with this pod's name.
+    """
 
     pod: str = ""
     """The pod's name, from the downward API; the operator finds the pod of an idle soldier by it."""

@@ -1,10 +1,11 @@
 """A soldier's access token: fetched once at a time, renewed before it ends, and not when all other soldiers do."""
 
 import random
+import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -25,9 +26,12 @@ class ClientSecret:
 
     client_id: str
     client_secret: SecretStr
+    session: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+    """Known to this process alone: other soldiers with the same secret cannot act for its instance."""
 
     def request(self) -> TokenRequest:
-        return TokenRequest(client_id=self.client_id, client_secret=self.client_secret.get_secret_value())
+        secret = self.client_secret.get_secret_value()
+        return TokenRequest(client_id=self.client_id, client_secret=secret, session=self.session)
 
 
 @dataclass(frozen=True, slots=True)

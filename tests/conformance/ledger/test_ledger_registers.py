@@ -51,6 +51,23 @@ async def test_an_era_that_is_not_there_is_not_replaced(fresh: Ledger) -> None:
     assert await fresh.era() is None
 
 
+async def test_one_soldier_is_found_by_its_name_with_its_newest_beat(ledger: Ledger) -> None:
+    assert await ledger.soldier(Instance("soldier-1")) is None
+    registered = Registration(
+        instance=Instance("soldier-1"),
+        namespace="default",
+        pool="default",
+        types=(TypeInfo(name="noop"),),
+        concurrency=4,
+        owner="5e55",
+    )
+    await ledger.save_soldier(registered)
+    assert await ledger.soldier(Instance("soldier-1")) == (registered, None)
+    beat = Beat(beat=1, after=0, held=(), unclaimed=(), slots=4, taking=True)
+    await ledger.save_beat(Instance("soldier-1"), beat)
+    assert await ledger.soldier(Instance("soldier-1")) == (registered, beat)
+
+
 async def test_what_takes_changes_can_be_touched_and_shows_nothing_of_it(ledger: Ledger) -> None:
     await ledger.touch()
     assert await ledger.last_event() == "0-0"

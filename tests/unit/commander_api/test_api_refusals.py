@@ -403,6 +403,7 @@ async def test_who_is_not_registered_is_told_what_to_do(api: Api) -> None:
     assert "POST /soldiers" in problem(answer, 404, "UnknownSoldier")
 
 
+@pytest.mark.usefixtures("soldier")
 async def test_claims_are_bounded(api: Api) -> None:
     claim = {"mission_id": "m", "epoch": 1, "era": 1, "accepted_at": 1}
     client = await api.client("soldiers")
@@ -431,6 +432,7 @@ BEAT = {"beat": 1, "after": 0, "era": 1, "held": [], "unclaimed": [], "slots": 1
         pytest.param("heartbeat", BEAT | {"beat": -1}, "beat", id="a beat before the first"),
     ],
 )
+@pytest.mark.usefixtures("soldier")
 async def test_what_a_soldier_says_is_bounded_field_by_field(
     api: Api, path: str, body: dict[str, object], where: str
 ) -> None:
@@ -438,6 +440,7 @@ async def test_what_a_soldier_says_is_bounded_field_by_field(
     assert problem(answer, 422, "BadField").endswith(f"- at `$.{where}`")
 
 
+@pytest.mark.usefixtures("soldier")
 @pytest.mark.parametrize("path", ["claims", "heartbeat"])
 async def test_a_body_beyond_any_use_is_not_read_to_its_end(api: Api, path: str) -> None:
     answer = await (await api.client("soldiers")).post(f"/soldiers/soldier-1/{path}", content=b" " * (33 * 1024 * 1024))

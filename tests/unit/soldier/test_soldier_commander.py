@@ -132,18 +132,28 @@ async def test_over_the_network_nobody_there_means_ask_again() -> None:
 class Doorkeeper:
     """Gives tokens, and takes only the newest."""
 
-    def __init__(self) -> None:
+    def __init__(self, refusal: int = 401) -> None:
         self.given = 0
-        self.is_strict = True
+        self.refusal = refusal
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/token":
-            assert json.loads(request.content) == {"client_id": "soldier", "client_secret": "hush"}
+            assert json.loads(request.content) == {
+                "client_id": "soldier",
+                "client_secret": "hush",
+                "session": SECRET.session,
+            }
             self.given += 1
             return httpx.Response(200, json={"access_token": f"token-{self.given}", "expires_in": 300})
         if request.headers.get("Authorization") != f"Bearer token-{self.given}":
-            return problem(401, "BadToken")
+            return problem(self.refusal, "BadToken")
         return httpx.Response(200, json={"heartbeat_seconds": 1, "lease_seconds": 4, "era": 1})
+
+
+def test_each_process_has_a_session_of_its_own_that_is_not_printed() -> None:
+    one, other = (ClientSecret("soldier", SecretStr("hush")) for _ in range(2))
+    assert one.session != other.session
+    assert one.session not in repr(one)
 
 
 async def test_a_token_is_fetched_once_for_many_calls() -> None:
@@ -153,12 +163,13 @@ async def test_a_token_is_fetched_once_for_many_calls() -> None:
     assert door.given == 1
 
 
-async def test_a_refused_token_is_replaced() -> None:
-    door = Doorkeeper()
+@pytest.mark.parametrize("refusal", [401, 403])
+async def test_a_refused_token_is_replaced(refusal: int) -> None:
+    door = Doorkeeper(refusal)
     async with connect_in_process(httpx.MockTransport(door), SECRET) as commander:
         await commander.register(REGISTRATION)
         door.given += 1  # somebody else's is the newest now: ours is refused
-        with pytest.raises(CommanderAwayError, match="401"):
+        with pytest.raises(CommanderAwayError, match=str(refusal)):
             await commander.register(REGISTRATION)
         await commander.register(REGISTRATION)
 

@@ -366,6 +366,11 @@ class MemoryLedger:
             data.beats[instance] = beat
         return True
 
+    async def soldier(self, instance: m.Instance) -> tuple[Registration, Beat | None] | None:
+        data = self._reach()
+        registration = data.registrations.get(instance)
+        return None if registration is None else (registration, data.beats.get(instance))
+
     async def soldiers(self) -> Mapping[m.Instance, tuple[Registration, Beat | None]]:
         data = self._reach()
         return {instance: (one, data.beats.get(instance)) for instance, one in data.registrations.items()}

@@ -361,6 +361,14 @@ class RedisLedger:
     async def save_beat(self, instance: m.Instance, beat: Beat) -> bool:
         return bool(await self._run(self._beat, instance, beat.beat, codec.encode(beat)))
 
+    async def soldier(self, instance: m.Instance) -> tuple[Registration, Beat | None] | None:
+        registered, beat = await self._ask_all(
+            ("HGET", self._key("soldiers"), instance), ("HGET", self._key("beats"), instance)
+        )
+        if registered is None:
+            return None
+        return codec.registration_of(registered), None if beat is None else codec.beat_of(beat)
+
     async def soldiers(self) -> Mapping[m.Instance, tuple[Registration, Beat | None]]:
         soldiers, beats = await self._ask_all(("HVALS", self._key("soldiers")), ("HGETALL", self._key("beats")))
         newest = {instance.decode(): codec.beat_of(beat) for instance, beat in _pairs(beats)}

@@ -20,6 +20,7 @@ CLIENT_CREDENTIALS: Final = "client_credentials"
 SERVICE_ACCOUNT: Final = "service_account"
 REFRESH_TOKEN: Final = "refresh_token"  # noqa: S105 - the name of a grant
 NEVER_STORED: Final = {"Cache-Control": "no-store"}
+_SESSION_DIGITS: Final = 32
 BUSY_RETRY_SECONDS: Final = 2.0
 
 
@@ -90,7 +91,13 @@ class ClientCredentials:
             self._audit.client_refused(client_id if client else "")
             raise ProblemError(401, "BadCredentials", "client id or secret is wrong: check both")
         return self._issuer.answer(
-            Holder(subject=client_id, role=client.role, namespace=client.namespace, pool=client.pool)
+            Holder(
+                subject=client_id,
+                role=client.role,
+                namespace=client.namespace,
+                pool=client.pool,
+                session=_digest(asked.session).hex()[:_SESSION_DIGITS] if asked.session else None,
+            )
         )
 
 

@@ -8,16 +8,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mission_commander.api import bodies
+from mission_commander.api import bodies, owning
 from mission_commander.api.answers import ProblemError, json_answer
 from mission_commander.api.doors import Doors, path_of
-from mission_commander.domain.memory import PoolKey
+from mission_commander.ports import LedgerAwayError
+from mission_commander.services.garrison import Seen
 from mission_commander.services.heartbeats import UnknownSoldierError
 from mission_contracts import bounds
 from mission_contracts.mission import Instance
 from mission_contracts.names import DNS_LABEL_PATTERN, SENTENCES, is_dns_label
 from mission_contracts.soldiering import ClaimAnswers, ClaimRequest, Heartbeat, Registered, Registration
-from mission_contracts.tokens import Claims, Role
+from mission_contracts.tokens import Holder, Role
 
 REGISTRATION_BYTES = 4 * 1024 * 1024
 """Types come with their JSON Schemas."""
@@ -51,31 +52,17 @@ def _check(asked: Registration) -> None:
         raise ProblemError(422, "BadField", "a soldier runs at least 1 mission at once", field="concurrency")
 
 
-def _pool_of(claims: Claims) -> PoolKey | None:
-    """Give the one pool that a token is good for; None: any."""
-    holder = claims.holder
-    if holder.pool is None:
-        return None
-    return holder.namespace or "", holder.pool
-
-
-def _check_pool(own: PoolKey | None, other: PoolKey) -> None:
-    if own is not None and own != other:
-        detail = f"the token is good for pool {own[1]} of namespace {own[0]} only, and this is about another"
-        raise ProblemError(403, "WrongPool", detail)
-
-
 class _Soldiers:
     def __init__(self, doors: Doors) -> None:
         self._doors = doors
 
     async def register(self, request: Request) -> Response:
-        pool = _pool_of(self._doors.gate.admit(request, Role.SOLDIER))
+        claims = self._doors.gate.admit(request, Role.SOLDIER)
         commander = self._doors.loaded()
-        registration = await bodies.read_as(request, _registration, REGISTRATION_BYTES, counted=False)
-        _check(registration)
-        _check_pool(pool, (registration.namespace, registration.pool))
-        self._check_instance(pool, registration.instance)
+        asked = await bodies.read_as(request, _registration, REGISTRATION_BYTES, counted=False)
+        _check(asked)
+        registration = owning.owned(claims.holder, asked)
+        owning.check_instance(claims.holder, asked.instance, await commander.garrison.find(asked.instance))
         await commander.garrison.register(registration)
         settings, users = commander.settings, commander.broker_users
         return json_answer(
@@ -87,36 +74,47 @@ class _Soldiers:
             )
         )
 
-    def _check_instance(self, pool: PoolKey | None, instance: Instance) -> None:
-        """Nobody speaks for another pool's soldier, nor takes its name."""
-        seen = self._doors.loaded().garrison.soldier(instance)
-        if seen is not None:
-            _check_pool(pool, seen.pool)
-
     async def claim(self, request: Request) -> Response:
-        pool = _pool_of(self._doors.gate.admit(request, Role.SOLDIER))
-        commander = self._doors.loaded()
-        instance = Instance(path_of(request, "instance"))
-        self._check_instance(pool, instance)
+        holder, instance = await self._admit(request)
+        commander = self._doors.commander
         claims = (await bodies.read_as(request, _claims, counted=False)).claims
         if len(claims) > bounds.MAX_CLAIMS:
             detail = f"{len(claims)} claims in one request, at most {bounds.MAX_CLAIMS}: split them"
             raise ProblemError(422, "BatchTooLarge", detail, field="claims")
-        answers = await commander.claims.answer_all(instance, claims, within=pool)
+        answers = await commander.claims.answer_all(instance, claims, within=owning.pool_of(holder))
         return json_answer(ClaimAnswers(answers=tuple(answers)), headers=self._go_elsewhere())
 
     async def beat(self, request: Request) -> Response:
-        pool = _pool_of(self._doors.gate.admit(request, Role.SOLDIER))
-        commander = self._doors.loaded()
-        instance = Instance(path_of(request, "instance"))
-        self._check_instance(pool, instance)
+        _, instance = await self._admit(request)
         heartbeat = await bodies.read_as(request, _heartbeat, counted=False)
         try:
-            answer = await commander.heartbeats.answer(instance, heartbeat)
+            answer = await self._doors.commander.heartbeats.answer(instance, heartbeat)
         except UnknownSoldierError as error:
-            raise ProblemError(404, "UnknownSoldier", f"{error}: register with POST /soldiers, then go on") from error
+            raise _unknown(instance) from error
         return json_answer(answer, headers=self._go_elsewhere())
+
+    async def _admit(self, request: Request) -> tuple[Holder, Instance]:
+        """Admit a soldier to an instance of its own that is registered."""
+        holder = self._doors.gate.admit(request, Role.SOLDIER).holder
+        instance = Instance(path_of(request, "instance"))
+        seen = await self._find(instance)
+        owning.check_instance(holder, instance, seen)
+        if seen is None:
+            raise _unknown(instance)
+        return holder, instance
+
+    async def _find(self, instance: Instance) -> Seen | None:
+        commander = self._doors.loaded()
+        seen = commander.garrison.soldier(instance)
+        if seen is None and commander.vitals.ledger_is_away:
+            raise LedgerAwayError(f"the ledger is away, and this Commander does not know soldier {instance}")
+        return seen or await commander.garrison.find(instance)
 
     def _go_elsewhere(self) -> Mapping[str, str]:
         """Without the ledger no claim is granted: the next request may meet a Commander that still has it."""
         return {"Connection": "close"} if self._doors.commander.vitals.ledger_is_away else {}
+
+
+def _unknown(instance: Instance) -> ProblemError:
+    detail = f"soldier {instance} is not registered: register with POST /soldiers, then go on"
+    return ProblemError(404, "UnknownSoldier", detail)

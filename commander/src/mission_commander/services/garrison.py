@@ -98,6 +98,12 @@ class Garrison:
     def soldier(self, instance: m.Instance) -> Seen | None:
         return self._soldiers.get(instance)
 
+    async def find(self, instance: m.Instance) -> Seen | None:
+        """Return a soldier that any Commander registered. Raises LedgerAwayError where only the ledger can know."""
+        if instance not in self._soldiers and (found := await self._ledger.soldier(instance)) is not None:
+            self._see(*found)
+        return self._soldiers.get(instance)
+
     def soldiers(self) -> Mapping[m.Instance, Seen]:
         return self._soldiers
 

@@ -85,7 +85,13 @@ class Workloads:
         A pool's template may name an account, so that an account alone makes nobody the operator.
         """
         if pod.pool and workload.namespace in self._accounts.served:
-            return Holder(subject="soldier", role=Role.SOLDIER, namespace=workload.namespace, pool=pod.pool)
+            return Holder(
+                subject="soldier",
+                role=Role.SOLDIER,
+                namespace=workload.namespace,
+                pool=pod.pool,
+                pod=workload.pod,
+            )
         is_operators = (workload.namespace, workload.account) == (self._accounts.namespace, self._accounts.operator)
         if is_operators and not pod.pool:
             return Holder(subject="operator", role=Role.OPERATOR)
