@@ -9,11 +9,12 @@ one setting, then with the other, on servers that stay the same. Linux only: it 
 import argparse
 import contextlib
 import dataclasses
-import os
 import secrets
 import shutil
 import statistics
 import sys
+import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -68,7 +69,7 @@ def _pairs(options: argparse.Namespace, state: Path) -> Mapping[str, list[Sample
     samples: dict[str, list[Sample]] = {side: [] for side in sides}
     with stack.redis_server(state) as ledger, stack.rabbitmq_server(state) as rabbit:
         addresses = services.Servers(rabbitmq_url=rabbit.fresh_vhost(), redis_url=ledger.url)
-        servers = {"Redis": ledger.processes[0].pid, "RabbitMQ": rabbit.processes[0].pid}
+        servers = {"Redis": ledger.processes[-1].pid, "RabbitMQ": rabbit.processes[-1].pid}
         for number in range(options.pairs):
             for side, environment in sides.items():
                 folder = state / f"{side}-{number}"
@@ -88,9 +89,9 @@ def _run(
     folder.mkdir(parents=True)
     of, serving, soldier = services.commander_on(addresses, folder)
     with contextlib.ExitStack() as processes:
-        commander = processes.enter_context(_running(_with(serving, environment)))
-        crew = processes.enter_context(_running(_with(soldier, {"SOLDIER_CONCURRENCY": "64", **environment})))
-        pids = {"Commander": commander.pid, "soldier": crew.pid, **servers, CLIENT: os.getpid()}
+        commander = processes.enter_context(running(with_settings(serving, environment)))
+        crew = processes.enter_context(running(with_settings(soldier, {"SOLDIER_CONCURRENCY": "64", **environment})))
+        pids = {"Commander": commander.pid, "soldier": crew.pid, **servers}
         sizes = Sizes(batch=options.missions, single=options.missions, idle=options.idle)
         return uvloop.run(_measure(of, sizes, pids, by_batch=not options.single))
 
@@ -101,16 +102,18 @@ async def _measure(of: services.Commander, sizes: Sizes, pids: Mapping[str, int]
         await world.until_manned(of, 1)
         warm = msgspec.structs.replace(sizes, batch=1_000, single=200, idle=1)
         await door(control, Books(control), warm)
-        before = {name: cpu_seconds(pid) for name, pid in pids.items()}
+        before, own_before = {name: cpu_seconds(pid) for name, pid in pids.items()}, time.process_time()
         found: Ours = await door(control, Books(control), sizes)
         used = {name: cpu_seconds(pid) - before[name] for name, pid in pids.items()}
+        used[CLIENT] = time.process_time() - own_before
     missions = found.rate.count + sizes.idle
     micros = {name: seconds / missions * 1e6 for name, seconds in used.items()}
     return Sample(micros, found.rate.per_second, found.latency.p50_ms)
 
 
 @contextlib.contextmanager
-def _running(launch: Launch) -> Iterator[Process]:
+def running(launch: Launch) -> Iterator[Process]:
+    """Have a process serve while the block lasts."""
     process = Process(launch)
     try:
         process.start()
@@ -120,18 +123,30 @@ def _running(launch: Launch) -> Iterator[Process]:
         process.discard()
 
 
-def _with(launch: Launch, environment: Mapping[str, str]) -> Launch:
+def with_settings(launch: Launch, environment: Mapping[str, str]) -> Launch:
+    """Return the same process with more variables in its environment."""
     return dataclasses.replace(launch, environment={**launch.environment, **environment})
 
 
-def cpu_seconds(group: int) -> float:
-    """Return the CPU time of all threads of all processes of a process group."""
-    return sum(_of_process(folder) for folder in Path("/proc").glob("[0-9]*") if _group_of(folder) == group)
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of all threads of a process and of those that it started."""
+    return sum(map(_of_process, family_of(pid)))
 
 
-def _group_of(folder: Path) -> int:
+def family_of(pid: int) -> list[Path]:
+    """Return the folders in /proc of a process, and of all that descend from it: RabbitMQ's Erlang is a grandchild."""
+    children: defaultdict[int, list[Path]] = defaultdict(list)
+    for folder in Path("/proc").glob("[0-9]*"):
+        children[_parent_of(folder)].append(folder)
+    family = [Path("/proc", str(pid))]
+    for member in family:
+        family += children[int(member.name)]
+    return family
+
+
+def _parent_of(folder: Path) -> int:
     try:
-        return int((folder / "stat").read_text().rpartition(")")[2].split()[2])
+        return int((folder / "stat").read_text().rpartition(")")[2].split()[1])
     except (OSError, IndexError):
         return 0
 

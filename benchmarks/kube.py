@@ -73,14 +73,12 @@ _objects: Final = msgspec.json.Decoder(Object)
 _lists: Final = msgspec.json.Decoder(_List)
 
 
-def mission(name: str) -> bytes:
-    """The smallest Mission there is."""
-    body = {
-        "apiVersion": API_VERSION,
-        "kind": MISSION.kind,
-        "metadata": {"name": name},
-        "spec": {"type": "noop", "payload": {}},
-    }
+def mission(name: str, *, ttl_seconds: int | None = None) -> bytes:
+    """The smallest Mission there is; one that is deleted so many seconds after its end, where they are named."""
+    spec: dict[str, object] = {"type": "noop", "payload": {}}
+    if ttl_seconds is not None:
+        spec["ttlSecondsAfterFinished"] = ttl_seconds
+    body = {"apiVersion": API_VERSION, "kind": MISSION.kind, "metadata": {"name": name}, "spec": spec}
     return msgspec.json.encode(body)
 
 

@@ -25,6 +25,7 @@ NAMESPACE: Final = services.NAMESPACE
 LIMITS_NAMESPACE: Final = "bench-limits"
 CONCURRENCY: Final = 64
 START_SECONDS: Final = 30
+IDLE_TIMEOUT_SECONDS: Final = 120
 
 
 class Servers(msgspec.Struct, frozen=True):
@@ -124,6 +125,15 @@ async def until_manned(of: Commander, soldiers: int) -> None:
             if time.monotonic() > ends_at:
                 raise BenchError(f"fewer than {soldiers} soldiers came up in {START_SECONDS} s: see their logs")
             await asyncio.sleep(0.05)
+
+
+async def until_idle(of: MissionControl) -> None:
+    """Wait until no mission waits or runs."""
+    ends_at = time.monotonic() + IDLE_TIMEOUT_SECONDS
+    while unfinished := sum(pool.queued + pool.waiting + pool.in_flight for pool in await of.pools()):
+        if time.monotonic() > ends_at:
+            raise BenchError(f"{unfinished} missions are not final after {IDLE_TIMEOUT_SECONDS} s")
+        await asyncio.sleep(0.05)
 
 
 def server_versions(these: Servers) -> dict[str, str]:
