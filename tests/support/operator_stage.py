@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import io
 import json
 import os
 import signal
@@ -23,6 +24,7 @@ from tools.stack.tcp_proxy import TcpProxy
 from yarl import URL
 
 from mission_contracts.resources import API_VERSION, MISSION, SOLDIER_POOL
+from mission_operator.screening import shallow
 
 PATIENCE_SECONDS = 30.0
 _MANIFESTS = Path(__file__).parents[2] / "manifests"
@@ -46,6 +48,14 @@ class Objects:
 
     async def create(self, plural: str, body: Object) -> Object:
         return await self.request("POST", self.path(plural), {"apiVersion": API_VERSION} | body)
+
+    async def store(self, plural: str, body: bytes) -> bool:
+        """Create an object from text that may not be JSON; False if the API server refuses it."""
+        headers = {"Content-Type": "application/json"}
+        data = io.BytesIO(body)
+        async with self._session.post(self._server + self.path(plural), data=data, headers=headers) as answer:
+            await answer.read()
+            return answer.status < 300
 
     async def get(self, plural: str, name: str) -> Object:
         return await self.request("GET", self.path(plural, name))
@@ -109,7 +119,7 @@ class Objects:
         headers = {"Content-Type": content_type}
         while True:
             async with self._session.request(method, self._server + path, data=data, headers=headers) as answer:
-                read: Object = await answer.json()
+                read: Object = json.loads(shallow(await answer.read()))
             if answer.status != 429:
                 assert answer.status < 300, f"{method} {path}: {read}"
                 return read

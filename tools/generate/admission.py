@@ -3,7 +3,7 @@
 from typing import Final
 
 from mission_contracts.resources import GROUP, MISSION, VERSION
-from mission_contracts.spec import MAX_PAYLOAD_BYTES
+from mission_contracts.spec import MAX_PAYLOAD_BYTES, MAX_STORED_BYTES
 from tools.generate.structural import Schema
 
 NAME: Final = f"payloads.{MISSION.full_name}"
@@ -17,6 +17,18 @@ UNCHANGED_MESSAGE: Final = (
 # text is as long as the JSON that the Commander counts, or shorter by the spaces that the payload's own texts have
 # after commas, so nothing is refused here that the Commander would take. (Numbers beyond 10²¹ are written out in full.)
 PAYLOAD_BYTES: Final = "bytes('%s'.format([object.spec.payload]).replace(', ', ',')).size()"
+
+# The API server's own encoder writes <, > and & as \\u003c and the like.
+_STORED: Final = "bytes('%s'.format([{}]){}).size()"
+_ESCAPED: Final = "".join(f".replace('{character}', '123456')" for character in "<>&")
+STORED_BYTES: Final = (
+    f"({_STORED.format('object.spec.payload', _ESCAPED)} + (has(object.metadata.annotations) ? "
+    f"{_STORED.format('object.metadata.annotations', _ESCAPED)} : 0))"
+)
+_SAME_ANNOTATIONS: Final = (
+    "(!has(object.metadata.annotations) || "
+    "(has(oldObject.metadata.annotations) && object.metadata.annotations == oldObject.metadata.annotations))"
+)
 
 
 def manifests() -> tuple[Schema, Schema]:
@@ -41,7 +53,7 @@ def _policy() -> Schema:
                     }
                 ]
             },
-            "validations": [_unchanged(), _bounded()],
+            "validations": [_unchanged(), _bounded(), _storable()],
         },
     }
 
@@ -61,6 +73,17 @@ def _bounded() -> Schema:
         "reason": "Invalid",
         "messageExpression": f"'spec.payload has ' + string({PAYLOAD_BYTES}) + ' bytes as JSON, "
         f"at most {MAX_PAYLOAD_BYTES} are allowed: store the data elsewhere and give a reference to it'",
+    }
+
+
+def _storable() -> Schema:
+    """Leave room for the status. An object that is there already can be changed in all else."""
+    return {
+        "expression": f"oldObject != null && {_SAME_ANNOTATIONS} || {STORED_BYTES} <= {MAX_STORED_BYTES}",
+        "reason": "Invalid",
+        "messageExpression": f"'spec.payload and the annotations take ' + string({STORED_BYTES}) + ' bytes as the "
+        f"cluster stores them, where <, > and & take six each, at most {MAX_STORED_BYTES} are allowed: "
+        "store the data elsewhere and give a reference to it'",
     }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from mission_contracts.resources import API_VERSION, MISSION, Resource
-from mission_contracts.spec import MAX_PAYLOAD_BYTES
+from mission_contracts.spec import MAX_PAYLOAD_BYTES, MAX_STORED_BYTES
 from tools.generate import admission
 from tools.generate.crds import schema_of
 from tools.generate.structural import Schema
@@ -22,6 +22,10 @@ FURTHER_REFUSALS: Final[Mapping[str, Sequence[str]]] = {
     MISSION.kind: (
         f"`spec.payload`: {_UNCHANGED}. (Held by the admission policy beside the CRD.)",
         f"`spec.payload`: has more than {MAX_PAYLOAD_BYTES} bytes as JSON. (The same; the Commander counts again.)",
+        (
+            f"`spec.payload` and `metadata.annotations`: take more than {MAX_STORED_BYTES} bytes as they are stored; "
+            "`<`, `>` and `&` take six each. (The same; the operator counts the payload again.)"
+        ),
     )
 }
 """What the schema cannot hold."""

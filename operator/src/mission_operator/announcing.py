@@ -16,6 +16,7 @@ from mission_contracts.clock import Clock
 from mission_contracts.mission import MissionId, Reason
 from mission_contracts.resources import API_VERSION, MISSION
 from mission_contracts.rest import MissionView
+from mission_contracts.text import encodable, truncate
 from mission_operator.kube import FIELD_MANAGER, Answer, KubeAwayError
 
 _log: Final = structlog.get_logger()
@@ -24,7 +25,9 @@ _PER_SECOND: Final = 10.0
 _BURST: Final = 50.0
 _REMEMBERED: Final = 4096
 _WAITING: Final = 200
-_MAX_NOTE: Final = 1024
+_MAX_NOTE_BYTES: Final = 1024
+_MAX_REASON_BYTES: Final = 128
+_MAX_NAME_CHARACTERS: Final = 230
 
 _REPORTED: Final = {
     Reason.REFUSED: "Refused",
@@ -119,13 +122,18 @@ class Announcer:
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{regarding.name[:230]}-", "namespace": regarding.namespace},
+            "metadata": {"generateName": _prefix(regarding.name), "namespace": regarding.namespace},
             "eventTime": now.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-            "action": reason,
-            "reason": reason,
-            "note": note[:_MAX_NOTE],
+            "action": truncate(reason, _MAX_REASON_BYTES),
+            "reason": truncate(reason, _MAX_REASON_BYTES),
+            "note": truncate(encodable(note), _MAX_NOTE_BYTES),
             "type": "Warning" if is_bad else "Normal",
             "reportingController": f"missioncontrol.dev/{FIELD_MANAGER}",
-            "reportingInstance": self._reporter[:128],
+            "reportingInstance": truncate(self._reporter, _MAX_REASON_BYTES),
             "regarding": {"apiVersion": API_VERSION, **msgspec.structs.asdict(regarding)},
         }
+
+
+def _prefix(name: str) -> str:
+    """An Event's name goes on after it; a name that is cut must not end where no name may."""
+    return f"{name[:_MAX_NAME_CHARACTERS].rstrip('.-')}-"

@@ -14,7 +14,7 @@ import msgspec
 from kubernetes.aio.client import Configuration
 
 from mission_contracts.patience import Patience
-from mission_operator import login
+from mission_operator import login, screening
 
 GROUP_PATH: Final = "/apis/missioncontrol.dev/v1alpha1"
 FIELD_MANAGER: Final = "mission-operator"
@@ -66,10 +66,14 @@ class Answer(msgspec.Struct, frozen=True):
             return False
 
     def json(self) -> Any:
-        return msgspec.json.decode(self.body)
+        return msgspec.json.decode(screening.shallow(self.body))
+
+    def object(self) -> dict[str, Any] | None:
+        """Return the object that was read, without its spec if that is unreadable; None if all of it is."""
+        return screening.read_object(self.body)
 
     def read(self, model: type[_T]) -> _T:
-        return msgspec.json.decode(self.body, type=model)
+        return msgspec.json.decode(screening.shallow(self.body), type=model)
 
     @property
     def message(self) -> str:
@@ -105,11 +109,6 @@ class Listing(msgspec.Struct, frozen=True):
 class _PartialList(msgspec.Struct, frozen=True):
     metadata: Metadata
     items: tuple[Partial, ...] | None = None
-
-
-class _RawList(msgspec.Struct, frozen=True):
-    metadata: Metadata
-    items: tuple[dict[str, Any], ...] | None = None
 
 
 class Kube:
@@ -185,9 +184,9 @@ class Kube:
             answer = await self.request("GET", path, params=_page(following), timeout_seconds=_MOST_SECONDS)
             if not answer.is_ok:
                 raise KubeAwayError(f"the Kubernetes API would not list {path}: {answer.message}")
-            page = answer.read(_RawList)
-            yield page.items or ()
-            following = page.metadata.continue_
+            page = await asyncio.to_thread(screening.read_list, answer.body)
+            yield tuple(page.get("items") or ())
+            following = page["metadata"].get("continue", "")
             if not following:
                 return
 

@@ -17,8 +17,10 @@ class Since(msgspec.Struct, frozen=True):
 
 
 def conditions_shown(status: Mapping[str, Any]) -> Mapping[str, Since]:
-    """Read the conditions of a status."""
-    return {one["type"]: _since(one) for one in status.get("conditions", ())}
+    """Read the conditions of a status; one that is none in form is passed over."""
+    listed = status.get("conditions")
+    read = [_since(one) for one in (listed if isinstance(listed, list) else ()) if isinstance(one, Mapping)]
+    return dict(one for one in read if one is not None)
 
 
 def since(shown: Mapping[str, Since], kind: str, status: ConditionStatus, otherwise: datetime) -> datetime:
@@ -46,5 +48,9 @@ def status_patch(uid: str, status: Mapping[str, Any]) -> bytes:
     )
 
 
-def _since(condition: Mapping[str, Any]) -> Since:
-    return Since(ConditionStatus(condition["status"]), datetime.fromisoformat(condition["lastTransitionTime"]))
+def _since(condition: Mapping[str, Any]) -> tuple[str, Since] | None:
+    try:
+        at = datetime.fromisoformat(condition["lastTransitionTime"])
+        return str(condition["type"]), Since(ConditionStatus(condition["status"]), at)
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -12,7 +12,7 @@ import kopf
 from kubernetes.aio.client import Configuration
 
 from mission_contracts.resources import GROUP, MISSION, SOLDIER_POOL, VERSION
-from mission_operator import login
+from mission_operator import login, screened_http
 
 Look = Callable[[Mapping[str, Any], bool], None]
 """Takes an object's body, and whether it is gone. It must not block."""
@@ -87,8 +87,8 @@ class Watcher:
             identity=cast("Any", self._identity),
         )
 
-    async def _login(self, **_: Any) -> kopf.ConnectionInfo:
-        return await login.connection(self._configuration)
+    async def _login(self, **_: Any) -> kopf.AiohttpSession:
+        return screened_http.session(await login.connection(self._configuration))
 
 
 def _handler(look: Look) -> Callable[..., Any]:

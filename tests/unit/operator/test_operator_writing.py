@@ -16,6 +16,8 @@ from mission_operator.missions.writing import Fate, StatusWriter
 
 OK = Answer(200, b'{"metadata": {"resourceVersion": "7"}}')
 INVALID = Answer(422, b'{"message": "no"}')
+TOO_LARGE = Answer(500, b'{"message": "etcdserver: request is too large", "code": 500}')
+FAULT = Answer(500, b'{"message": "internal error", "code": 500}')
 NOT_FOUND = Answer(404, b'{"details": {"name": "resize"}}')
 QUEUED, IN_PROGRESS, COMPLETED = MissionState.QUEUED, MissionState.IN_PROGRESS, MissionState.COMPLETED
 HOLD_SECONDS = 0.05
@@ -60,6 +62,9 @@ class PlainRendering:
     def minimal(self, view: MissionView) -> bytes:
         return f"minimal {view.state.camel} {view.sequence}".encode()
 
+    def bare(self, view: MissionView) -> bytes:
+        return f"bare {view.state.camel} {view.sequence}".encode()
+
 
 class Desk:
     """A writer at work, and what became of what it was given."""
@@ -78,6 +83,7 @@ class Desk:
             hold_waiting_seconds=0.3,
             hold_at_most_seconds=0.4,
             head_start_seconds=head_start_seconds,
+            max_server_faults=3,
         )
 
     async def keep_busy(self) -> None:
@@ -297,8 +303,49 @@ async def test_a_status_that_is_refused_for_itself_is_written_in_short(desk: Des
     assert desk.writer.minimal_written == 1
 
 
-async def test_a_status_that_is_refused_in_short_too_is_given_up(desk: Desk) -> None:
+async def test_a_status_that_is_refused_in_short_too_is_written_bare(desk: Desk) -> None:
     desk.objects.answers = [INVALID, INVALID]
     desk.writer.offer(a_view(COMPLETED, 3))
     await desk.until_done()
+    assert desk.objects.patches == ["Completed 3", "minimal Completed 3", "bare Completed 3"]
+    assert desk.fates == [(3, Fate.WRITTEN)]
+
+
+@pytest.mark.parametrize("refusal", [INVALID, TOO_LARGE, Answer(413, b"{}"), Answer(400, b"no JSON")])
+async def test_a_status_that_no_size_helps_is_given_up_and_never_tried_again(desk: Desk, refusal: Answer) -> None:
+    desk.objects.answers = [refusal] * 20
+    desk.writer.offer(a_view(COMPLETED, 3))
+    await desk.until_done()
+    assert len(desk.objects.patches) == 3
     assert desk.fates == [(3, Fate.REFUSED)]
+
+
+async def test_a_status_too_large_for_the_store_is_written_in_short_at_once(desk: Desk) -> None:
+    desk.objects.answers = [TOO_LARGE]
+    desk.writer.offer(a_view(COMPLETED, 3))
+    await desk.until_done()
+    assert desk.objects.patches == ["Completed 3", "minimal Completed 3"]
+    assert desk.fates == [(3, Fate.WRITTEN)]
+
+
+async def test_a_status_at_which_the_server_fails_each_time_is_written_in_short(desk: Desk) -> None:
+    desk.objects.answers = [FAULT] * 4
+    desk.writer.offer(a_view(COMPLETED, 3))
+    await desk.until_done()
+    assert desk.objects.patches[-2:] == ["Completed 3", "minimal Completed 3"]
+    assert desk.fates == [(3, Fate.WRITTEN)]
+
+
+async def test_a_fault_of_the_server_that_passes_costs_the_status_nothing(desk: Desk) -> None:
+    desk.objects.answers = [FAULT] * 2
+    desk.writer.offer(a_view(COMPLETED, 3))
+    await desk.until_done()
+    assert desk.objects.patches == ["Completed 3"] * 3
+
+
+async def test_a_status_that_cannot_be_rendered_leaves_the_others_alone(desk: Desk) -> None:
+    desk.objects.answers = [RuntimeError("made up")]
+    desk.writer.offer(a_view(COMPLETED, 3))
+    desk.writer.offer(a_view(COMPLETED, 4, mission_id="another"))
+    await desk.until_done()
+    assert sorted(desk.fates) == [(3, Fate.REFUSED), (4, Fate.WRITTEN)]

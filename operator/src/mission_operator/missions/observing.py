@@ -1,14 +1,17 @@
 """All reading of a Mission object: from the JSON of a watch to the few values that decisions need."""
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import msgspec
 
-from mission_contracts.mission import MissionId, MissionState
+from mission_contracts.mission import GREATEST_NUMBER, MissionId, MissionState
 from mission_contracts.resources import ConditionStatus, MissionCondition
+from mission_contracts.spec import YEAR_SECONDS
 from mission_operator.objects import Since, conditions_shown
+
+_STATES: Final = {state.camel: state for state in MissionState}
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,41 +52,67 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def observe(body: Mapping[str, Any], *, is_gone: bool = False) -> Observed:
-    """Read an object; KeyError or ValueError when it is no Mission that the API server could have stored."""
-    metadata, spec = body["metadata"], body.get("spec") or {}
+    """Read an object, whatever an older definition let somebody store in it; what is odd counts as absent."""
+    metadata, spec = body["metadata"], _mapping(body.get("spec"))
     return Observed(
         mission_id=MissionId(metadata["uid"]),
         namespace=metadata["namespace"],
         name=metadata["name"],
-        generation=metadata.get("generation", 1),
+        generation=_count(metadata.get("generation"), otherwise=1),
         resource_version=int(metadata.get("resourceVersion") or 0),
-        shown=_shown(body.get("status")),
+        shown=_shown(_mapping(body.get("status"))),
         is_deleting="deletionTimestamp" in metadata,
         is_gone=is_gone,
-        suspend=spec.get("suspend", False),
-        cancel=spec.get("cancel", False),
-        ttl_seconds=spec.get("ttlSecondsAfterFinished"),
+        suspend=spec.get("suspend") is True,
+        cancel=spec.get("cancel") is True,
+        ttl_seconds=_ttl(spec.get("ttlSecondsAfterFinished")),
     )
 
 
 def shows_end(body: Mapping[str, Any]) -> bool:
-    """Tell whether an object's status is final, without reading the rest of it."""
-    state = (body.get("status") or {}).get("state")
-    return state is not None and MissionState.from_camel(state).is_final
+    """Whether an object's status is final, without reading the rest of it."""
+    state = _state(_mapping(body.get("status")))
+    return state is not None and state.is_final
 
 
-def _shown(status: Mapping[str, Any] | None) -> Shown | None:
-    if not status or "state" not in status:
+def sequence_shown(body: Mapping[str, Any]) -> int:
+    """Return the sequence of an object's status, without reading the rest of it; -1 where there is none."""
+    return _count(_mapping(body.get("status")).get("sequence"), otherwise=-1)
+
+
+def _shown(status: Mapping[str, Any]) -> Shown | None:
+    state = _state(status)
+    if state is None:
         return None
     return Shown(
-        state=MissionState.from_camel(status["state"]),
-        sequence=status.get("sequence", 0),
-        epoch=status.get("epoch", 0),
-        attempt=status.get("attempt", 0),
+        state=state,
+        sequence=_count(status.get("sequence")),
+        epoch=_count(status.get("epoch")),
+        attempt=_count(status.get("attempt")),
         finished_at=_moment(status.get("finishedAt")),
         conditions=conditions_shown(status),
     )
 
 
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+def _state(status: Mapping[str, Any]) -> MissionState | None:
+    return _STATES.get(status["state"]) if isinstance(status.get("state"), str) else None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _count(value: object, otherwise: int = 0) -> int:
+    return value if type(value) is int and 0 <= value <= GREATEST_NUMBER else otherwise
+
+
+def _ttl(value: object) -> int | None:
+    return min(value, YEAR_SECONDS) if type(value) is int and value >= 0 else None
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -22,7 +22,7 @@ from mission_operator.commander.deeds import Deeds
 from mission_operator.commander.outbox import Outbox, Pending
 from mission_operator.commander.reachability import Reachability
 from mission_operator.kube import Answer, Partial
-from mission_operator.missions import deciding, status
+from mission_operator.missions import deciding, refusing, status
 from mission_operator.missions.deciding import decide
 from mission_operator.missions.expiring import Deleting, Expiry
 from mission_operator.missions.index import UNKNOWN, Cancelling, Index
@@ -97,7 +97,13 @@ class MissionReconciler:
     # Looks: from objects to the Commander.
 
     def look(self, body: Mapping[str, Any], *, is_gone: bool = False) -> None:
-        """Look at an object, and do what it calls for."""
+        """Look at an object, and do what it calls for. Whatever is wrong with it stays with it."""
+        try:
+            self._look(body, is_gone=is_gone)
+        except Exception as error:  # noqa: BLE001 - one object must not end the service of all others
+            _log.error("an object was passed over", object=_identity(body), why=repr(error))
+
+    def _look(self, body: Mapping[str, Any], *, is_gone: bool) -> None:
         observed = observe(body, is_gone=is_gone)
         self._echoes.seen(observed.resource_version)
         if self.index.is_stale(observed):
@@ -111,7 +117,7 @@ class MissionReconciler:
     def look_again(self, body: Mapping[str, Any]) -> None:
         """Look at an object as if for the first time: the Commander does not know what it was told about it."""
         self.index.change(
-            observe(body).mission_id,
+            MissionId(body["metadata"]["uid"]),
             is_submitted=False, is_accepted=False, suspend=None, cancelling=Cancelling.NO,
         )  # fmt: skip
         self.look(body)
@@ -146,7 +152,10 @@ class MissionReconciler:
                 assert_never(action)
 
     def _submit(self, observed: Observed, body: Mapping[str, Any]) -> None:
-        if self.outbox.offer(submission(observed, body.get("spec") or {})):
+        if why := refusing.why_unfit(body):
+            self.index.change(observed.mission_id, is_submitted=True)
+            self._refuse(observed.mission_id, observed.namespace, observed.name, why)
+        elif self.outbox.offer(submission(observed, body.get("spec") or {})):
             self.index.change(observed.mission_id, is_submitted=True, suspend=observed.suspend)
         else:
             self._left_out = True
@@ -206,19 +215,19 @@ class MissionReconciler:
             self._on_room()
 
     def _refused(self, pending: Pending, problem: Problem) -> None:
-        known = self.index.of(pending.mission_id)
+        self._refuse(pending.mission_id, pending.namespace, pending.name, refusing.sentence(problem))
+
+    def _refuse(self, mission_id: MissionId, namespace: str, name: str, why: str) -> None:
+        known = self.index.of(mission_id)
         if known.sequence > 0:
             # It was accepted once: its fate is the ledger's to tell, and a refusal now is a fault of ours or theirs.
             _log.error(
-                "the Commander refused a mission that it had accepted before; its object is left as it is",
-                mission_id=pending.mission_id, name=pending.name, why=problem.detail,
+                "a mission was refused that had been accepted before; its object is left as it is",
+                mission_id=mission_id, name=name, why=why,
             )  # fmt: skip
             return
-        view = status.refused(
-            pending.mission_id, pending.namespace, pending.name, _sentence(problem),
-            sequence=max(known.sequence, 0) + 1, now=datetime.fromtimestamp(self._clock.now(), UTC),
-        )  # fmt: skip
-        self.take_view(view)
+        now = datetime.fromtimestamp(self._clock.now(), UTC)
+        self.take_view(status.refused(mission_id, namespace, name, why, sequence=max(known.sequence, 0) + 1, now=now))
 
     def _written(self, view: MissionView, fate: Fate, answer: Answer | None) -> None:
         match fate:
@@ -260,5 +269,6 @@ class MissionReconciler:
                     self.writer.offer(status.unreachable(one.mission_id, one.namespace, one.name))
 
 
-def _sentence(problem: Problem) -> str:
-    return f"{problem.field}: {problem.detail}" if problem.field else problem.detail
+def _identity(body: Mapping[str, Any]) -> str:
+    metadata = body.get("metadata")
+    return str(metadata.get("name") or metadata.get("uid")) if isinstance(metadata, Mapping) else ""

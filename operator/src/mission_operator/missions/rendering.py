@@ -26,5 +26,9 @@ class Renderer:
         rendered = status.minimal_status_of(view, generation=known.generation, shown=known.conditions, now=self._now())
         return status_patch(view.mission_id, rendered)
 
+    def bare(self, view: MissionView) -> bytes:
+        known = self._index.of(view.mission_id)
+        return status_patch(view.mission_id, status.bare_status_of(view, shown=known.conditions, now=self._now()))
+
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.now(), UTC)

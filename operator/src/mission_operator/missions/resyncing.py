@@ -16,7 +16,7 @@ from mission_contracts.mission import MissionId
 from mission_contracts.rest import MAX_BATCH, MissionView
 from mission_operator.backoff import Backoff
 from mission_operator.commander.client import CommanderAwayError, CommanderRefusedError
-from mission_operator.kube import Answer, KubeAwayError, Listing
+from mission_operator.kube import Answer, KubeAwayError, Listing, Partial
 from mission_operator.missions.reconciling import MissionReconciler
 
 _log: Final = structlog.get_logger()
@@ -120,8 +120,9 @@ class Resync:
         for mission_id in ids:
             known = self._missions.index.of(mission_id)
             answer = await self._objects.read(known.namespace, known.name)
-            if answer.is_ok and answer.json()["metadata"]["uid"] == mission_id:
-                yield answer.json()
+            found = answer.object() if answer.is_ok else None
+            if found is not None and found["metadata"]["uid"] == mission_id:
+                yield found
 
     async def _cancel_the_orphans(self) -> None:
         # First the Commander, then the cluster: an object always exists before its mission does.
@@ -163,7 +164,7 @@ class Resync:
     async def _is_gone(self, view: MissionView) -> bool:
         answer = await self._objects.read(view.namespace, view.name)
         if answer.is_ok:
-            return bool(answer.json()["metadata"]["uid"] != view.mission_id)
+            return answer.read(Partial).metadata.uid != view.mission_id
         return answer.names_no_object
 
     def _missed_deletions(self, listing: Listing) -> Iterable[MissionId]:

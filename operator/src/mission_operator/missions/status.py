@@ -12,9 +12,11 @@ from msgspec import structs
 from mission_contracts.mission import MissionId, MissionState, Reason
 from mission_contracts.resources import ConditionStatus, MissionCondition, duration_text, whole_percent
 from mission_contracts.rest import MissionView
+from mission_contracts.text import encodable, truncate
 from mission_operator.objects import Since, moment_text, since
 
-_MAX_MESSAGE: Final = 1024
+_MAX_MESSAGE_BYTES: Final = 1024
+_STATUS_REFUSED: Final = "the API server refused the full status; ask the Commander for the result"
 _NOT_ACCEPTED: Final = frozenset({Reason.REFUSED, Reason.COMMANDER_UNREACHABLE})
 
 Status = dict[str, Any]
@@ -27,7 +29,7 @@ def status_of(view: MissionView, *, generation: int, shown: Mapping[str, Since],
         | {
             "soldier": view.soldier,
             "traceId": view.trace_id,
-            "message": view.message[:_MAX_MESSAGE],
+            "message": _message(view),
             "progress": whole_percent(view.progress),
             "result": view.result or None,
             "observedGeneration": generation or None,
@@ -38,16 +40,32 @@ def status_of(view: MissionView, *, generation: int, shown: Mapping[str, Since],
 
 def minimal_status_of(view: MissionView, *, generation: int, shown: Mapping[str, Since], now: datetime) -> Status:
     """Render what the API server cannot find fault with: it refused the whole status of this view."""
-    message = "the API server refused the full status; ask the Commander for the result"
     return _without_blanks(
         _identity(view)
         | {
             "reason": Reason.STATUS_REFUSED.value,
-            "message": message,
+            "message": _STATUS_REFUSED,
             "observedGeneration": generation or None,
-            "conditions": _conditions(structs.replace(view, message=message), generation, shown, now),
+            "conditions": _conditions(structs.replace(view, message=_STATUS_REFUSED), generation, shown, now),
         }
     )
+
+
+def bare_status_of(view: MissionView, *, shown: Mapping[str, Since], now: datetime) -> Status:
+    """Render what tools wait for and nothing else, some 200 bytes: the object has no room for more."""
+    at = (view.finished_at if view.state.is_final else view.queued_at) or now
+    finished = {
+        "type": MissionCondition.FINISHED.value,
+        "status": _truth(view.state.is_final).value,
+        "reason": Reason.STATUS_REFUSED.value,
+        "lastTransitionTime": moment_text(since(shown, MissionCondition.FINISHED, _truth(view.state.is_final), at)),
+    }
+    return {
+        "state": view.state.camel,
+        "reason": Reason.STATUS_REFUSED.value,
+        "sequence": view.sequence,
+        "conditions": [finished],
+    }
 
 
 def refused(mission_id: MissionId, namespace: str, name: str, why: str, *, sequence: int, now: datetime) -> MissionView:
@@ -141,11 +159,15 @@ def _condition(
             "type": kind.value,
             "status": status.value,
             "reason": str(view.reason) if is_told_here else Reason.ACCEPTED.value,
-            "message": view.message[:_MAX_MESSAGE] if is_told_here else "",
+            "message": _message(view) if is_told_here else "",
             "lastTransitionTime": moment_text(last_changed),
             "observedGeneration": generation or None,
         }
     )
+
+
+def _message(view: MissionView) -> str:
+    return truncate(encodable(view.message), _MAX_MESSAGE_BYTES)
 
 
 def _truth(value: bool) -> ConditionStatus:

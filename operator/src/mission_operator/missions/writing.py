@@ -13,13 +13,13 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final, Protocol
 
-import msgspec
 import structlog
 
 from mission_contracts.mission import MissionId, MissionState
 from mission_contracts.rest import MissionView
 from mission_operator.backoff import Backoff, Pause
 from mission_operator.kube import Answer, KubeAwayError
+from mission_operator.missions.observing import sequence_shown
 
 _log: Final = structlog.get_logger()
 
@@ -30,7 +30,13 @@ _MOST_SECONDS_BETWEEN_TRIES: Final = 0.5
 _HEAD_START_SECONDS: Final = 2.0
 """So much longer than an end does any other status wait at most, so that no flood of ends hides what runs."""
 _NOT_FOUND: Final = 404
-_AGAIN: Final = frozenset({401, 403, 408, 409, 429, 500, 502, 503, 504})
+_SERVER_FAULT: Final = 500
+_AGAIN: Final = frozenset({401, 403, 408, 409, 429, _SERVER_FAULT, 502, 503, 504})
+MAX_SERVER_FAULTS: Final = 8
+"""After so many in a row for one object the fault is this status: the API server says 500 also where it cannot store
+an object at all."""
+_TOO_LARGE: Final = "too large"
+"""What etcd says, as the API server passes it on with 500."""
 
 
 class StatusApi(Protocol):
@@ -45,6 +51,7 @@ class Rendering(Protocol):
 
     def full(self, view: MissionView) -> bytes: ...
     def minimal(self, view: MissionView) -> bytes: ...
+    def bare(self, view: MissionView) -> bytes: ...
 
 
 class Fate(StrEnum):
@@ -53,7 +60,7 @@ class Fate(StrEnum):
     WRITTEN = "written"
     STALE = "stale"  # the object shows this sequence or a later one
     GONE = "gone"  # the object is no more, or another one has its name
-    REFUSED = "refused"  # neither the full nor the minimal status was taken
+    REFUSED = "refused"  # no status was taken, not the barest either
 
 
 _Turn = tuple[float, int, MissionId]
@@ -63,7 +70,9 @@ _Turn = tuple[float, int, MissionId]
 class _Slot:
     """The statuses of one object: the newest that waits, and the one being written."""
 
-    __slots__ = ("backoff", "changed_at", "first_at", "flying", "is_ahead", "newest", "not_before", "ticket", "timer")
+    __slots__ = (
+        "backoff", "changed_at", "faults", "first_at", "flying", "is_ahead", "newest", "not_before", "ticket", "timer",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.newest: MissionView | None = None
@@ -75,6 +84,8 @@ class _Slot:
         self.is_ahead = False
         """That is an end's place."""
         self.backoff = Backoff()
+        self.faults = 0
+        """Answers of 500 in a row."""
 
     @property
     def sequence(self) -> int:
@@ -102,6 +113,7 @@ class StatusWriter:
         hold_waiting_seconds: float = 0.5,
         hold_at_most_seconds: float = 1.0,
         head_start_seconds: float = _HEAD_START_SECONDS,
+        max_server_faults: int = MAX_SERVER_FAULTS,
     ) -> None:
         self._api = api
         self._rendering = rendering
@@ -113,6 +125,7 @@ class StatusWriter:
         self._hold_at_most = hold_at_most_seconds
         self._slots: dict[MissionId, _Slot] = {}
         self._head_start = head_start_seconds
+        self._max_server_faults = max_server_faults
         self._tickets = itertools.count(1)
         self._ready: asyncio.PriorityQueue[_Turn] = asyncio.PriorityQueue()
         self._ends: asyncio.PriorityQueue[_Turn] = asyncio.PriorityQueue()
@@ -188,15 +201,19 @@ class StatusWriter:
         assert view is not None  # noqa: S101 - a slot is ready only when it has something to write
         slot.ticket, slot.newest, slot.flying = 0, None, view
         try:
-            fate, answer = await self._write(view)
+            fate, answer = await self._write(view, is_stubborn=slot.faults >= self._max_server_faults)
         except KubeAwayError:
             slot.newest = slot.newest or view
             self._outage.failed()
         except _AgainError as again:
             slot.newest = slot.newest or view
             slot.not_before = _now() + slot.backoff.next(again.after_seconds)
+            slot.faults = slot.faults + 1 if again.is_server_fault else 0
+        except Exception as error:  # noqa: BLE001 - one status must not end the writing of all others
+            _log.error("a status could not be written", mission_id=view.mission_id, name=view.name, why=repr(error))
+            self._on_fate(view, Fate.REFUSED, None)
         else:
-            slot.not_before = 0.0
+            slot.not_before, slot.faults = 0.0, 0
             slot.backoff.reset()
             self._on_fate(view, fate, answer)
         finally:
@@ -206,8 +223,8 @@ class StatusWriter:
         else:
             self._schedule(mission_id, slot)
 
-    async def _write(self, view: MissionView) -> tuple[Fate, Answer | None]:
-        answer = await self._patch(view, self._rendering.full(view))
+    async def _write(self, view: MissionView, *, is_stubborn: bool) -> tuple[Fate, Answer | None]:
+        answer = await self._patch(view, self._rendering.full(view), is_stubborn=is_stubborn)
         if answer.is_ok:
             self.written += 1
             return Fate.WRITTEN, answer
@@ -216,58 +233,53 @@ class StatusWriter:
         return await self._look_why(view, answer)
 
     async def _look_why(self, view: MissionView, refusal: Answer) -> tuple[Fate, Answer | None]:
-        fate = _fate_by(await self._look(view), view)
+        fate = _fate_by(self._worth_reading(await self._api.get(view)), view)
         if fate is not None:
             return fate, None
-        answer = await self._patch(view, self._rendering.minimal(view))
-        _log.warning(
-            "the API server refused a status, a minimal one was tried",
-            mission_id=view.mission_id, name=view.name, why=refusal.message, accepted=answer.is_ok,
-        )  # fmt: skip
-        self.minimal_written += answer.is_ok
-        return (Fate.WRITTEN, answer) if answer.is_ok else (Fate.REFUSED, None)
+        for render in (self._rendering.minimal, self._rendering.bare):
+            answer = await self._patch(view, render(view), is_stubborn=True)
+            _log.warning(
+                "the API server refused a status, a smaller one was tried",
+                mission_id=view.mission_id, name=view.name, why=refusal.message, accepted=answer.is_ok,
+            )  # fmt: skip
+            if answer.is_ok:
+                self.minimal_written += 1
+                return Fate.WRITTEN, answer
+        return Fate.REFUSED, None
 
-    async def _patch(self, view: MissionView, patch: bytes) -> Answer:
-        return self._worth_reading(await self._api.patch_status(view, patch))
-
-    async def _look(self, view: MissionView) -> Answer:
-        return self._worth_reading(await self._api.get(view))
+    async def _patch(self, view: MissionView, patch: bytes, *, is_stubborn: bool) -> Answer:
+        """Try this status; a server's fault is an answer too if it is stubborn, or is about the object's size."""
+        answer = await self._api.patch_status(view, patch)
+        if answer.status == _SERVER_FAULT and (is_stubborn or _TOO_LARGE in answer.message):
+            self._outage.answered()
+            return answer
+        return self._worth_reading(answer)
 
     def _worth_reading(self, answer: Answer) -> Answer:
         self._outage.answered()
         # A 404 that names no object says that the API server does not serve Missions at this moment.
         if answer.status in _AGAIN or (answer.status == _NOT_FOUND and not answer.names_no_object):
-            raise _AgainError(answer.retry_after_seconds or 0)
+            raise _AgainError(answer.retry_after_seconds or 0, is_server_fault=answer.status == _SERVER_FAULT)
         return answer
 
 
 class _AgainError(Exception):
-    def __init__(self, after_seconds: float = 0) -> None:
+    def __init__(self, after_seconds: float, *, is_server_fault: bool) -> None:
         self.after_seconds = after_seconds
+        self.is_server_fault = is_server_fault
 
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-class _Shown(msgspec.Struct, frozen=True):
-    sequence: int = -1
-
-
-class _Identity(msgspec.Struct, frozen=True):
-    uid: str
-
-
-class _Object(msgspec.Struct, frozen=True):
-    metadata: _Identity
-    status: _Shown = _Shown()
-
-
 def _fate_by(answer: Answer, view: MissionView) -> Fate | None:
     """Explain a refusal by what the object is now; None when the object gives no reason for it."""
     if answer.names_no_object:
         return Fate.GONE
-    found = answer.read(_Object)
-    if found.metadata.uid != view.mission_id:
+    body = answer.object() if answer.is_ok else None
+    if body is None:
+        return None
+    if body["metadata"]["uid"] != view.mission_id:
         return Fate.GONE
-    return Fate.STALE if found.status.sequence >= view.sequence else None
+    return Fate.STALE if sequence_shown(body) >= view.sequence else None

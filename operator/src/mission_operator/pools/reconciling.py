@@ -9,16 +9,17 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final, Protocol
 
 import structlog
-from pydantic import ValidationError
 
 from mission_contracts.clock import Clock
+from mission_contracts.resources import SOLDIER_POOL
 from mission_contracts.rest import PoolView
+from mission_operator.announcing import Regarding
 from mission_operator.commander.client import CommanderAwayError, CommanderRefusedError
 from mission_operator.kube import KubeAwayError
 from mission_operator.pools import keeping
 from mission_operator.pools.deployment import Installation
 from mission_operator.pools.keeping import PoolKeeper, Telling
-from mission_operator.pools.observing import Pool, observe
+from mission_operator.pools.observing import Pool, UnfitPoolError, observe
 
 _log: Final = structlog.get_logger()
 _EVERY_SECONDS: Final = 2.0
@@ -64,13 +65,14 @@ class PoolReconciler:
         self._ask_now = asyncio.Event()
 
     def look(self, body: Mapping[str, Any], *, is_gone: bool = False) -> None:
-        """Look at a pool."""
+        """Look at a pool. What is there for one that cannot be deployed is left as it is."""
         try:
             pool = observe(body)
-        except ValidationError as error:
-            _log.error(
-                "a pool's spec is not one that this version knows", pool=body["metadata"]["name"], why=str(error)
-            )
+        except UnfitPoolError as error:
+            self._refuse(body["metadata"], str(error))
+            return
+        except Exception as error:  # noqa: BLE001 - one object must not end the service of all others
+            _log.error("a pool was passed over", why=repr(error))
             return
         if is_gone or "deletionTimestamp" in body["metadata"]:
             self._forget(pool)
@@ -78,6 +80,15 @@ class PoolReconciler:
             self._see(pool)
             self._to_forget.discard((pool.namespace, pool.name))
         self._changed.set()
+
+    def _refuse(self, metadata: Mapping[str, Any], why: str) -> None:
+        _log.error("a pool's spec is not one that this version can deploy", pool=metadata["name"], why=why)
+        self._announcer.tell(
+            Regarding(SOLDIER_POOL.kind, metadata["namespace"], metadata["name"], metadata["uid"]),
+            "Refused",
+            why,
+            is_bad=True,
+        )
 
     def declare_again(self) -> None:
         """The Commander may have forgotten every pool."""
@@ -161,6 +172,8 @@ class PoolReconciler:
             await keeper.look()
         except KubeAwayError as error:
             _log.warning("a pool waits: the API server is away", pool=keeper.pool.name, why=str(error))
+        except Exception as error:  # noqa: BLE001 - one pool must not end the service of all others
+            _log.error("a pool could not be kept", pool=keeper.pool.name, why=repr(error))
         if keeper.is_declared and not was_declared:
             self._changed.set()  # with its first numbers, it may look quite different
 
