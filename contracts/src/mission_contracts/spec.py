@@ -13,7 +13,7 @@ MAX_PAYLOAD_BYTES: Final = 256 * 1024
 MAX_STORED_BYTES: Final = 1024 * 1024
 """Of an object's payload and annotations, as the cluster stores them: `<`, `>` and `&` take six bytes each there.
 
-The cluster's store takes 1.5 MiB per object. What is left is for the status, the result in it, and who wrote which field.
+The store takes 1.5 MiB per object. What is left is for the status, the result in it, and who wrote which field.
 """
 MAX_RESULT_BYTES: Final = 16 * 1024
 DAY_SECONDS: Final = 86_400
