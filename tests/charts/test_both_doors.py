@@ -102,7 +102,7 @@ class TestRest:
         assert _rest(commander.url) == "a mission was COMPLETED"
         _, headers, body = next(one for one in commander.asked if one[0] == "POST /missions")
         assert headers["Authorization"] == "Bearer t"
-        assert body == {"type": "noop", "payload": {}, "pool": "default"}
+        assert body == {"type": "noop", "payload": {}, "pool": "default", "namespace": "missions"}
 
     def test_a_commander_that_is_not_ready_yet_is_asked_again(self, door: Callable[[Answers], Door]) -> None:
         commander = door(
@@ -159,5 +159,10 @@ def test_one_shut_door_fails_the_whole(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setattr(both_doors, "through_rest", shut)
     monkeypatch.setattr(both_doors, "kubernetes", lambda _: None)
     monkeypatch.setattr(both_doors, "through_kubernetes", lambda *_: "open")
+    monkeypatch.setenv("SERVED", "team-a,team-b")
     assert both_doors.main() == 1
-    assert capsys.readouterr().out.splitlines()[0] == "FAILED  REST: nobody there"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "FAILED  REST (team-a): nobody there"
+    assert [line.partition(":")[0] for line in lines[1:]] == [
+        "ok      Kubernetes (team-a)", "FAILED  REST (team-b)", "ok      Kubernetes (team-b)",
+    ]  # fmt: skip

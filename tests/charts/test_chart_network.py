@@ -13,16 +13,18 @@ from tools.charts import helm
 Manifest = helm.Manifest
 
 API_SERVER: Final = "203.0.113.9"
+NAME_LABEL: Final = "kubernetes.io/metadata.name"
 METADATA: Final = "169.254.169.254"
 ELSEWHERE: Final = "198.51.100.7"
 COMPONENTS: Final = ("commander", "operator", "rabbitmq", "redis", "test", "leaving")
 
 
 class Pod(NamedTuple):
-    """Somebody in the release's namespace, or (without labels) an address outside of it."""
+    """Somebody in a namespace, by default the release's, or (without labels) an address outside of the cluster."""
 
     labels: dict[str, str]
     address: str = "10.0.0.1"
+    namespace: str = helm.NAMESPACE
 
 
 def ours(component: str) -> Pod:
@@ -40,30 +42,45 @@ class Network:
     """What a network lets through that enforces these policies."""
 
     def __init__(self, objects: list[Manifest]) -> None:
-        self._policies = [one["spec"] for one in objects if one["kind"] == "NetworkPolicy"]
+        policies = [one for one in objects if one["kind"] == "NetworkPolicy"]
+        self._policies = [(one["metadata"].get("namespace", helm.NAMESPACE), one["spec"]) for one in policies]
 
     def lets(self, source: Pod, target: Pod, port: int, protocol: str = "TCP") -> bool:
         leaves = self._allows(source, "egress", "to", target, port, protocol)
         return leaves and self._allows(target, "ingress", "from", source, port, protocol)
 
     def _allows(self, pod: Pod, way: str, peers: str, other: Pod, port: int, protocol: str) -> bool:
-        rules = [spec[way] for spec in self._policies if pod.labels and _selects(spec["podSelector"], pod)]
-        if not rules:
+        of_the_pod = [
+            (namespace, spec)
+            for namespace, spec in self._policies
+            if pod.labels and namespace == pod.namespace and _selects(spec["podSelector"], pod)
+        ]
+        if not of_the_pod:
             return True
         return any(
             ("ports" not in rule or {"port": port, "protocol": protocol} in rule["ports"])
-            and (peers not in rule or any(_is(peer, other) for peer in rule[peers]))
-            for each in rules
-            for rule in each
+            and (peers not in rule or any(_is(peer, other, namespace) for peer in rule[peers]))
+            for namespace, spec in of_the_pod
+            for rule in spec[way]
         )
 
 
-def _is(peer: dict[str, Any], other: Pod) -> bool:
+def _is(peer: dict[str, Any], other: Pod, of_the_policy: str) -> bool:
     if "ipBlock" in peer:
         block, address = peer["ipBlock"], ipaddress.ip_address(other.address)
         inside = [ipaddress.ip_network(one) for one in (block["cidr"], *block.get("except", ()))]
         return address in inside[0] and not any(address in one for one in inside[1:])
-    return bool(other.labels) and _selects(peer["podSelector"], other)
+    is_there = _selects_namespace(peer.get("namespaceSelector"), other.namespace, of_the_policy)
+    return bool(other.labels) and is_there and _selects(peer["podSelector"], other)
+
+
+def _selects_namespace(selector: dict[str, Any] | None, namespace: str, of_the_policy: str) -> bool:
+    """Without a selector only the policy's own namespace is meant; each namespace is labelled with its name."""
+    if selector is None:
+        return namespace == of_the_policy
+    named: dict[str, str] = selector.get("matchLabels", {})
+    among = [one["values"] for one in selector.get("matchExpressions", ()) if one["operator"] == "In"]
+    return named.get(NAME_LABEL, namespace) == namespace and all(namespace in values for values in among)
 
 
 def _selects(selector: dict[str, Any], pod: Pod) -> bool:
@@ -151,3 +168,39 @@ def test_servers_of_ones_own_are_reached() -> None:
 def test_they_can_be_left_out() -> None:
     kinds = {one["kind"] for one in helm.objects("--set", "networkPolicy.enabled=false")}
     assert "NetworkPolicy" not in kinds
+
+
+# Several namespaces
+
+
+@pytest.fixture(scope="module")
+def several() -> Network:
+    options = ("--set=namespaces={team-a,team-b}", "--set=networkPolicy.apiFromEverywhere=false")
+    return Network(helm.objects(*options, "--set-json=networkPolicy.soldiersTo=[]"))
+
+
+@pytest.mark.parametrize("namespace", ["team-a", "team-b"])
+def test_soldiers_of_served_namespaces_reach_what_they_use_and_nothing_else(several: Network, namespace: str) -> None:
+    soldier = SOLDIER._replace(namespace=namespace)
+    ports = (22, 4369, 5672, 6379, 8484, 15672, 25672)
+    open_ways = {(name, port) for name in WHO for port in ports if several.lets(soldier, WHO[name], port)}
+    strangers = {(name, port) for name, port in open_ways if name in {"stranger", "soldier"}}
+    assert open_ways - strangers == {("commander", 8484), ("rabbitmq", 5672)}
+
+
+@pytest.mark.parametrize("namespace", ["team-c", helm.NAMESPACE])
+def test_who_looks_like_a_soldier_in_another_namespace_reaches_nothing(several: Network, namespace: str) -> None:
+    pretender = SOLDIER._replace(namespace=namespace)
+    for name, port in (("commander", 8484), ("rabbitmq", 5672), ("redis", 6379), ("rabbitmq", 15672)):
+        assert not several.lets(pretender, WHO[name], port)
+
+
+@pytest.mark.parametrize("name", ["operator", "commander"])
+def test_who_looks_like_the_control_plane_in_a_served_namespace_reaches_nothing(several: Network, name: str) -> None:
+    pretender = WHO[name]._replace(namespace="team-a")
+    for target, port in (("commander", 8484), ("rabbitmq", 5672), ("redis", 6379), ("rabbitmq", 15672)):
+        assert not several.lets(pretender, WHO[target], port)
+
+
+def test_a_soldier_of_one_team_reaches_none_of_another(several: Network) -> None:
+    assert not several.lets(SOLDIER._replace(namespace="team-a"), SOLDIER._replace(namespace="team-b"), 8484)

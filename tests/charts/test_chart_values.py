@@ -89,6 +89,18 @@ REFUSED = [
         "raise operator.replicas, or set maxUnavailable.",
         id="a budget that stops every drain",
     ),
+    pytest.param(
+        {"namespaces": ["team-a"], "identity": {"serviceAccounts": False}},
+        "soldiers there could not read its Secret, which identity.serviceAccounts=false makes them log in with",
+        id="client secrets for soldiers of another namespace",
+    ),
+    pytest.param(
+        {"namespaces": ["team-a"], "rabbitmq": {"embedded": {"plugins": []}}},
+        "soldiers there could not read its Secret, which tells them where RabbitMQ is",
+        id="the broker's Secret for soldiers of another namespace",
+    ),
+    pytest.param({"namespaces": ["Team A"]}, "namespaces", id="what is no namespace"),
+    pytest.param({"namespaces": ["team-a", "team-a"]}, "namespaces", id="a namespace twice"),
 ]
 
 

@@ -7,7 +7,8 @@ import pytest
 
 ENVIRONMENT = {
     "NAMESPACE": "missions",
-    "OPERATOR": "mission-control-operator",
+    "OPERATORS": "mission-control-operator",
+    "SERVED": "missions",
     "OPERATOR_PODS": "component=operator",
     "SOLDIER_DEPLOYMENTS": "managed-by=mission-operator",
     "SOLDIER_PODS": "name=soldier",
@@ -24,13 +25,14 @@ class Cluster:
 
     def __init__(self, *, looks_until_gone: int) -> None:
         self.asked: list[str] = []
-        self._looks_left = {OPERATOR_PODS: looks_until_gone, SOLDIER_PODS: looks_until_gone}
+        self._looks_until_gone = looks_until_gone
+        self._looks_left: dict[str, int] = {}
 
     def send(self, method: str, where: str, body: Any = None, headers: Any = None) -> dict[str, Any]:
         self.asked.append(f"{method} {where}")
         if method != "GET":
             return {}
-        self._looks_left[where] -= 1
+        self._looks_left[where] = self._looks_left.get(where, self._looks_until_gone) - 1
         return {"items": [{"metadata": {"name": "one"}}] if self._looks_left[where] > 0 else []}
 
 
@@ -55,3 +57,17 @@ def test_soldiers_that_do_not_go_stop_nothing(capsys: pytest.CaptureFixture[str]
     cluster._looks_left[SOLDIER_PODS] = 10**9
     leaving.leave(cluster.send, ENVIRONMENT | {"PATIENCE_SECONDS": "0.05"})
     assert capsys.readouterr().out.endswith("not waiting any longer for one\n")
+
+
+def test_with_several_namespaces_all_operators_go_before_any_soldier() -> None:
+    cluster = Cluster(looks_until_gone=1)
+    several = {"NAMESPACE": "control", "OPERATORS": "operator-a,operator-b", "SERVED": "team-a,team-b"}
+    leaving.leave(cluster.send, ENVIRONMENT | several)
+    deployments = {name: DEPLOYMENTS.replace("missions", name) for name in ("control", "team-a", "team-b")}
+    assert cluster.asked == [
+        f"PATCH {deployments['control']}/operator-a",
+        f"PATCH {deployments['control']}/operator-b",
+        f"GET {OPERATOR_PODS.replace('missions', 'control')}",
+        *(f"DELETE {deployments[name]}?labelSelector=managed-by%3Dmission-operator" for name in ("team-a", "team-b")),
+        *(f"GET {SOLDIER_PODS.replace('missions', name)}" for name in ("team-a", "team-b")),
+    ]

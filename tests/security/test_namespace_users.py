@@ -33,6 +33,7 @@ Object = dict[str, Any]
 
 OWN: Final = helm.NAMESPACE
 ELSEWHERE: Final = "elsewhere"
+"""Another team's: the same installation serves it."""
 VERBS: Final = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 OURS: Final = f"/apis/{GROUP}/{VERSION}/namespaces/{OWN}"
 ABOUT_ONESELF: Final = frozenset({"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"})
@@ -57,14 +58,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stack.ApiServer
     """An API server with what the chart installs, and both users."""
     unless(why_no_api_server())
     with stack.api_server(tmp_path_factory.mktemp("users")) as one:
-        rules = kinds_served(one.access)
         one.kubectl("create", "namespace", ELSEWHERE)
-        one.kubectl("apply", "-n", OWN, "-f", "-", stdin=file_of(rules))
+        rules = kinds_served(one.access, f"--set=namespaces={{{OWN},{ELSEWHERE}}}")
+        one.kubectl("apply", "-f", "-", stdin=file_of(_placed(rules)))
         one.kubectl("-n", OWN, "create", "secret", "generic", "mission-control-keys", "--from-literal=install-key=x")
         for user in USERS:
             _let_in(one, user)
         _until_pools_are_checked(one)
         yield one
+
+
+def _placed(rules: list[Object]) -> Iterator[Object]:
+    """Helm puts what names no namespace into the release's."""
+    for rule in rules:
+        is_clusters = rule["kind"].startswith(("Cluster", "ValidatingAdmission"))
+        yield rule if is_clusters else rule | {"metadata": {"namespace": OWN} | rule["metadata"]}
 
 
 def _let_in(server: stack.ApiServer, user: User) -> None:
@@ -347,7 +355,9 @@ async def commander(server: stack.ApiServer, tmp_path: Path) -> AsyncIterator[ht
     own.write_text(server.kubectl("-n", OWN, "create", "token", "mission-control-commander"))
     async with (
         kubernetes_cluster.connect(server.url, own, server.certificate) as cluster,
-        serving(cluster=cluster, namespace=OWN, operator_account="mission-control-operator") as api,
+        serving(
+            cluster=cluster, namespace=OWN, namespaces=[ELSEWHERE], operator_account="mission-control-operator"
+        ) as api,
     ):
         yield await api.stranger()
 

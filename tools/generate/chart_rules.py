@@ -87,6 +87,7 @@ def _closed(schema: Any) -> Any:
 
 RULES: Final[Mapping[str, Schema]] = {
     "fullnameOverride": _matching(rf"{DNS_LABEL_PATTERN}|^$") | {"maxLength": 40},
+    "namespaces": _list(_matching(DNS_LABEL_PATTERN) | {"maxLength": 63}) | {"uniqueItems": True},
     "image.pullPolicy": _one_of("Always", "IfNotPresent", "Never"),
     "image.pullSecrets": _list(_object(name=_STRING) | {"required": ["name"]}),
     "image.repository": {"type": "string", "minLength": 1},

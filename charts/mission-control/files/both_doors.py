@@ -18,13 +18,18 @@ class DoorError(Exception):
 
 
 def main() -> int:
-    """Try both doors, also when the first is shut."""
-    environment = os.environ
-    results = [
-        _tried("REST", lambda: through_rest(http(), environment)),
-        _tried("Kubernetes", lambda: through_kubernetes(kubernetes(environment), environment)),
-    ]
+    """Try both doors in each namespace, also when one is shut."""
+    results = [_is_served(os.environ | {"NAMESPACE": namespace}) for namespace in os.environ["SERVED"].split(",")]
     return 0 if all(results) else 1
+
+
+def _is_served(environment: Mapping[str, str]) -> bool:
+    where = f" ({environment['NAMESPACE']})"
+    results = [
+        _tried(f"REST{where}", lambda: through_rest(http(), environment)),
+        _tried(f"Kubernetes{where}", lambda: through_kubernetes(kubernetes(environment), environment)),
+    ]
+    return all(results)
 
 
 def _tried(door: str, deed: Callable[[], str]) -> bool:
@@ -47,7 +52,7 @@ def through_rest(send: Send, environment: Mapping[str, str]) -> str:
         "Authorization": f"Bearer {token['access_token']}",
         "Idempotency-Key": f"helm-test-{secrets.token_hex(8)}",
     }
-    mission = {"type": "noop", "payload": {}, "pool": environment["POOL"]}
+    mission = {"type": "noop", "payload": {}, "pool": environment["POOL"], "namespace": environment["NAMESPACE"]}
     accepted = eventually(
         "the Commander takes no mission", lambda: send("POST", f"{commander}/missions", mission, headers)
     )

@@ -22,14 +22,25 @@ def main() -> int:
 
 
 def leave(send: Send, environment: Mapping[str, str]) -> None:
-    """Stop the operator, which would make them anew; then the soldiers, each with its grace."""
-    namespace = environment["NAMESPACE"]
-    deployments = f"/apis/apps/v1/namespaces/{namespace}/deployments"
-    pods = f"/api/v1/namespaces/{namespace}/pods"
-    send("PATCH", f"{deployments}/{environment['OPERATOR']}", {"spec": {"replicas": 0}}, MERGE)
-    _until_none(send, pods, environment["OPERATOR_PODS"], OPERATORS_PATIENCE_SECONDS)
-    send("DELETE", f"{deployments}?{_selecting(environment['SOLDIER_DEPLOYMENTS'])}")
-    _until_none(send, pods, environment["SOLDIER_PODS"], float(environment["PATIENCE_SECONDS"]))
+    """Stop the operators, which would make them again; then the soldiers of every namespace, each with its grace."""
+    own = environment["NAMESPACE"]
+    served = environment["SERVED"].split(",")
+    for operator in environment["OPERATORS"].split(","):
+        send("PATCH", f"{_deployments(own)}/{operator}", {"spec": {"replicas": 0}}, MERGE)
+    _until_none(send, _pods(own), environment["OPERATOR_PODS"], OPERATORS_PATIENCE_SECONDS)
+    for namespace in served:
+        send("DELETE", f"{_deployments(namespace)}?{_selecting(environment['SOLDIER_DEPLOYMENTS'])}")
+    deadline = time.monotonic() + float(environment["PATIENCE_SECONDS"])
+    for namespace in served:
+        _until_none(send, _pods(namespace), environment["SOLDIER_PODS"], deadline - time.monotonic())
+
+
+def _deployments(namespace: str) -> str:
+    return f"/apis/apps/v1/namespaces/{namespace}/deployments"
+
+
+def _pods(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/pods"
 
 
 def _until_none(send: Send, pods: str, selector: str, patience_seconds: float) -> None:

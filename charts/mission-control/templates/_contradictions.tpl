@@ -42,4 +42,12 @@
 {{- fail (printf "%s.podDisruptionBudget keeps %v of %v replicas, so no node that runs one could ever be drained: raise %s.replicas, or set maxUnavailable." $component ($budget.minAvailable | default 1) $here.replicas $component) }}
 {{- end }}
 {{- end }}
+{{- if ne (include "mission-control.allNamespaces" . | fromYamlArray | len) 1 }}
+{{- if not .Values.identity.serviceAccounts }}
+{{- fail "namespaces names others than the release's own, and soldiers there could not read its Secret, which identity.serviceAccounts=false makes them log in with: set identity.serviceAccounts=true." }}
+{{- end }}
+{{- if not (include "mission-control.hasPoolUsers" .) }}
+{{- fail "namespaces names others than the release's own, and soldiers there could not read its Secret, which tells them where RabbitMQ is: add rabbitmq_management to rabbitmq.embedded.plugins, or set rabbitmq.external.managementUrl, so that the Commander tells them." }}
+{{- end }}
+{{- end }}
 {{- end }}

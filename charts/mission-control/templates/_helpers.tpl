@@ -65,16 +65,21 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end }}
 
-{{/* A ServiceAccount. Takes (list $ "component"). No token gets into a pod by itself: who needs one projects it. */}}
+{{/*
+A ServiceAccount. Takes (list $ "component" "namespace"). No token gets into a pod by itself: who needs one projects it.
+*/}}
 {{- define "mission-control.serviceAccount" -}}
+{{- $namespace := last . }}{{- with list (index . 0) (index . 1) }}
 apiVersion: v1
 kind: ServiceAccount
 metadata:
   name: {{ include "mission-control.name" . }}
+  {{- with include "mission-control.inNamespace" (list (first .) $namespace) }}{{ . | indent 2 }}{{- end }}
   labels: {{- include "mission-control.labels" . | nindent 4 }}
 automountServiceAccountToken: false
 {{- with (first .).Values.image.pullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -95,13 +100,13 @@ projected:
 {name: api-access, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
 {{- end }}
 
-{{/* Takes (list $ "component" values). */}}
+{{/* Takes (list $ "component" values "name" labels): the last two, of the budget and of the pods. */}}
 {{- define "mission-control.podDisruptionBudget" -}}
 {{- $root := index . 0 }}{{ $component := index . 1 }}{{ $budget := (index . 2).podDisruptionBudget }}
 apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
-  name: {{ include "mission-control.name" (list $root $component) }}
+  name: {{ index . 3 }}
   labels: {{- include "mission-control.labels" (list $root $component) | nindent 4 }}
 spec:
   {{- if eq (toString $budget.maxUnavailable) "<nil>" }}
@@ -110,7 +115,7 @@ spec:
   maxUnavailable: {{ $budget.maxUnavailable }}
   {{- end }}
   selector:
-    matchLabels: {{- include "mission-control.selectorLabels" (list $root $component) | nindent 6 }}
+    matchLabels: {{- index . 4 | nindent 6 }}
 {{- end }}
 
 {{/* A variable from a Secret. Takes (list variable secret key). */}}
@@ -118,8 +123,15 @@ spec:
 {name: {{ index . 0 }}, valueFrom: {secretKeyRef: {name: {{ index . 1 }}, key: {{ index . 2 }}}}}
 {{- end }}
 
+{{/* A Service's name as every served namespace resolves it. Takes (list $ "component"). */}}
+{{- define "mission-control.host" -}}
+{{- $root := first . }}
+{{- include "mission-control.name" . }}
+{{- if ne (include "mission-control.allNamespaces" $root | fromYamlArray | len) 1 }}.{{ $root.Release.Namespace }}.svc{{ end }}
+{{- end }}
+
 {{- define "mission-control.commanderUrl" -}}
-http://{{ include "mission-control.name" (list . "commander") }}:{{ .Values.commander.service.port }}
+http://{{ include "mission-control.host" (list . "commander") }}:{{ .Values.commander.service.port }}
 {{- end }}
 
 {{/* Where an embedded server keeps its data: a volume that outlives it, or the pod. Takes (list $ "component"). */}}
@@ -148,7 +160,8 @@ volumeClaimTemplates:
 
 {{/*
 A program of ours that runs as a hook, with an account of its own. It needs Python only, which the operator's image has.
-Takes (dict "root" $ "name" "hook" "file" "rules" "environment"); the last two are YAML.
+Takes (dict "root" $ "name" "hook" "file" "rules" "environment" "namespaces"): the rules are YAML and hold in these
+namespaces, the environment is YAML too.
 */}}
 {{- define "mission-control.hook" -}}
 {{- $root := .root }}{{ $name := list .root .name }}
@@ -165,22 +178,26 @@ automountServiceAccountToken: false
 {{- with $root.Values.image.pullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- $rules := .rules | trim }}
+{{- range $namespace := .namespaces }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata:
   name: {{ include "mission-control.name" $name }}
+  {{- with include "mission-control.inNamespace" (list $root $namespace) }}{{ . | indent 2 }}{{- end }}
   labels: {{- include "mission-control.labels" $name | nindent 4 }}
   annotations:
     {{- $everything | nindent 4 }}
     helm.sh/hook-weight: "-1"
 rules:
-{{ .rules | trim }}
+{{ $rules }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata:
   name: {{ include "mission-control.name" $name }}
+  {{- with include "mission-control.inNamespace" (list $root $namespace) }}{{ . | indent 2 }}{{- end }}
   labels: {{- include "mission-control.labels" $name | nindent 4 }}
   annotations:
     {{- $everything | nindent 4 }}
@@ -192,6 +209,8 @@ roleRef:
 subjects:
 - kind: ServiceAccount
   name: {{ include "mission-control.name" $name }}
+  namespace: {{ $root.Release.Namespace }}
+{{- end }}
 ---
 apiVersion: v1
 kind: ConfigMap

@@ -34,7 +34,7 @@ are made once per rendering and kept in .Values, because a second call would mak
 {{- include "mission-control.generate" . }}
 {{- $data := deepCopy .Values.generated }}
 {{- if .Values.rabbitmq.embedded.enabled }}
-{{- $host := include "mission-control.name" (list . "rabbitmq") }}
+{{- $host := include "mission-control.host" (list . "rabbitmq") }}
 {{- $_ := set $data "rabbitmq-urls" (printf "amqp://mission-control:%s@%s:5672/" (get $data "rabbitmq-password") $host) }}
 {{- else if .Values.rabbitmq.external.urls }}
 {{- $_ := set $data "rabbitmq-urls" (join "," .Values.rabbitmq.external.urls) }}

@@ -280,7 +280,7 @@ class Commander:
             PoolUsers(self.install_key),
             lambda: [(pool.namespace, pool.name) for pool in self.garrison.pools()],
             urls=self.settings.rabbitmq_urls,
-            namespace=self.settings.namespace,
+            namespaces=self.settings.served,
         )
 
     def _restorer(self) -> Restorer:

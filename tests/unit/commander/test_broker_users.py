@@ -43,7 +43,7 @@ class Desk:
 
 def users_of(desk: Desk, pools: Iterable[PoolKey], **more: float) -> BrokerUsers:
     urls = ["amqp://commander:secret@one:5672/missions", "amqps://two"]
-    return BrokerUsers(desk, NAMES, lambda: pools, urls=urls, namespace="shop", **more)
+    return BrokerUsers(desk, NAMES, lambda: pools, urls=urls, namespaces=frozenset({"shop", "press"}), **more)
 
 
 async def test_each_pool_has_a_user_with_its_own_rights() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -45,15 +45,15 @@ class BrokerUsers:
         pools: Callable[[], Iterable[PoolKey]],
         *,
         urls: Sequence[str],
-        namespace: str,
+        namespaces: Collection[str],
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
-        """`urls` are the broker's nodes, as this Commander reaches them; `namespace` is the one that it serves."""
+        """`urls` are the broker's nodes, as this Commander reaches them; `namespaces` are those that it serves."""
         self._desk = desk
         self._names = names
         self._pools = pools
         self._urls = urls
-        self._namespace = namespace
+        self._beginnings = tuple(f"soldiers.{namespace}." for namespace in namespaces)
         self._look_seconds = look_seconds
         self._made: frozenset[str] = frozenset()
         self._strange: Counter[str] = Counter()
@@ -98,7 +98,7 @@ class BrokerUsers:
             self._log.info("a pool is gone, and its RabbitMQ user with it", user=name)
 
     def _is_ours(self, name: str) -> bool:
-        return self._names.is_ours(name) and name.startswith(f"soldiers.{self._namespace}.")
+        return self._names.is_ours(name) and name.startswith(self._beginnings)
 
     async def _look_soon(self) -> None:
         self._looked.clear()
