@@ -54,6 +54,9 @@ class MemoryDelivery:
     def is_alive(self) -> bool:
         return self._channel.is_open
 
+    def forget_body(self) -> None:
+        """It is the server's, which keeps it until it is settled."""
+
     def ack(self) -> None:
         self._channel.settle(self._stored)
 

@@ -60,6 +60,9 @@ class Delivery(Protocol):
         """False once its channel is gone: the broker will deliver it again, to somebody."""
         ...
 
+    def forget_body(self) -> None:
+        """Free what it says; it can still be settled."""
+
     def ack(self) -> None:
         """Done with it, for good."""
 

@@ -53,6 +53,7 @@ class Rejects:
         """Take over a delivery that cannot be used; whoever consumes goes on at once."""
         self._tell(came_by, defect)
         self._waiting.append(_Rejected(delivery, came_by, defect, self._copy(delivery.body, came_by, defect, why)))
+        delivery.forget_body()
         if len(self._waiting) > MOST_WAITING:
             self._give_up(self._waiting.popleft())
         self._awake.set()

@@ -18,8 +18,9 @@ from mission_soldier.book import Book, Key
 from mission_soldier.unapplied import Unapplied
 
 MOST_PER_MESSAGE: Final = 500
-MOST_BYTES_PER_MESSAGE: Final = 1024 * 1024
-MOST_MESSAGES_AT_ONCE: Final = 8
+MOST_BYTES_PER_MESSAGE: Final = 256 * 1024
+"""The Commander holds so many bytes of reports, and gives back what exceeds them."""
+MOST_MESSAGES_AT_ONCE: Final = 16
 PROGRESS_EVERY_SECONDS: Final = 0.5
 AWAY_SECONDS: Final = 2.0
 _FIXED_BYTES: Final = 1024

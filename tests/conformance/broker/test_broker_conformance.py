@@ -21,6 +21,8 @@ from support.rabbitmq_probe import connected_broker, connected_by_aiopika, delet
 
 from mission_broker.memory import MemoryBroker
 from mission_broker.port import Broker, Message, Outcome
+from mission_contracts.errors import Defect, UnreadableMessageError
+from mission_contracts.messages import MAX_MESSAGE_BYTES, decode_status
 from mission_contracts.topology import CONTROL, DEAD, FIXED_QUEUES, STATUS, Exchange, Queue, queues_of
 
 Delete = Callable[[Queue], Awaitable[None]]
@@ -126,6 +128,41 @@ class BrokerContract:
 
         assert first.body == body
         assert second.body == b"next"
+
+    async def test_a_body_beyond_the_bound_is_known_to_be_too_large_and_the_next_one_arrives(
+        self, broker: Broker
+    ) -> None:
+        await broker.declare([a_queue()])
+        await broker.publish([to(a_queue(), b"x" * (2 * MAX_MESSAGE_BYTES)), to(a_queue(), "next")])
+        async with consuming(broker, a_queue()) as (inbox, _):
+            first, second = await inbox.holds(2)
+        with pytest.raises(UnreadableMessageError) as refused:
+            decode_status(first.body)
+        assert refused.value.defect is Defect.TOO_LARGE
+        assert second.body == b"next"
+
+    async def test_a_delivery_whose_body_is_forgotten_can_still_be_settled(self, broker: Broker) -> None:
+        await broker.declare([a_queue()])
+        await broker.publish(several(a_queue(), 2))
+        async with consuming(broker, a_queue()) as (inbox, _):
+            first, second = await inbox.holds(2)
+            for delivery in (first, second):
+                delivery.forget_body()
+            first.ack()
+            second.give_back()
+            assert (await inbox.holds(3))[2].body == b"1", "it comes again whole"
+
+    async def test_what_is_given_back_in_order_comes_again_in_order_before_what_waits(self, broker: Broker) -> None:
+        await broker.declare([a_queue()])
+        await broker.publish(several(a_queue(), 5))
+        async with consuming(broker, a_queue(), prefetch=3) as (inbox, consumer):
+            held = await inbox.holds(3)
+            await consumer.hold(0)
+            for delivery in held:
+                delivery.give_back()
+            await asyncio.sleep(QUIET_SECONDS)
+            consumer.set_prefetch(5)
+            assert [one.body for one in (await inbox.holds(8))[3:]] == [b"0", b"1", b"2", b"3", b"4"]
 
     # The three ways a delivery ends
 

@@ -51,6 +51,9 @@ class AioPikaDelivery:
     def is_alive(self) -> bool:
         return self._session.is_open
 
+    def forget_body(self) -> None:
+        self.body = self._message.body = b""  # type: ignore[misc]  # its abstract class does not name the slot
+
     def ack(self) -> None:
         self._settle(self._message.ack)
 

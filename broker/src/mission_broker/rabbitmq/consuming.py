@@ -16,12 +16,15 @@ from mission_broker.rabbitmq.connection import Connection
 from mission_broker.rabbitmq.link import Link
 from mission_broker.rabbitmq.tap import ConnectionLostError, Tap
 from mission_broker.rabbitmq.troubles import Deed, Troubles
+from mission_contracts.messages import MAX_MESSAGE_BYTES
 from mission_contracts.topology import Queue
 
 log = logging.getLogger(__name__)
 
 SILENT_SECONDS: Final = 5.0
 """A consumer that has room and hears nothing for so long looks whether something waits in its queue."""
+MAX_BODY_BYTES: Final = MAX_MESSAGE_BYTES + 1
+"""What is kept of a body: enough to see that it is too large. A broker takes messages of 16 or 128 MiB."""
 SILENT_LOOKS: Final = 2
 """So many such looks in a row, and it is deaf."""
 
@@ -50,6 +53,9 @@ class RabbitDelivery:
     @property
     def is_alive(self) -> bool:
         return self._channel.is_open
+
+    def forget_body(self) -> None:
+        self.body = b""
 
     def ack(self) -> None:
         if self._settles():
@@ -100,6 +106,7 @@ class ConsumeChannel(Channel):
         self._redelivered = False
         self._properties = b""
         self._missing = 0
+        self._room = 0
         self._parts: list[bytes] = []
         self._arrived: list[RabbitDelivery] = []
         self._words = Acknowledgements(number)
@@ -162,18 +169,21 @@ class ConsumeChannel(Channel):
     def header(self, data: bytes, start: int, stop: int) -> None:
         self._properties = data[start + frames.PROPERTIES_AT : stop]
         self._missing = frames.read_body_size(data, start)
+        self._room = MAX_BODY_BYTES
         if not self._missing:
             self._complete(b"")
 
     def body(self, data: bytes, start: int, stop: int) -> None:
         self._missing -= stop - start
+        part = data[start : min(stop, start + self._room)]
+        self._room -= len(part)
         if self._missing:
-            self._parts.append(data[start:stop])
+            self._parts.append(part)
         elif self._parts:
-            parts, self._parts = [*self._parts, data[start:stop]], []
+            parts, self._parts = [*self._parts, part], []
             self._complete(b"".join(parts))
         else:
-            self._complete(data[start:stop])
+            self._complete(part)
 
     # Inside
 

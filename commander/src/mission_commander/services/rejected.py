@@ -36,19 +36,25 @@ class RejectedMessages:
 
     async def _read(self, count: int) -> list[RejectedMessage]:
         taken: list[Delivery] = []
+        shown: list[RejectedMessage] = []
         is_enough = asyncio.Event()
 
         def take(deliveries: Sequence[Delivery]) -> None:
-            taken.extend(deliveries)
-            if len(taken) >= count:
-                is_enough.set()
+            for delivery in deliveries:
+                if is_enough.is_set():
+                    delivery.give_back()  # a pool's soldiers may publish there too, and as much as they like
+                    continue
+                taken.append(delivery)
+                shown.append(_shown(delivery))
+                delivery.forget_body()
+                if len(taken) >= count:
+                    is_enough.set()
 
         async with self._broker.consume(topology.REJECTED, take, prefetch=count) as consumer:
             with suppress(TimeoutError):
                 async with asyncio.timeout(READING_SECONDS):
                     await is_enough.wait()
             await consumer.pause()  # or what is put back comes here again
-            shown = [_shown(one) for one in taken]
             for one in taken:
                 one.give_back()
         return shown

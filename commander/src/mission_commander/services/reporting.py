@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import msgspec
 import structlog
 
-from mission_broker.port import Broker, Delivery
+from mission_broker.port import Broker, Consumer, Delivery
 from mission_broker.rejecting import Rejects
 from mission_commander.domain import life
 from mission_commander.domain.life import Moment, Refused
@@ -23,6 +23,7 @@ from mission_commander.ports import Ledger, LedgerAwayError
 from mission_commander.services import rebuilding
 from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
+from mission_commander.services.intake import Intake, size_of
 from mission_commander.services.late_records import LateRecords
 from mission_commander.services.proofs import Proofs, Way
 from mission_commander.services.recorder import Command, Decision, Recorder
@@ -37,8 +38,6 @@ from mission_contracts.soldiering import DropReason
 T = TypeVar("T")
 
 PREFETCH: Final = 200
-MAX_BATCH: Final = 100
-"""Messages, not reports, that are applied in one commit."""
 RETRY_SECONDS: Final = 0.2
 GIVE_WAY_SECONDS: Final = 2.0
 """How long this Commander keeps what it cannot apply: another one may have the ledger all the while."""
@@ -104,28 +103,28 @@ class Reporter:
         self._proofs = proofs
         self._on_marker = on_marker
         self._counts = counts
-        self._waiting: list[Delivery] = []
-        self._wanted = asyncio.Event()
+        self._intake = Intake(PREFETCH)
         self._log = structlog.get_logger("reporter")
 
     async def run(self) -> None:
         """Apply reports until cancelled."""
         while True:
             with suppress(LedgerAwayError):
-                async with self._broker.consume(topology.STATUS, self._take, prefetch=PREFETCH):
-                    await self._settle_all()
+                self._intake.clear()
+                async with self._broker.consume(
+                    topology.STATUS, self._intake.take, prefetch=self._intake.prefetch
+                ) as consumer:
+                    await self._settle_all(consumer)
             self._log.warning("the ledger is away: reports go to a Commander that has it, or wait in their queue")
-            self._waiting.clear()
             await self._until_ledger_is_back()
 
-    async def _settle_all(self) -> None:
+    async def _settle_all(self, consumer: Consumer) -> None:
         """Settle what comes; raises LedgerAwayError where it is away for so long that others should try."""
         while True:
-            await self._wanted.wait()
-            batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
-            if not self._waiting:
-                self._wanted.clear()
+            batch = await self._intake.next_batch(consumer)
+            batch_bytes = size_of(batch)
             await self._settle(batch)
+            self._intake.settled(consumer, batch_bytes)
 
     async def _until_ledger_is_back(self) -> None:
         while True:
@@ -133,10 +132,6 @@ class Reporter:
                 return await self._ledger.touch()
             except LedgerAwayError:
                 await asyncio.sleep(RETRY_SECONDS)
-
-    def _take(self, deliveries: Sequence[Delivery]) -> None:
-        self._waiting.extend(deliveries)
-        self._wanted.set()
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
         reads = [self._read(delivery) for delivery in deliveries if delivery.is_alive]
@@ -207,9 +202,14 @@ class Reporter:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _decided(self, said: Sequence[_Said]) -> Sequence[_Answer | BaseException]:
-        first: list[Command[_Answer]] = [self._command(*one) for one in said]
+        genuine = [place for place, one in enumerate(said) if self._is_genuine(*one)]
+        if len(genuine) < len(said):
+            self._log.warning("reports change nothing", why=Dropped.WRONG_SECRET.value, count=len(said) - len(genuine))
+        answers: list[_Answer | BaseException] = [Dropped.WRONG_SECRET] * len(said)
+        first: list[Command[_Answer]] = [self._command(*said[place]) for place in genuine]
         decided = await self._recorder.decide_each(first)
-        answers = list(decided)
+        for place, judged in zip(genuine, decided, strict=True):
+            answers[place] = judged
         lacking = [place for place, answer in enumerate(answers) if answer is _LACKING]
         if lacking:
             for place in lacking:
@@ -227,19 +227,20 @@ class Reporter:
         """Its secret proves its epoch; only a seal proves what the mission is."""
         return self._proofs.accept_envelope(report.envelope, report.envelope_seal, Way.REPORT)
 
+    def _is_genuine(self, instance: m.Instance, report: messages.Report) -> bool:
+        """Whether it comes from who holds the claim; anything else costs no look at the ledger."""
+        is_right = self._secrets.fits(report.secret, report.mission_id, report.epoch, instance)
+        return is_right and report.envelope.mission_id == report.mission_id
+
     def _command(
         self, instance: m.Instance, report: messages.Report, *, purged: frozenset[m.MissionId] | None = None
     ) -> Command[_Answer]:
-        """Judge a report. For a mission that the ledger lacks: first ask why, then, by `purged`, rebuild it or not."""
-        is_genuine = self._secrets.fits(report.secret, report.mission_id, report.epoch, instance)
-        if is_genuine:
-            self._eras.learn(m.era_of(report.epoch))
+        """Judge a genuine report. If the ledger lacks its mission: ask why first, then, by `purged`, rebuild it."""
+        self._eras.learn(m.era_of(report.epoch))
         known = self._recorder.known(report.mission_id)
         chance = random.random()  # noqa: S311  # spreads retries, guards nothing
 
         def decide(mission: "Mission | None", moment: Moment) -> "Decision[_Answer]":
-            if not is_genuine or report.envelope.mission_id != report.mission_id:
-                return self._dropped(report, Dropped.WRONG_SECRET)
             if mission is None and purged is None:
                 return Decision(_LACKING)
             if mission is None and purged is not None and report.mission_id in purged:

@@ -1,0 +1,85 @@
+"""What others send costs a Commander a bounded amount of memory, however much of it there is."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiormq
+import msgspec
+import pytest
+from pamqp import commands
+from support.rest_door import RestDoor
+from support.world import Servers, World
+
+from mission_contracts import messages, topology
+from mission_contracts.messages import ReportKind
+from mission_contracts.mission import Epoch, Instance
+from mission_contracts.testing import a_mission, a_report
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+
+MIB = 1024 * 1024
+MAX_GROWTH_BYTES = 128 * MIB
+FLOOD = 120
+"""Messages of almost 4 MiB: 470 MiB, if all of them were held."""
+WAIT_SECONDS = 120.0
+
+
+@pytest.fixture(scope="module")
+def world(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with World(servers, tmp_path_factory.mktemp("world")).running() as world:
+        yield world
+        world.assert_well()
+
+
+def memory_of(pid: int, field: str) -> int:
+    """Return a field of /proc/PID/status, in bytes."""
+    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(f"{field}:")]
+    return int(line.split()[1]) * 1024
+
+
+def a_large_message_with_wrong_secrets() -> bytes:
+    result = msgspec.Raw(b'"' + b"x" * 8_000 + b'"')
+    report = a_report(a_mission(), ReportKind.COMPLETED, epoch=Epoch(1), result=result)
+    count = messages.MAX_MESSAGE_BYTES // (len(msgspec.json.encode(report)) + 1) - 1
+    body = messages.encode(
+        messages.StatusMessage(v=messages.VERSION, instance=Instance("a-stranger"), reports=(report,) * count)
+    )
+    assert 0.95 * messages.MAX_MESSAGE_BYTES < len(body) <= messages.MAX_MESSAGE_BYTES
+    return body
+
+
+async def until_well(rest: RestDoor) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while (await rest.client.get("/health")).json()["status"] != "ok":  # noqa: ASYNC110  # another process
+            await asyncio.sleep(0.2)
+
+
+async def test_a_flood_of_large_reports_is_worked_off_in_bounded_memory(world: World, servers: Servers) -> None:
+    async with world.door() as rest:
+        await rest.until_final(await rest.submit_many(10))  # so that what a first mission costs is there already
+        pid = world.commander.pid
+        before = memory_of(pid, "VmRSS")
+        connection = await aiormq.connect(servers.rabbitmq_url)
+        channel = await connection.channel()
+        body = a_large_message_with_wrong_secrets()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            for _ in range(FLOOD):
+                await channel.basic_publish(
+                    body,
+                    exchange=topology.REPORTS.name,
+                    routing_key=topology.STATUS.key,
+                    properties=commands.Basic.Properties(delivery_mode=2),
+                )
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await until_well(rest)
+        await rest.until_final(await rest.submit_many(10))  # reports behind the flood are applied all the same
+        async with asyncio.timeout(WAIT_SECONDS):
+            while (await channel.queue_declare(topology.STATUS.name, passive=True)).message_count:  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+        await connection.close()
+    assert memory_of(pid, "VmHWM") - before < MAX_GROWTH_BYTES
