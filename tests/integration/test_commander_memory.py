@@ -9,6 +9,7 @@ from pathlib import Path
 import aiormq
 import msgspec
 import pytest
+import redis
 from pamqp import commands
 from support.rest_door import RestDoor
 from support.world import Servers, World
@@ -25,6 +26,7 @@ MAX_GROWTH_BYTES = 128 * MIB
 FLOOD = 120
 """Messages of almost 4 MiB: 470 MiB, if all of them were held."""
 WAIT_SECONDS = 120.0
+REDIS_PAUSE_MS = 6_000
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,9 @@ def a_large_message_with_wrong_secrets() -> bytes:
     report = a_report(a_mission(), ReportKind.COMPLETED, epoch=Epoch(1), result=result)
     count = messages.MAX_MESSAGE_BYTES // (len(msgspec.json.encode(report)) + 1) - 1
     body = messages.encode(
-        messages.StatusMessage(v=messages.VERSION, instance=Instance("a-stranger"), reports=(report,) * count)
+        messages.StatusMessage(
+            v=messages.VERSION, instance=Instance("a-stranger"), reports=(report,) * count, marker="a-stranger"
+        )
     )
     assert 0.95 * messages.MAX_MESSAGE_BYTES < len(body) <= messages.MAX_MESSAGE_BYTES
     return body
@@ -75,6 +79,7 @@ async def test_a_flood_of_large_reports_is_worked_off_in_bounded_memory(world: W
                     properties=commands.Basic.Properties(delivery_mode=2),
                 )
         finally:
+            redis.Redis.from_url(servers.redis_url).client_pause(REDIS_PAUSE_MS)  # meanwhile nothing can be settled
             os.kill(pid, signal.SIGCONT)
         await until_well(rest)
         await rest.until_final(await rest.submit_many(10))  # reports behind the flood are applied all the same
