@@ -46,10 +46,24 @@ from mission_commander.services.workloads import Cluster
 from mission_commander.settings import CommanderSettings
 from mission_contracts import telemetry
 from mission_contracts.clock import Clock, SystemClock
-from mission_contracts.rest import REQUEST_ID_HEADER
+from mission_contracts.rest import IDEMPOTENCY_KEY_HEADER, REQUEST_ID_HEADER
 
 _ANSWER_BEGINS: Final = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
-_REQUEST_ID: Final = re.compile(r"^[\x21-\x7e]{1,128}$")
+_ONCE: Final = frozenset(
+    name.lower().encode()
+    for name in (
+        "Authorization",
+        "Content-Encoding",
+        "Content-Length",
+        "Content-Type",
+        "Host",
+        IDEMPOTENCY_KEY_HEADER,
+        "Last-Event-ID",
+        REQUEST_ID_HEADER,
+    )
+)
+"""Headers that have one value. Of two, each reader on the way might believe another one."""
+_REQUEST_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 def create_app(
@@ -137,13 +151,28 @@ class RequestIds:
             await send(message)
 
         with structlog.contextvars.bound_contextvars(**{telemetry.REQUEST_ID: request_id}):
-            await self._app(scope, receive, send_with_id)
+            repeated = _repeated_header(scope)
+            answer = self._app if repeated is None else _refusal_of(repeated, request_id)
+            await answer(scope, receive, send_with_id)
+
+
+def _repeated_header(scope: Scope) -> str | None:
+    """Return the name of a header that may be there once, and is there again."""
+    names = [name for name, _ in scope["headers"] if name in _ONCE]
+    if len(names) == len(set(names)):
+        return None
+    return str(next(name.decode() for name in names if names.count(name) > 1))
+
+
+def _refusal_of(header: str, request_id: str) -> Response:
+    detail = f"the header {header} is there more than once, and it has one value: send it once"
+    return problem_answer(problem(400, "RepeatedHeader", detail, field=header), request_id)
 
 
 def _request_id(scope: Scope) -> str:
     wanted = REQUEST_ID_HEADER.lower().encode()
     given = next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")
-    return given if _REQUEST_ID.match(given) else secrets.token_hex(8)
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 Handler = Callable[[Request, Any], Awaitable[Response]]

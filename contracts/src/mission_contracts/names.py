@@ -48,4 +48,4 @@ _DNS_LABEL: Final = re.compile(DNS_LABEL_PATTERN)
 
 def is_dns_label(name: str) -> bool:
     """Tell whether a name can be a pool or a namespace."""
-    return _DNS_LABEL.match(name) is not None
+    return _DNS_LABEL.fullmatch(name) is not None

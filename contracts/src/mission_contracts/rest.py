@@ -43,7 +43,7 @@ from mission_contracts.errors import Problem
 from mission_contracts.mission import GREATEST_NUMBER, MissionId, MissionState, Reason
 from mission_contracts.names import DNS_LABEL_PATTERN, MISSION_ID_PATTERN, OBJECT_NAME_PATTERN
 from mission_contracts.optional_json import OptionalJson
-from mission_contracts.spec import MissionSpec, Model
+from mission_contracts.spec import WHOLE, MissionSpec, Model
 from mission_contracts.tokens import Role
 
 MAX_BATCH: Final = 1_000
@@ -57,9 +57,9 @@ class Floor(Model):
     """What a Mission object already shows; the ledger's numbers start above it, also after a wipe."""
 
     state: MissionState
-    epoch: Annotated[int, Field(ge=0, le=GREATEST_NUMBER)] = 0
-    sequence: Annotated[int, Field(ge=0, le=GREATEST_NUMBER)] = 0
-    attempt: Annotated[int, Field(ge=0, le=bounds.MAX_COUNT)] = 0
+    epoch: Annotated[int, Field(ge=0, le=GREATEST_NUMBER), WHOLE] = 0
+    sequence: Annotated[int, Field(ge=0, le=GREATEST_NUMBER), WHOLE] = 0
+    attempt: Annotated[int, Field(ge=0, le=bounds.MAX_COUNT), WHOLE] = 0
 
 
 class Submission(MissionSpec):

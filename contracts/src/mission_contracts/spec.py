@@ -1,13 +1,24 @@
 """What one can ask for: one model, read in camelCase from a Mission object and in snake_case over REST."""
 
+import re
+from datetime import datetime
 from typing import Annotated, Any, Final, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, HttpUrl, WithJsonSchema, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from mission_contracts.clock import utc_text
 from mission_contracts.mission import Priority, RunPolicy
-from mission_contracts.names import DNS_LABEL_PATTERN, MOMENT_PATTERN, TYPE_PATTERN
+from mission_contracts.names import DNS_LABEL_PATTERN, MOMENT_PATTERN, SENTENCES, TYPE_PATTERN
 
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
 MAX_STORED_BYTES: Final = 1024 * 1024
@@ -19,9 +30,30 @@ MAX_RESULT_BYTES: Final = 16 * 1024
 DAY_SECONDS: Final = 86_400
 YEAR_SECONDS: Final = 366 * DAY_SECONDS
 
+_MOMENT: Final = re.compile(MOMENT_PATTERN)
+
+
+def _moment(value: object) -> object:
+    """Read the texts that the API server takes, and nothing else: not 1700000000, nor a date without its zone."""
+    if not isinstance(value, str):
+        return value
+    if not _MOMENT.fullmatch(value):
+        raise ValueError(SENTENCES[MOMENT_PATTERN])
+    return datetime.fromisoformat(value.upper())
+
+
+def _whole(value: object) -> object:
+    """Read 5.0 as the integer 5, as the API server does, also where types are strict."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE: Final = BeforeValidator(_whole)
+"""Behind the bounds of an integer: 5.0 is 5."""
 
 Moment = Annotated[
-    AwareDatetime, WithJsonSchema({"type": "string", "pattern": MOMENT_PATTERN, "maxLength": 35}, mode="validation")
+    AwareDatetime,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "pattern": MOMENT_PATTERN, "maxLength": 35}, mode="validation"),
 ]
 """A moment in an object's spec. Not `format: date-time`: the API server admits texts by that format which its rules
 cannot read (2030-01-31t08:00:00z), and then refuses every later update of the object, that of its status included."""
@@ -38,7 +70,7 @@ class Model(BaseModel):
 class RetryPolicy(Model):
     """How often a mission is tried, and how long it waits between two attempts."""
 
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
+    max_attempts: Annotated[int, Field(ge=1, le=100), WHOLE] = Field(
         default=3, description="How many attempts a mission has before it fails. Default 3, from 1 to 100."
     )
     initial_delay_seconds: Annotated[float, Field(ge=0, le=DAY_SECONDS)] = Field(
@@ -121,7 +153,7 @@ class MissionSpec(Model):
         "it until it is final, also while it is retried, suspended or scheduled. The others wait with reason "
         "LaneBusy. At most 253 characters. Default: no order.",
     )
-    sequence_number: Annotated[int, Field(ge=1, le=2**53)] | None = Field(
+    sequence_number: Annotated[int, Field(ge=1, le=2**53), WHOLE] | None = Field(
         default=None,
         description="The mission's place in its ordering key's lane, from 1. Needs orderingKey. "
         "A number that is missing is waited for with reason LaneGap, for 300 s unless the Commander is set otherwise; "
@@ -137,7 +169,7 @@ class MissionSpec(Model):
         description="true cancels the mission: at once while it waits, as soon as its handler stops while it runs. "
         "It cannot be taken back. Default: false.",
     )
-    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=YEAR_SECONDS)] | None = Field(
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=YEAR_SECONDS), WHOLE] | None = Field(
         default=None,
         description="Delete the object this many seconds after it finished. Default: keep it. At most 31622400.",
     )

@@ -48,22 +48,26 @@ class StrictJsonError(ContractError):
         self.reason = reason
 
 
-def decode(data: bytes, *, name: str = "") -> Any:
-    """Return the value; `name` begins each path in an error, such as `payload`. Bound the size before the call."""
+def decode(data: bytes, *, name: str = "", is_explained: bool = True) -> Any:
+    """Return the value; `name` begins each path in an error, such as `payload`. Bound the size before the call.
+
+    Not `is_explained`: an error has no path and costs no second reading, for callers that meet very many.
+    """
     try:
         value = _decoder.decode(data)
+        defect = _defect(data, value)
     except _UNREADABLE as error:
-        raise _unreadable(data, name, error) from error
-    if is_deeper_than(data, MAX_DEPTH):
-        raise _explained(data, name, json_defects.too_deep(MAX_DEPTH))
-    if _may_repeat_a_key(data, value) and (repeated := json_defects.repeated_key(data)) is not None:
-        raise _explained(data, name, repeated.reason, steps=repeated.path)
-    return value
+        value, defect = None, _unreadable(error)
+    if defect is None:
+        return value
+    if is_explained:
+        defect = json_defects.first_defect(data, max_depth=MAX_DEPTH, max_digits=MAX_DIGITS) or defect
+    raise StrictJsonError(_path(name, defect.path), defect.reason)
 
 
-def check(data: bytes, *, name: str = "") -> None:
+def check(data: bytes, *, name: str = "", is_explained: bool = True) -> None:
     """Raise StrictJsonError where `decode` would: for bytes that are passed on as they are, or read by a model."""
-    decode(data, name=name)
+    decode(data, name=name, is_explained=is_explained)
 
 
 def encode(value: object, *, name: str = "", enc_hook: EncodeHook | None = None) -> bytes:
@@ -107,18 +111,19 @@ def _may_repeat_a_key(data: bytes, value: object) -> bool:
     return b"\\u003" in data or data.count(b":") != msgspec.json.encode(value).count(b":")
 
 
-def _unreadable(data: bytes, name: str, error: Exception) -> StrictJsonError:
+def _defect(data: bytes, value: object) -> Defect | None:
+    """Return what strict JSON does not allow in text that the decoder could read."""
+    if is_deeper_than(data, MAX_DEPTH):
+        return Defect("", json_defects.too_deep(MAX_DEPTH))
+    return json_defects.repeated_key(data) if _may_repeat_a_key(data, value) else None
+
+
+def _unreadable(error: Exception) -> Defect:
     if isinstance(error, RecursionError):
-        return _explained(data, name, json_defects.too_deep(MAX_DEPTH))
-    if isinstance(error, UnicodeDecodeError):
-        return _explained(data, name, f"not UTF-8 at byte {error.start}")
-    return _explained(data, name, f"not JSON: {error}")
-
-
-def _explained(data: bytes, name: str, reason: str, steps: str = "") -> StrictJsonError:
-    """Return the error that a second reading finds; one with this reason where that finds nothing."""
-    found = json_defects.first_defect(data, max_depth=MAX_DEPTH, max_digits=MAX_DIGITS) or Defect(steps, reason)
-    return StrictJsonError(_path(name, found.path), found.reason)
+        return Defect("", json_defects.too_deep(MAX_DEPTH))
+    return Defect(
+        "", f"not UTF-8 at byte {error.start}" if isinstance(error, UnicodeDecodeError) else f"not JSON: {error}"
+    )
 
 
 def _path(name: str, steps: str) -> str:

@@ -188,3 +188,8 @@ def test_the_depth_is_that_of_the_value(value: object, limit: int) -> None:
 
     encoded = json.dumps(value).encode()
     assert strict_json.is_deeper_than(encoded, limit) == (depth(value) > limit)
+
+
+def test_an_error_that_is_not_explained_costs_no_second_reading() -> None:
+    with pytest.raises(StrictJsonError, match=r"^payload: not JSON: .*byte"):
+        strict_json.check(b'{"a": NaN}', name="payload", is_explained=False)

@@ -6,20 +6,28 @@ might hold very many is looked through item by item first, until there is one to
 
 import json
 import re
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from starlette.requests import Request
 
 from mission_commander.api import bodies
 from mission_commander.api.answers import ProblemError
+from mission_contracts.json_defects import too_deep
 from mission_contracts.rest import MAX_BATCH, BatchRequest
+from mission_contracts.strict_json import MAX_DEPTH
+
+T = TypeVar("T")
 
 FEW_BYTES: Final = 1024 * 1024
 FEW_COMMAS: Final = 64 * MAX_BATCH
 """No more items than these can be read without harm; most batches hold far fewer."""
 
 _BETWEEN: Final = re.compile(r"[ \t\n\r]*[,\[]?[ \t\n\r]*")
+
+
+_BEFORE: Final = re.compile(rb'[ \t\n\r]*\{[ \t\n\r]*"missions"[ \t\n\r]*:[ \t\n\r]*')
+_BEHIND: Final = re.compile(rb"[ \t\n\r]*\}[ \t\n\r]*")
 
 
 class _Unread(msgspec.Struct):
@@ -36,12 +44,34 @@ _unread: Final = msgspec.json.Decoder(_Unread)
 async def read(request: Request, *, counted: bool = True) -> tuple[msgspec.Raw, ...]:
     """Give the items of a batch, each still to be read; 422 where there are too many."""
     body = await bodies.read(request, bodies.MANY_BYTES, counted=counted)
-    if _may_hold_many(body) and _has_too_many(bytes(bodies.decoded(body, _unread).missions)):
+    array = bytes(_decoded(body, _unread).missions)
+    if not _is_all(body, array):
+        detail = "a batch has one field, missions, and that once: leave out what else is there"
+        raise ProblemError(422, "BadField", detail, field="missions")
+    if _may_hold_many(body) and _has_too_many(array):
         raise _too_large(f"more than {MAX_BATCH}")
-    items = bodies.decoded(body, _batch).missions
+    items = _decoded(body, _batch).missions
     if len(items) > MAX_BATCH:
         raise _too_large(str(len(items)))
     return items
+
+
+def _decoded(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
+    """Read the frame. Each item is checked by itself, so that one which is not strict JSON refuses only itself."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise ProblemError(422, "BadField", f"the body does not fit: {error}") from error
+    except RecursionError as error:
+        raise ProblemError(400, "BadJson", f"the body cannot be read: {too_deep(MAX_DEPTH)}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProblemError(400, "BadJson", f"the body cannot be read: not JSON: {error}") from error
+
+
+def _is_all(body: bytes, array: bytes) -> bool:
+    """Whether there is nothing but the array: of a field that is there twice, the decoder keeps the last."""
+    before = _BEFORE.match(body)
+    return before is not None and _BEHIND.fullmatch(body, before.end() + len(array)) is not None
 
 
 def _too_large(number: str) -> ProblemError:

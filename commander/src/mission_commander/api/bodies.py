@@ -1,5 +1,6 @@
 """Reading request bodies: bounded, and with errors that name the field."""
 
+from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
 
 import msgspec
@@ -7,12 +8,15 @@ import pydantic
 from starlette.requests import Request
 
 from mission_commander.api.answers import ProblemError, problem
+from mission_contracts import strict_json
 from mission_contracts.errors import Problem
 from mission_contracts.rest import Submission
+from mission_contracts.strict_json import StrictJsonError
 
 SMALL_BYTES: Final = 4_096
 ONE_MISSION_BYTES: Final = 512 * 1024
 MANY_BYTES: Final = 32 * 1024 * 1024
+MAX_EXPLAINED: Final = 16
 UNCOUNTED_BYTES: Final = 16 * 1024
 """Of each body: what all connections may send of these together is little, and most bodies are smaller."""
 
@@ -85,21 +89,38 @@ async def read_as(
 
 
 def decoded(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
-    """Read what is there already."""
+    """Read a body that has arrived: strict JSON, and of a known shape."""
     try:
+        strict_json.check(body)
         return decoder.decode(body)
+    except StrictJsonError as error:
+        raise ProblemError(400, "BadJson", _cannot_be_read(error), field=error.path or None) from error
     except msgspec.ValidationError as error:
         raise ProblemError(422, "BadField", f"the body does not fit: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ProblemError(400, "BadJson", f"the body is not JSON: {error}") from error
 
 
-def submission(raw: bytes) -> Submission | Problem:
-    """Read one submission."""
+def submissions(items: Iterable[bytes]) -> Iterator[Submission | Problem]:
+    """Read many. Only the first bad ones are explained in full: that takes longer than to read good ones."""
+    explained = 0
+    for raw in items:
+        read = submission(raw, is_explained=explained < MAX_EXPLAINED)
+        explained += isinstance(read, Problem)
+        yield read
+
+
+def submission(raw: bytes, *, is_explained: bool = True) -> Submission | Problem:
+    """Read one submission, with the types that the API server insists on for an object."""
     try:
-        return Submission.model_validate_json(raw)
+        strict_json.check(raw, is_explained=is_explained)
+        return Submission.model_validate_json(raw, strict=True)
+    except StrictJsonError as error:
+        return problem(400, "BadJson", _cannot_be_read(error), field=error.path or None)
     except pydantic.ValidationError as error:
         return _bad_field(error)
+
+
+def _cannot_be_read(error: StrictJsonError) -> str:
+    return str(error) if error.path else f"the body cannot be read: {error}"
 
 
 _WORDS: Final = {
@@ -112,7 +133,6 @@ def _bad_field(error: pydantic.ValidationError) -> Problem:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     field = ".".join(str(part) for part in first["loc"])
     message = _WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
-    code = "BadJson" if first["type"] == "json_invalid" else "BadField"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     where = f"{field}: " if field else ""
-    return problem(400 if code == "BadJson" else 422, code, f"{where}{message}{more}", field=field or None)
+    return problem(422, "BadField", f"{where}{message}{more}", field=field or None)

@@ -99,7 +99,7 @@ class _Missions:
         commander = self._doors.commander
         items = await batches.read(request, counted=_is_counted(claims))
         self._doors.limits.charge_missions(claims, len(items))
-        asked = [_asked(bodies.submission(bytes(raw)), claims, None, request) for raw in items]
+        asked = [_asked(read, claims, None, request) for read in bodies.submissions(map(bytes, items))]
         good = [one for one in asked if isinstance(one, SubmissionRequest)]
         answers = await commander.submitter.submit_all(good)
         away = [one for one in answers if isinstance(one, LedgerAwayError)]
@@ -237,13 +237,13 @@ def _reserved(read: Submission) -> str | None:
     return f"{', '.join(given)}: only the operator may set this; leave it out" if given else None
 
 
-_WAIT: Final = re.compile(r"^(\d{1,6}(?:\.\d{1,3})?)s?$")
+_WAIT: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)s?")
 
 
 def _wait_seconds(text: str | None) -> float:
     if not text:
         return 0.0
-    match = _WAIT.match(text)
+    match = _WAIT.fullmatch(text)
     if match is None:
         raise queries.bad("wait", 'wait is a number of seconds such as "30s"')
     return min(MAX_WAIT_SECONDS, float(match[1]))

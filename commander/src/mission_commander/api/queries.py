@@ -17,11 +17,14 @@ _E = TypeVar("_E", bound=StrEnum)
 
 
 def only(request: Request, known: Iterable[str]) -> None:
-    """Refuse parameters that the route does not know."""
+    """Refuse parameters that the route does not know, and those that are given twice."""
     names = sorted(known)
-    for name in request.query_params:
+    given = [name for name, _ in request.query_params.multi_items()]
+    for place, name in enumerate(given):
         if name not in names:
             raise bad(name, f"there is no query parameter {name[:50]!r} here: use {', '.join(names)}")
+        if name in given[:place]:
+            raise bad(name, f"the query parameter {name} is given twice: give it once")
 
 
 def bad(field: str, detail: str) -> ProblemError:

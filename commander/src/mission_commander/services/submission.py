@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import math
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -19,12 +18,14 @@ from mission_commander.services.eras import Eras
 from mission_commander.services.quotas import Quotas
 from mission_commander.services.recorder import Command, Decision, Newcomer, Recorder
 from mission_contracts import mission as m
+from mission_contracts import strict_json
 from mission_contracts.clock import Clock
 from mission_contracts.envelope import Door, Envelope, Retry
 from mission_contracts.install_key import MissionIds
 from mission_contracts.messages import Acceptance, Shown
 from mission_contracts.rest import Floor, Submission
 from mission_contracts.spec import MAX_PAYLOAD_BYTES
+from mission_contracts.strict_json import StrictJsonError
 
 QUOTA_RETRY_SECONDS: Final = 5.0
 
@@ -290,13 +291,10 @@ class Submitter:
 
 
 def _payload(submission: Submission) -> bytes:
-    payload = msgspec.json.encode(submission.payload)
-    if b"null" in payload and not _is_finite(submission.payload):
-        raise RefusedError(
-            "BadField",
-            "the payload has a number that JSON cannot carry (NaN, Infinity, or beyond 1e308): send it as text",
-            field="payload",
-        )
+    try:
+        payload = strict_json.encode(submission.payload, name="payload")
+    except StrictJsonError as error:
+        raise RefusedError("BadField", str(error), field="payload") from error
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise RefusedError(
             "PayloadTooLarge",
@@ -306,15 +304,6 @@ def _payload(submission: Submission) -> bytes:
             field="payload",
         )
     return payload
-
-
-def _is_finite(value: object) -> bool:
-    """Tell whether all numbers in a JSON value can be written; the encoder would write null instead."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, dict):
-        return all(map(_is_finite, value.values()))
-    return not isinstance(value, list) or all(map(_is_finite, value))
 
 
 def _digest(submission: Submission) -> str:

@@ -86,7 +86,7 @@ def _name(document: Document, pattern: str) -> str:
             "(`missionctl run` makes a new one each time)",
             at=("metadata", "name"),
         )
-    if not isinstance(name, str) or not re.match(pattern, name):
+    if not isinstance(name, str) or not re.fullmatch(pattern, name):
         document.refuse(
             f'metadata.name "{name}" is no name: lower-case letters, digits and -, a letter or digit at both ends',
             at=("metadata", "name"),
@@ -98,7 +98,7 @@ def _namespace(document: Document, namespace: Namespace) -> str | None:
     own = _metadata(document).get("namespace")
     if own is None:
         return namespace.asked or namespace.usual
-    if not isinstance(own, str) or not re.match(DNS_LABEL_PATTERN, own):
+    if not isinstance(own, str) or not re.fullmatch(DNS_LABEL_PATTERN, own):
         document.refuse(f'metadata.namespace "{own}" is no namespace', at=("metadata", "namespace"))
     if namespace.asked not in (None, own):
         document.refuse(
