@@ -652,7 +652,6 @@ TYPES: Final[Mapping[str, Callable[[], Any]]] = _corpus(
         "a text in Annotated": lambda: Annotated[PlainClass, "odd"],
         "constraints that do not fit": lambda: Annotated[PlainClass, pydantic.Field(gt=3)],
         "an unknown generic": lambda: Generic,
-        "a complex Literal": lambda: typing.Literal[PlainClass],
         "a dict with a plain class as key": lambda: dict[PlainClass, int],
         **({"typing.TypedDict": lambda: BuiltinTypedDict} if sys.version_info < (3, 12) else {}),
     }

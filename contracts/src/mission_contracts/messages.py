@@ -1,6 +1,7 @@
 """What travels through the broker: JSON with a schema version. Golden files freeze the bytes of each version."""
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Final, TypeVar
 
@@ -8,7 +9,7 @@ import msgspec
 
 from mission_contracts import bounds
 from mission_contracts.envelope import Envelope
-from mission_contracts.errors import Defect, UnreadableMessageError
+from mission_contracts.errors import ContractError, Defect, UnreadableMessageError
 from mission_contracts.mission import Epoch, Era, Failure, Instance, MissionState, Sequence
 from mission_contracts.optional_json import OptionalJson
 from mission_contracts.soldiering import Beat
@@ -135,7 +136,7 @@ class _Versioned(msgspec.Struct, frozen=True):
     v: bounds.Count
 
 
-class _Apart(msgspec.Struct, frozen=True):
+class _Apart(msgspec.Struct, frozen=True, omit_defaults=True):
     """A StatusMessage whose reports are not read yet."""
 
     v: bounds.Count
@@ -175,6 +176,22 @@ def decode(body: bytes, kind: type[_T]) -> _T:
         raise _unreadable(body, kind.__name__, error) from error
     _check_version(message.v, kind.__name__)  # type: ignore[attr-defined]
     return message  # type: ignore[return-value]
+
+
+def encode_report(report: Report) -> bytes:
+    """Return a report's bytes, for `encode_reports`. Raises ContractError for what no reader could read."""
+    try:
+        encoded = _encoder.encode(report)
+        _report.decode(encoded)
+    except (msgspec.MsgspecError, UnicodeError, TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise ContractError(_told(error)) from error
+    return encoded
+
+
+def encode_reports(era: Era, instance: Instance, reports: Iterable[bytes]) -> bytes:
+    """Return the bytes of a StatusMessage with reports that are encoded already."""
+    raws = tuple(map(msgspec.Raw, reports))
+    return _encoder.encode(_Apart(v=VERSION, era=era, instance=instance, reports=raws))
 
 
 def encode_acceptance(acceptance: Acceptance) -> bytes:

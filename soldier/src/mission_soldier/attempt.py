@@ -1,6 +1,7 @@
 """One claimed order in this soldier's hands, from the grant of its claim to the end of its handler."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 
@@ -21,6 +22,10 @@ class Attempt:
     __slots__ = (
         "_ask_to_stop",
         "_force_stop",
+        "_has_news",
+        "_newest",
+        "_newest_lock",
+        "_returned_at",
         "answer",
         "context",
         "delivery",
@@ -54,6 +59,10 @@ class Attempt:
         self.timer: asyncio.TimerHandle | None = None
         self.told_at = 0.0
         """When its progress was last told, by the monotonic clock."""
+        self._returned_at = 0.0
+        self._newest_lock = threading.Lock()
+        self._newest = (0.0, "")
+        self._has_news = False
         self._ask_to_stop: Callable[[], object] | None = None
         self._force_stop: Callable[[], object] | None = None
 
@@ -79,6 +88,22 @@ class Attempt:
         self._force_stop()
         return True
 
+    def is_told(self, percent: float, note: str) -> bool:
+        """Take the newest progress, in any thread; True when it must be asked for, False when somebody does already."""
+        with self._newest_lock:
+            self._newest = (percent, note)
+            had_news, self._has_news = self._has_news, True
+            return not had_news
+
+    def newest_progress(self) -> tuple[float, str]:
+        with self._newest_lock:
+            self._has_news = False
+            return self._newest
+
+    def returned(self) -> None:
+        """The handler has just returned, in whatever thread: the loop may hear of it much later."""
+        self._returned_at = time.monotonic()
+
     def end(self) -> float:
         """The handler returned; gives how long it ran."""
         self.has_ended = True
@@ -90,7 +115,7 @@ class Attempt:
 
     @property
     def ran_seconds(self) -> float:
-        return time.monotonic() - self.started if self.started else 0.0
+        return (self._returned_at or time.monotonic()) - self.started if self.started else 0.0
 
     def entry(self) -> Entry:
         mission_id, epoch = self.key

@@ -14,8 +14,9 @@ import msgspec
 
 from mission_contracts.envelope import Envelope
 from mission_contracts.mission import Epoch, Failure
-from mission_soldier import logs, outcomes, perform
+from mission_soldier import descendants, logs, outcomes, perform
 from mission_soldier.context import Context
+from mission_soldier.describing import error_text
 from mission_soldier.handlers import Handler
 from mission_soldier.outcomes import Outcome
 
@@ -46,9 +47,13 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     """From the child: the handler has ended; the next job may come."""
 
     outcome: Outcome
+    left_processes: bool = False
+    """Processes that the handler started still run: they end with the child, which takes no other job."""
 
 
 encoder: Final = msgspec.json.Encoder()
+MAX_MESSAGE_BYTES: Final = 1024 * 1024
+"""Of one message on the pipe. A job is an order's payload and envelope; an outcome is much smaller."""
 to_child: Final = msgspec.json.Decoder(Job | AskToStop)
 from_child: Final = msgspec.json.Decoder(Told | Ended)
 
@@ -57,6 +62,7 @@ def main(connection: Connection, log_format: str) -> None:
     """Serve jobs until the parent is gone."""
     # A session of its own: the parent's terminal does not interrupt it, and it is killed with all it started.
     os.setsid()
+    descendants.adopt()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     logs.configure(log_format)
@@ -67,51 +73,59 @@ class _Child:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._sending = threading.Lock()
-        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Job, Context]] = queue.SimpleQueue()
         self._context: Context | None = None
         self._handlers: dict[str, Handler] = {}
 
     def serve(self) -> None:
         threading.Thread(target=self._listen, daemon=True).start()
         while True:
-            self._send(Ended(self._run(self._jobs.get())))
+            outcome = self._run(*self._jobs.get())
+            ended = _encoded(outcome, left_processes=descendants.are_left())
+            with self._sending:
+                # A thread that the handler left behind tells nothing of the next mission.
+                self._context = None
+                self._connection.send_bytes(ended)
 
     def _listen(self) -> None:
         try:
             while True:
                 self._hear(to_child.decode(self._connection.recv_bytes()))
-        except (EOFError, OSError):
-            # The parent died: nobody waits for the outcome, and the mission is handed out anew.
+        finally:
+            # The parent died, or what it says cannot be read: nobody waits for the outcome, and the mission is handed
+            # out again. What the handler started ends too.
+            descendants.end(os.getpid())
             os._exit(1)
 
     def _hear(self, message: Job | AskToStop) -> None:
         if isinstance(message, Job):
             self._context = self._context_of(message)
-            self._jobs.put(message)
+            self._jobs.put((message, self._context))
         elif self._context is not None:
             self._context.cancelled.set()
 
     def _context_of(self, job: Job) -> Context:
-        return Context(
+        context = Context(
             envelope=job.envelope,
             epoch=job.epoch,
             attempt=job.attempt,
             deadline_at=job.deadline_at,
-            tell=lambda percent, note: self._send(Told(percent, note)),
+            tell=lambda percent, note: self._tell(context, percent, note),
         )
+        return context
 
-    def _run(self, job: Job) -> Outcome:
-        context = self._context
-        if context is None:
-            raise RuntimeError("a job was taken before its context was made")
+    def _run(self, job: Job, context: Context) -> Outcome:
         try:
             handler = self._handler(job)
         except BaseException as error:  # noqa: BLE001 - importing runs the user's code
-            said = f"the child process cannot import {job.reference}: {type(error).__name__}: {error}"
+            said = f"the child process cannot import {job.reference}: {error_text(error)}"
             return outcomes.failed(Failure.ERROR, said)
         if handler.is_async:
             return asyncio.run(perform.in_loop(handler, context, job.payload))
-        return perform.in_thread(handler, context, job.payload)
+        ended = perform.in_thread(handler, context, job.payload)
+        if perform.is_coroutine(ended):
+            return asyncio.run(perform.awaited(handler, context, ended))
+        return ended
 
     def _handler(self, job: Job) -> Handler:
         """Import and look at each function once."""
@@ -119,9 +133,18 @@ class _Child:
             self._handlers[job.reference] = Handler.of(job.envelope.type, _function(job.reference))
         return self._handlers[job.reference]
 
-    def _send(self, message: Told | Ended) -> None:
+    def _tell(self, context: Context, percent: float, note: str) -> None:
         with self._sending:
-            self._connection.send_bytes(encoder.encode(message))
+            if context is self._context:
+                self._connection.send_bytes(encoder.encode(Told(percent, note)))
+
+
+def _encoded(outcome: Outcome, *, left_processes: bool) -> bytes:
+    try:
+        return encoder.encode(Ended(outcome, left_processes))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent hears that the handler has ended
+        stand_in = outcomes.failed(Failure.ERROR, f"the outcome cannot leave its process: {error_text(error)}")
+        return encoder.encode(Ended(stand_in, left_processes))
 
 
 def _function(reference: str) -> Callable[..., Any]:

@@ -2,15 +2,13 @@
 
 import contextlib
 import multiprocessing
-import os
-import signal
 import threading
 from collections.abc import Callable
 from multiprocessing import connection, forkserver
 from multiprocessing.context import BaseContext
 from typing import Final, NamedTuple
 
-from mission_soldier import child, outcomes
+from mission_soldier import child, descendants, outcomes
 from mission_soldier.child import AskToStop, Ended, Job
 from mission_soldier.outcomes import Outcome
 
@@ -26,6 +24,7 @@ class Child:
         self._connection, theirs = multiprocessing.Pipe()
         self._sending = threading.Lock()
         self._is_killed = False
+        self._left_processes = False
         self._run_number = 0
         self._process = processes.Process(  # type: ignore[attr-defined]
             target=child.main, args=(theirs, log_format), name="mission-soldier-child"
@@ -36,6 +35,10 @@ class Child:
     @property
     def is_alive(self) -> bool:
         return not self._is_killed and bool(self._process.is_alive())
+
+    @property
+    def can_run_more(self) -> bool:
+        return self.is_alive and not self._left_processes
 
     def run(self, job: Job, tell: Tell, on_start: Callable[["Run"], None]) -> Outcome:
         """Run one job to its end, which may be the child's."""
@@ -54,8 +57,9 @@ class Child:
                 ready = connection.wait([self._connection, self._process.sentinel])
                 if self._connection not in ready:
                     return self._died()
-                message = child.from_child.decode(self._connection.recv_bytes())
+                message = child.from_child.decode(self._connection.recv_bytes(child.MAX_MESSAGE_BYTES))
                 if isinstance(message, Ended):
+                    self._left_processes = message.left_processes
                     return message.outcome
                 tell(message.percent, message.note)
         except (EOFError, OSError):
@@ -76,7 +80,7 @@ class Child:
         """End the child and all that it started."""
         self._is_killed = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            descendants.end(self._process.pid)
             return
         # It has not made its own process group yet.
         self._process.kill()
@@ -134,9 +138,13 @@ class Children:
         worker = None if alone else self._take_idle()
         if worker is None:
             worker = self._start()
-        outcome = worker.run(job, tell, on_start)
-        self._give_back(worker, keep=not alone)
-        return outcome
+        is_sound = False
+        try:
+            outcome = worker.run(job, tell, on_start)
+            is_sound = True
+            return outcome
+        finally:
+            self._give_back(worker, keep=is_sound and not alone)
 
     def close(self) -> None:
         """End all children, busy or not."""
@@ -168,7 +176,7 @@ class Children:
 
     def _give_back(self, worker: Child, *, keep: bool) -> None:
         with self._lock:
-            if keep and worker.is_alive and not self._is_closed:
+            if keep and worker.can_run_more and not self._is_closed:
                 self._idle.append(worker)
                 return
             self._all.discard(worker)

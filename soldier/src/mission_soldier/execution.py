@@ -4,10 +4,9 @@ import asyncio
 import contextlib
 import functools
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, Final
 
-import msgspec
 import structlog
 
 from mission_contracts.clock import Clock
@@ -21,6 +20,7 @@ from mission_soldier.child import Job
 from mission_soldier.children import Children, Run
 from mission_soldier.claims import Granted
 from mission_soldier.context import Context
+from mission_soldier.describing import error_text
 from mission_soldier.errors import HandlerDefinitionError
 from mission_soldier.handlers import Handler, Isolation, reference_to
 from mission_soldier.outcomes import Outcome, Stop
@@ -208,15 +208,19 @@ class Attempts:
         self._running.add(attempt)
         self._idle.clear()
         timeout = attempt.answer.timeout_seconds
-        attempt.begin(self._context(attempt))
+        context = self._context(attempt)
+        attempt.begin(context)
         if timeout > 0:
             attempt.timer = self._loop.call_later(timeout, self._time_out, attempt)
-        if attempt.runs_in is Isolation.ASYNC:
-            self._start_in_loop(attempt)
-        elif attempt.runs_in is Isolation.THREAD:
-            self._start_in_thread(attempt)
-        else:
-            self._start_in_child(attempt)
+        try:
+            if attempt.runs_in is Isolation.ASYNC:
+                self._start_in_loop(attempt, perform.in_loop(attempt.handler, context, attempt.order.payload))
+            elif attempt.runs_in is Isolation.THREAD:
+                self._start_in_thread(attempt, context)
+            else:
+                self._start_in_child(attempt)
+        except (RuntimeError, HandlerDefinitionError) as error:  # this machine has no more threads; or see _job
+            self._loop.call_soon(self._ended, attempt, outcomes.failed(Failure.ERROR, f"it could not begin: {error}"))
 
     def _context(self, attempt: Attempt) -> Context:
         return Context(
@@ -230,40 +234,46 @@ class Attempts:
     def _deadline_at(self, attempt: Attempt) -> float:
         return self._clock.now() + attempt.answer.timeout_seconds
 
-    def _start_in_loop(self, attempt: Attempt) -> None:
-        task = self._loop.create_task(self._run_in_loop(attempt))
+    def _start_in_loop(self, attempt: Attempt, run: Coroutine[Any, Any, Outcome]) -> None:
+        task = self._loop.create_task(self._run_in_loop(attempt, run))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         attempt.stoppable_by(task.cancel)
 
-    async def _run_in_loop(self, attempt: Attempt) -> None:
-        context = attempt.context
+    async def _run_in_loop(self, attempt: Attempt, run: Coroutine[Any, Any, Outcome]) -> None:
         outcome: Outcome | None = None
-        if context is not None:
+        try:
             with contextlib.suppress(asyncio.CancelledError):
-                outcome = await perform.in_loop(attempt.handler, context, attempt.order.payload)
-        self._ended(attempt, outcome)
+                outcome = await run
+        finally:
+            attempt.returned()
+            self._ended(attempt, outcome)
 
-    def _start_in_thread(self, attempt: Attempt) -> None:
-        context, handler, payload = attempt.context, attempt.handler, attempt.order.payload
-        if context is None:
-            return
+    def _start_in_thread(self, attempt: Attempt, context: Context) -> None:
+        handler, payload = attempt.handler, attempt.order.payload
 
         def work() -> None:
-            self._from_thread(self._ended, attempt, perform.in_thread(handler, context, payload))
+            ended = perform.in_thread(handler, context, payload)
+            if perform.is_coroutine(ended):
+                self._from_thread(self._go_on_in_loop, attempt, perform.awaited(handler, context, ended))
+            else:
+                attempt.returned()
+                self._from_thread(self._ended, attempt, ended)
 
         self._threads.submit(work)
 
+    def _go_on_in_loop(self, attempt: Attempt, run: Coroutine[Any, Any, Outcome]) -> None:
+        """A sync handler wraps an async function: what it returned runs where async functions do."""
+        self._start_in_loop(attempt, run)
+        if attempt.stop is not None:
+            attempt.force_stop()
+
     def _start_in_child(self, attempt: Attempt) -> None:
-        try:
-            job = self._job(attempt)
-        except HandlerDefinitionError as error:
-            said = f"this mission may have killed its process and must run alone, but: {error}"
-            self._loop.call_soon(self._ended, attempt, outcomes.failed(Failure.ERROR, said))
-            return
-        self._threads.submit(functools.partial(self._run_in_child, attempt, job))
+        self._threads.submit(functools.partial(self._run_in_child, attempt, self._job(attempt)))
 
     def _job(self, attempt: Attempt) -> Job:
+        """Raises HandlerDefinitionError where no child process finds the function: one that never should have run in
+        one, but may have killed its process and must run alone now."""
         return Job(
             reference=reference_to(attempt.handler.function),
             envelope=attempt.order.envelope,
@@ -280,8 +290,10 @@ class Attempts:
         tell = functools.partial(self._tell, attempt)
         try:
             outcome = self._children.run(job, tell, alone=attempt.answer.solo, on_start=started)
-        except (OSError, EOFError, msgspec.DecodeError) as error:
-            outcome = outcomes.failed(Failure.PROCESS_DIED, f"no child process could be started or understood: {error}")
+        except Exception as error:  # noqa: BLE001 - whatever a child does to its pipe: this thread says how it ended
+            said = f"no child process could be started or understood: {error_text(error)}"
+            outcome = outcomes.failed(Failure.PROCESS_DIED, said)
+        attempt.returned()
         self._from_thread(self._ended, attempt, outcome)
 
     def _child_started(self, attempt: Attempt, run: Run) -> None:
@@ -298,11 +310,13 @@ class Attempts:
     # Telling.
 
     def _tell(self, attempt: Attempt, percent: float, note: str) -> None:
-        """Progress may come from any thread."""
-        if attempt.runs_in is Isolation.ASYNC:
-            self._reports.progress(attempt, percent, note)
-        else:
-            self._from_thread(self._reports.progress, attempt, percent, note)
+        """Progress may come from any thread, and a million times: the loop hears the newest."""
+        if attempt.is_told(percent, note):
+            self._from_thread(self._pass_on_progress, attempt)
+
+    def _pass_on_progress(self, attempt: Attempt) -> None:
+        percent, note = attempt.newest_progress()
+        self._reports.progress(attempt, percent, note)
 
     # Stopping.
 
@@ -339,6 +353,11 @@ class Attempts:
         if attempt.force_stop() or attempt.stop is not Stop.CANCELLED:
             self._loop.call_later(UNWIND_SECONDS, self._abandon, attempt)
 
+    def _stop_again(self, attempt: Attempt) -> None:
+        """A handler may swallow its cancellation, once or often: stop it again until it ends."""
+        if not attempt.has_ended and attempt.force_stop():
+            self._loop.call_later(UNWIND_SECONDS, self._stop_again, attempt)
+
     def _abandon(self, attempt: Attempt) -> None:
         """Report without waiting any longer. The slot stays taken until the handler really returns."""
         if attempt.has_ended or attempt.is_settled:
@@ -348,13 +367,14 @@ class Attempts:
             mission_id=attempt.key[0], type=attempt.handler.type, stop=attempt.stop,
         )  # fmt: skip
         self._settle(attempt, None)
+        self._stop_again(attempt)
 
     def _drop(self, attempt: Attempt) -> None:
         attempt.stop = Stop.DROPPED
         self._settle(attempt, None)
         if attempt.started:
             attempt.ask_to_stop()
-            attempt.force_stop()
+            self._stop_again(attempt)
         else:
             self._ready.remove(attempt)
 
@@ -368,8 +388,13 @@ class Attempts:
 
     def _ended(self, attempt: Attempt, outcome: Outcome | None) -> None:
         """The handler has returned, whichever way."""
-        if not attempt.is_settled:
-            self._settle(attempt, outcome)
+        try:
+            if not attempt.is_settled:
+                self._settle(attempt, outcome)
+        finally:
+            self._free_slot(attempt)
+
+    def _free_slot(self, attempt: Attempt) -> None:
         seconds = attempt.end()
         self.pace.note(seconds)
         self._pace_of.setdefault(attempt.handler.type, prefetch.WorstPace()).note(seconds)
@@ -400,7 +425,10 @@ class Attempts:
     def _last_word(self, attempt: Attempt, outcome: Outcome | None) -> Outcome | None:
         if outcome is None and attempt.stop is None:
             outcome = outcomes.failed(Failure.ERROR, "the handler cancelled the task that it ran in")
-        return outcomes.ending(attempt.stop, outcome, timeout_seconds=attempt.answer.timeout_seconds)
+        timeout = attempt.answer.timeout_seconds
+        # A handler that never let the loop have its turn, or whose end came with the timer's.
+        is_late = attempt.stop is None and 0 < timeout <= attempt.ran_seconds
+        return outcomes.ending(Stop.TIMED_OUT if is_late else attempt.stop, outcome, timeout_seconds=timeout)
 
     def _remember(self, key: Key) -> None:
         self._settled[key] = None

@@ -7,7 +7,10 @@ from typing import Any, Final
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from mission_contracts.text import printable
+from mission_soldier import log_values
 from mission_soldier.context import current_context
+from mission_soldier.describing import text_of
 
 _SECRETS: Final = frozenset({"secret", "client_secret", "token", "access_token", "authorization", "password"})
 _CHATTY: Final = ("httpx", "httpcore", "aio_pika", "aiormq")
@@ -38,7 +41,11 @@ def _processors(log_format: str) -> list[Processor]:
     ]
     if log_format == "console":
         # Plain tracebacks: pretty ones print local variables, and a token may be among them.
-        return [*shared, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        return [
+            *shared,
+            _make_printable,
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ]
     return [*shared, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
 
 
@@ -53,9 +60,21 @@ def _leave_secrets_out(_logger: WrappedLogger, _method: str, event: EventDict) -
     return event
 
 
+def _make_printable(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Escape what a terminal would obey. A traceback keeps its lines."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = "\n".join(map(printable, value.split("\n"))) if name == "exception" else printable(value)
+    return event
+
+
 class _ToStructlog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        fields: dict[str, Any] = {"logger": record.name}
-        if record.exc_info:
-            fields["exc_info"] = record.exc_info
-        structlog.get_logger().log(record.levelno, record.getMessage(), **fields)
+        try:
+            fields: dict[str, Any] = {"logger": record.name}
+            if record.exc_info:
+                fields["exc_info"] = record.exc_info
+            message = text_of(record.getMessage(), max_characters=log_values.MAX_TEXT)
+            structlog.get_logger().log(record.levelno, message, **fields)
+        except Exception:  # noqa: BLE001 - a log line never fails what wrote it, as the standard library has it
+            self.handleError(record)

@@ -1,6 +1,6 @@
 """How an attempt ended, as a value: what a handler returned or raised, and what the stop that it got makes of it."""
 
-import traceback
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -9,10 +9,24 @@ import msgspec
 from mission_contracts.messages import AttemptError, ReportKind
 from mission_contracts.mission import Failure
 from mission_contracts.optional_json import OptionalJson
-from mission_soldier.errors import BadPayloadError, BadResultError, GiveUp, MissionCancelledError, RetryLater
+from mission_soldier.describing import attribute_of, error_text, text_of, traceback_of
+from mission_soldier.errors import (
+    DEFAULT_RETRY_SECONDS,
+    MAX_RETRY_SECONDS,
+    MIN_RETRY_SECONDS,
+    BadPayloadError,
+    BadResultError,
+    GiveUp,
+    MissionCancelledError,
+    RetryLater,
+    retry_seconds,
+)
 
-MAX_MESSAGE_CHARACTERS: Final = 1024
-MAX_TRACEBACK_BYTES: Final = 8 * 1024
+_FAILURES: Final[Mapping[type[BaseException], Failure]] = {
+    BadPayloadError: Failure.BAD_PAYLOAD,
+    BadResultError: Failure.GIVE_UP,
+    MissionCancelledError: Failure.CANCELLED,
+}
 
 
 class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -47,7 +61,7 @@ def failed(failure: Failure, message: str, *, trace: str = "", retry_after_secon
         ReportKind.FAILED,
         error=AttemptError(
             failure=failure,
-            message=message[:MAX_MESSAGE_CHARACTERS],
+            message=text_of(message),
             traceback=trace,
             retry_after_seconds=retry_after_seconds,
         ),
@@ -55,21 +69,16 @@ def failed(failure: Failure, message: str, *, trace: str = "", retry_after_secon
 
 
 def of_exception(error: BaseException) -> Outcome:
-    """What a handler's exception says: some are announced, all others are errors of the handler."""
-    match error:
-        case RetryLater():
-            said = error.reason or f"the handler asked to be tried again in {error.after_seconds:g} s"
-            return failed(Failure.RETRY_LATER, said, retry_after_seconds=error.after_seconds)
-        case GiveUp():
-            return failed(Failure.GIVE_UP, error.reason)
-        case BadPayloadError():
-            return failed(Failure.BAD_PAYLOAD, str(error))
-        case BadResultError():
-            return failed(Failure.GIVE_UP, str(error))
-        case MissionCancelledError():
-            return failed(Failure.CANCELLED, str(error))
-        case _:
-            return failed(Failure.ERROR, _described(error), trace=_newest_frames(error))
+    """What a handler's exception says: some are announced, all others are errors of the handler. Never raises."""
+    kind = type(error)  # not isinstance: it asks the error for its __class__, which may raise
+    if issubclass(kind, RetryLater):
+        return _later(error)
+    if issubclass(kind, GiveUp):
+        reason = text_of(attribute_of(error, "reason", ""), otherwise="its reason cannot be read")
+        return failed(Failure.GIVE_UP, reason or "the handler gave up and gave no reason")
+    if (failure := next((_FAILURES[base] for base in _FAILURES if issubclass(kind, base)), None)) is not None:
+        return failed(failure, text_of(error, otherwise=error_text(error)))
+    return failed(Failure.ERROR, error_text(error), trace=traceback_of(error))
 
 
 def process_died(exit_code: int | None) -> Outcome:
@@ -98,18 +107,16 @@ def _is_the_handlers_own_word(outcome: Outcome) -> bool:
     return outcome.error is None or outcome.error.failure in (Failure.RETRY_LATER, Failure.GIVE_UP, Failure.BAD_PAYLOAD)
 
 
-def _described(error: BaseException) -> str:
-    text = str(error)
-    name = type(error).__name__
-    return f"{name}: {text}" if text else name
-
-
-def _newest_frames(error: BaseException) -> str:
-    """The traceback without this package's frame on top, cut from its oldest end."""
-    own = error.__traceback__
-    frames = own.tb_next if own is not None and own.tb_next is not None else own
-    text = "".join(traceback.format_exception(type(error), error, frames)).encode(errors="replace")
-    return text[-MAX_TRACEBACK_BYTES:].decode(errors="ignore")
+def _later(error: BaseException) -> Outcome:
+    try:
+        # Again, for a subclass or an assignment: a delay of Infinity travels as null.
+        asked = retry_seconds(attribute_of(error, "after_seconds", DEFAULT_RETRY_SECONDS))
+    except ValueError as refused:
+        return failed(Failure.ERROR, error_text(refused))
+    seconds = min(max(asked, MIN_RETRY_SECONDS), MAX_RETRY_SECONDS)
+    reason = text_of(attribute_of(error, "reason", ""), otherwise="its reason cannot be read")
+    said = reason or f"the handler asked to be tried again in {seconds:g} s"
+    return failed(Failure.RETRY_LATER, said, retry_after_seconds=seconds)
 
 
 def _exit_described(exit_code: int | None) -> str:

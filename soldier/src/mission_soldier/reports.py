@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
 import structlog
 
 from mission_broker.port import Broker, Delivery, Message, Outcome
-from mission_contracts import messages, topology
-from mission_contracts.messages import Report, StatusMessage
-from mission_contracts.mission import Instance
+from mission_contracts import bounds, messages, topology
+from mission_contracts.errors import ContractError
+from mission_contracts.messages import AttemptError, Report, ReportKind
+from mission_contracts.mission import Failure, Instance
 from mission_soldier.attempt import Attempt
 from mission_soldier.backoff import Backoff
 from mission_soldier.book import Book, Key
@@ -23,17 +25,14 @@ MOST_BYTES_PER_MESSAGE: Final = 256 * 1024
 MOST_MESSAGES_AT_ONCE: Final = 16
 PROGRESS_EVERY_SECONDS: Final = 0.5
 AWAY_SECONDS: Final = 2.0
-_FIXED_BYTES: Final = 1024
-_WORST_ESCAPE: Final = 6
-"""One control character becomes six bytes of JSON."""
 
 log = structlog.get_logger(__name__)
 
 
 class FinalWord(NamedTuple):
-    """A final word on an attempt, and the delivery to acknowledge once it is confirmed; None if it was, once."""
+    """A final report as it travels, and the delivery to acknowledge once it is confirmed; None if it was, once."""
 
-    report: Report
+    report: bytes
     delivery: Delivery | None
 
 
@@ -46,7 +45,7 @@ class Reports:
         self._book = book
         self._finals: dict[Key, FinalWord] = {}
         self._unapplied = Unapplied()
-        self._progress: dict[Key, Report] = {}
+        self._progress: dict[Key, bytes] = {}
         self._progress_due: dict[Key, tuple[Attempt, float, str]] = {}
         self._awake = asyncio.Event()
         self._empty = asyncio.Event()
@@ -61,7 +60,7 @@ class Reports:
         """Take over a final report and its delivery."""
         self._progress.pop(attempt.key, None)
         self._progress_due.pop(attempt.key, None)
-        self._say(attempt.key, FinalWord(report, attempt.delivery))
+        self._say(attempt.key, FinalWord(_encoded(report), attempt.delivery))
 
     def progress(self, attempt: Attempt, percent: float, note: str) -> None:
         """Take the newest word on a running attempt; it is told at most every half second."""
@@ -118,7 +117,7 @@ class Reports:
         self._empty.clear()
         self._awake.set()
 
-    def _end(self, key: Key) -> Report | None:
+    def _end(self, key: Key) -> bytes | None:
         """Take a report from what is to be said; its order, if there still is one, is done with."""
         final = self._finals.pop(key, None)
         if final is not None and final.delivery is not None:
@@ -131,7 +130,7 @@ class Reports:
             return
         attempt, percent, note = due
         attempt.told_at = time.monotonic()
-        self._progress[key] = attempt.progress_report(percent, note)
+        self._progress[key] = _encoded(attempt.progress_report(percent, note))
         self._awake.set()
 
     async def _publish(self) -> bool:
@@ -151,18 +150,17 @@ class Reports:
         self._book.mark_reported(keys)
         for key in keys:
             if (report := self._end(key)) is not None:
-                self._unapplied.keep(key, report, _weight(report))
+                self._unapplied.keep(key, report)
         self._look_if_empty()
 
-    def _keep_progress(self, progress: dict[Key, Report], batch: Sequence[tuple[Key, Report]]) -> None:
+    def _keep_progress(self, progress: dict[Key, bytes], batch: Sequence[tuple[Key, bytes]]) -> None:
         for key, report in batch:
             if progress.get(key) is report and key not in self._finals:
                 self._progress.setdefault(key, report)
 
-    def _message(self, reports: Sequence[Report]) -> Message:
-        status = StatusMessage(v=messages.VERSION, era=self._book.era, instance=self._instance, reports=tuple(reports))
-        queue = topology.STATUS
-        return Message(exchange=queue.bound_to, key=queue.key, body=messages.encode(status))
+    def _message(self, reports: Sequence[bytes]) -> Message:
+        body = messages.encode_reports(self._book.era, self._instance, reports)
+        return Message(exchange=topology.STATUS.bound_to, key=topology.STATUS.key, body=body)
 
     async def _wait_for_broker(self, backoff: Backoff) -> None:
         log.warning(
@@ -177,25 +175,37 @@ class Reports:
             self._empty.set()
 
 
-def _batches(reports: Sequence[tuple[Key, Report]]) -> Iterator[list[tuple[Key, Report]]]:
+def _batches(reports: Sequence[tuple[Key, bytes]]) -> Iterator[list[tuple[Key, bytes]]]:
     """Cut what waits into messages of bounded count and size, oldest first, as many as travel at once."""
-    batch: list[tuple[Key, Report]] = []
+    batch: list[tuple[Key, bytes]] = []
     size = cut = 0
-    for item in reports:
-        weight = _weight(item[1])
-        if batch and (len(batch) == MOST_PER_MESSAGE or size + weight > MOST_BYTES_PER_MESSAGE):
+    for key, report in reports:
+        if batch and (len(batch) == MOST_PER_MESSAGE or size + len(report) > MOST_BYTES_PER_MESSAGE):
             yield batch
             batch, size, cut = [], 0, cut + 1
             if cut == MOST_MESSAGES_AT_ONCE:
                 return
-        batch.append(item)
-        size += weight
+        batch.append((key, report))
+        size += len(report)
     if batch:
         yield batch
 
 
-def _weight(report: Report) -> int:
-    """About how many bytes a report takes in JSON, rather too many than too few."""
-    error = report.error
-    result = len(bytes(report.result)) if report.result is not None else 0
-    return _FIXED_BYTES + result + (_WORST_ESCAPE * (len(error.message) + len(error.traceback)) if error else 0)
+def _encoded(report: Report) -> bytes:
+    """Return a report as it travels. One that cannot travel becomes a failed attempt, so that its mission goes on."""
+    try:
+        return messages.encode_report(report)
+    except ContractError as error:
+        log.warning(
+            "a report cannot be sent; sending another in its place", mission_id=report.mission_id, error=str(error)
+        )
+        return messages.encode_report(_stand_in(report, error))
+
+
+def _stand_in(report: Report, why: ContractError) -> Report:
+    bare = msgspec.structs.replace(report, ran_seconds=0, progress=None, note="", result=None, error=None)
+    if report.kind is ReportKind.PROGRESS:
+        return bare
+    said = f"the outcome of this attempt could not be reported: {why}"[: bounds.MAX_MESSAGE_CHARACTERS]
+    error = AttemptError(failure=Failure.ERROR, message=said)
+    return msgspec.structs.replace(bare, kind=ReportKind.FAILED, error=error)

@@ -4,7 +4,11 @@ import queue
 import threading
 from collections.abc import Callable
 
+import structlog
+
 Work = Callable[[], None]
+
+log = structlog.get_logger(__name__)
 
 
 class DaemonThreads:
@@ -17,13 +21,20 @@ class DaemonThreads:
         self._started = 0
 
     def submit(self, work: Work) -> None:
-        """Run it in a thread, at once. It must not raise."""
-        self._work.put(work)
-        if not self._idle.acquire(blocking=False):
-            self._started += 1
-            threading.Thread(target=self._serve, name=f"{self._name}-{self._started}", daemon=True).start()
+        """Run it in a thread, at once. Raises RuntimeError when there is none and the machine has no more."""
+        if self._idle.acquire(blocking=False):
+            self._work.put(work)
+            return
+        threading.Thread(
+            target=self._serve, args=(work,), name=f"{self._name}-{self._started + 1}", daemon=True
+        ).start()
+        self._started += 1
 
-    def _serve(self) -> None:
+    def _serve(self, work: Work) -> None:
         while True:
-            self._work.get()()
+            try:
+                work()
+            except BaseException:
+                log.exception("work in a thread failed in an unforeseen way")
             self._idle.release()
+            work = self._work.get()

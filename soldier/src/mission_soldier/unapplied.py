@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from mission_contracts.messages import Report
 from mission_soldier.book import Key
 
 MOST_REPORTS: Final = 8192
@@ -15,19 +14,19 @@ class Unapplied:
     def __init__(self, *, most: int = MOST_REPORTS, most_bytes: int = MOST_BYTES) -> None:
         self._most = most
         self._most_bytes = most_bytes
-        self._kept: dict[Key, tuple[Report, int]] = {}
+        self._kept: dict[Key, bytes] = {}
         self._bytes = 0
 
-    def keep(self, key: Key, report: Report, weight: int) -> None:
-        """Keep one, of about so many bytes; the oldest make room."""
+    def keep(self, key: Key, report: bytes) -> None:
+        """Keep one as it travels; the oldest make room."""
         self.take(key)
-        self._kept[key] = report, weight
-        self._bytes += weight
+        self._kept[key] = report
+        self._bytes += len(report)
         while len(self._kept) > self._most or self._bytes > self._most_bytes:
             self.take(next(iter(self._kept)))
 
-    def take(self, key: Key) -> Report | None:
-        """Give it away; None if it is not here any more."""
-        report, weight = self._kept.pop(key, (None, 0))
-        self._bytes -= weight
+    def take(self, key: Key) -> bytes | None:
+        """Remove a report and return it; None if it is not here any more."""
+        report = self._kept.pop(key, None)
+        self._bytes -= len(report or b"")
         return report

@@ -462,7 +462,7 @@ class OneMission(RuleBasedStateMachine):
                 is_innocent = report.error.failure is Failure.RETRY_LATER
                 if self.blamed is not None and not is_innocent:
                     self.blamed += 1
-                later = report.error.retry_after_seconds or 0
+                later = max(life.MIN_LATER_SECONDS, report.error.retry_after_seconds or 0)
                 self.expected.fail(report.error.failure, self.now, later=later, chance=chance)
 
     @precondition(lambda self: self.record is None and self.heard)

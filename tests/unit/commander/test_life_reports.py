@@ -228,7 +228,7 @@ def test_the_bound_grows_with_each_attempt_up_to_its_limit(attempt: int, bound: 
     mission = out(retry=policy)
     for _ in range(attempt - 1):
         mission = failed(claimed(mission), chance=0)
-        mission = life.wake(mission, after(2), OPEN_FIELD) or mission
+        mission = life.wake(mission, after(2 + life.DEFAULT_LATER_SECONDS), OPEN_FIELD) or mission
     assert life.backoff_bound(claimed(mission)) == bound
 
 
@@ -255,7 +255,7 @@ def test_retry_later_is_bounded_then_it_costs_attempts() -> None:
     mission, runs = out(retry=tries(2), deadline_seconds=10**7), 0
     while not mission.is_final:
         mission, runs = failed(claimed(mission), Failure.RETRY_LATER, chance=0), runs + 1
-        mission = life.wake(mission, after(2), OPEN_FIELD) or mission
+        mission = life.wake(mission, after(2 + life.DEFAULT_LATER_SECONDS), OPEN_FIELD) or mission
     assert runs == life.MAX_LATERS + 2
     assert mission.reason is Reason.ATTEMPTS_EXHAUSTED
 
@@ -266,8 +266,17 @@ def test_retry_later_never_waits_beyond_the_deadline(asked: float) -> None:
     assert mission.due_at == START + 100
 
 
-def test_retry_later_in_the_past_is_at_once() -> None:
-    assert failed(claimed(), Failure.RETRY_LATER, seconds=2, retry_after_seconds=-5).due_at == START + 2
+@pytest.mark.parametrize("asked", [-5, 0, 0.001, -float("inf")])
+def test_a_retry_later_is_never_a_hot_loop(asked: float) -> None:
+    mission = failed(claimed(), Failure.RETRY_LATER, seconds=2, retry_after_seconds=asked)
+    assert mission.due_at is not None
+    assert mission.due_at >= START + 2 + life.MIN_LATER_SECONDS
+
+
+@pytest.mark.parametrize("asked", [None, float("inf"), float("nan")])
+def test_a_retry_later_without_a_delay_that_is_a_number_waits_for_the_default(asked: float | None) -> None:
+    mission = failed(claimed(), Failure.RETRY_LATER, seconds=2, retry_after_seconds=asked)
+    assert mission.due_at == START + 2 + life.DEFAULT_LATER_SECONDS
 
 
 # Released: given back unfinished.

@@ -167,7 +167,7 @@ async def test_retry_later_says_when() -> None:
     ("mission_type", "what"),
     [
         pytest.param("large", "store it elsewhere and return a reference", id="too large"),
-        pytest.param("no-json", "a object has no JSON form", id="no JSON"),
+        pytest.param("no-json", "has no JSON form", id="no JSON"),
         pytest.param("wrong-result", "is not the", id="not what was announced"),
     ],
 )

@@ -171,9 +171,9 @@ def test_reports_are_kept_within_a_count_and_a_size_the_newest_of_them() -> None
     keys = [(MissionId(f"mission-{number}"), Epoch(1)) for number in range(5)]
     few, small = Unapplied(most=2), Unapplied(most_bytes=250)
     for key in keys:
-        few.keep(key, a_report(), 100)
-        small.keep(key, a_report(), 100)
-    small.keep(keys[4], a_report(), 100)  # told twice, it weighs once
+        few.keep(key, b"x" * 100)
+        small.keep(key, b"x" * 100)
+    small.keep(keys[4], b"x" * 100)  # told twice, it weighs once
     for kept in (few, small):
         assert [kept.take(key) is not None for key in keys] == [False, False, False, True, True]
         assert [kept.take(key) for key in keys] == [None] * 5, "what was taken is gone"

@@ -11,6 +11,7 @@ import pydantic
 
 from mission_contracts.envelope import Envelope
 from mission_contracts.mission import Epoch, MissionId
+from mission_soldier import perform
 from mission_soldier.context import Context
 from mission_soldier.handlers import Handler
 
@@ -122,10 +123,13 @@ class SoldierEnvironment:
 
 
 def _as_json(data: Any) -> bytes:
-    return data.model_dump_json().encode() if isinstance(data, pydantic.BaseModel) else msgspec.json.encode(data)
+    if isinstance(data, pydantic.BaseModel):
+        return data.model_dump_json(by_alias=True).encode()
+    return msgspec.json.encode(data)
 
 
 async def _called(handler: Handler, context: Context, *arguments: Any) -> Any:
     if handler.is_async:
         return await handler.function(context, *arguments)
-    return await asyncio.to_thread(handler.function, context, *arguments)
+    result = await asyncio.to_thread(handler.function, context, *arguments)
+    return await result if perform.is_coroutine(result) else result

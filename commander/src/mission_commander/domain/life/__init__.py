@@ -29,13 +29,22 @@ from mission_commander.domain.life.placing import (
     stand_in_lane,
     wake,
 )
-from mission_commander.domain.life.reports import MAX_LATERS, Refused, backoff_bound, report
+from mission_commander.domain.life.reports import (
+    DEFAULT_LATER_SECONDS,
+    MAX_LATERS,
+    MIN_LATER_SECONDS,
+    Refused,
+    backoff_bound,
+    report,
+)
 from mission_commander.domain.life.wishes import acknowledge, cancel, resume, retried, suspend
 
 __all__ = [
     "DEADLINE_GRACE_SECONDS",
+    "DEFAULT_LATER_SECONDS",
     "MAX_DEATHS",
     "MAX_LATERS",
+    "MIN_LATER_SECONDS",
     "OPEN_FIELD",
     "Dropped",
     "Granted",

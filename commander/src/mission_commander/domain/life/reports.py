@@ -1,5 +1,6 @@
 """A soldier's word on what it runs: applied while its claim is open, refused ever after."""
 
+import math
 from typing import Final
 
 import msgspec
@@ -16,6 +17,10 @@ from mission_contracts.soldiering import DropReason
 
 MAX_LATERS: Final = 1_000
 """RetryLater costs no attempt, up to this bound; the deadline bounds it too."""
+MIN_LATER_SECONDS: Final = 0.1
+"""A shorter delay is this long: without it, a handler that says "not now" would run in a hot loop."""
+DEFAULT_LATER_SECONDS: Final = 1.0
+"""Where a report names no delay, or none that is a number: a delay of Infinity travels as null."""
 
 
 _NEVER_AGAIN: Final = frozenset({Failure.GIVE_UP, Failure.BAD_PAYLOAD})
@@ -112,9 +117,15 @@ def backoff_bound(mission: Mission) -> float:
 
 def _later(mission: Mission, moment: Moment, error: AttemptError) -> Mission:
     # A wait beyond the deadline ends at it, and a date must stay one that can be written.
-    due_at = min(moment.now + max(0.0, error.retry_after_seconds or 0.0), mission.envelope.deadline_at)
+    due_at = min(moment.now + _later_seconds(error.retry_after_seconds), mission.envelope.deadline_at)
     waiting = moves.wait(attempts.uncharge(mission), moment, Reason.RETRY_BACKOFF, _sentence(error), due_at=due_at)
     return msgspec.structs.replace(waiting, laters=mission.laters + 1)
+
+
+def _later_seconds(asked: float | None) -> float:
+    if asked is None or not math.isfinite(asked):
+        return DEFAULT_LATER_SECONDS
+    return max(MIN_LATER_SECONDS, asked)
 
 
 def _sentence(error: AttemptError) -> str:
