@@ -15,6 +15,7 @@ from mission_commander.domain.lane import LaneChange
 from mission_commander.domain.life import Moment, Surroundings
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
+from mission_commander.domain.retention import Retention
 from mission_commander.domain.unrecorded import Unrecorded
 from mission_commander.ports import NO_EVENT, Change, Committed, Conflict, EventId, LedgerAwayError, PoolRecord
 from mission_commander.services.acceptances import Acceptances
@@ -98,12 +99,13 @@ class GatedLedger(MemoryLedger):
         *,
         seen: EventId = NO_EVENT,
         lanes: Sequence[LaneChange] = (),
+        floor: int = 0,
     ) -> Sequence[Committed | Conflict]:
         self.under_way += 1
         try:
             await self.gate.wait()
             self.commits.append(changes)
-            answers = await super().commit(era, changes, seen=seen, lanes=lanes)
+            answers = await super().commit(era, changes, seen=seen, lanes=lanes, floor=floor)
             if self.answers_to_lose:
                 self.answers_to_lose -= 1
                 raise LedgerAwayError("the answer was lost")
@@ -122,14 +124,17 @@ class Stage:
         store: MemoryStore | None = None,
         server: MemoryServer | None = None,
         events_kept: int = 100_000,
+        ledger: Any = None,
     ) -> None:
+        """`ledger` is one that the test brings along: nothing is known of its store then."""
         self.clock = clock or FakeClock()
         self.store = store or MemoryStore(self.clock, events_kept=events_kept)
         if self.store.data.era is None:
             self.store.data.era = ERA
-        self.ledger = GatedLedger(self.store)
+        self.ledger: GatedLedger = ledger or GatedLedger(self.store)
         self.broker = MemoryBroker(server)
-        self.memory = MissionMemory(cancel_deadline_seconds=CANCEL_DEADLINE_SECONDS)
+        retention = Retention(RETENTION_SECONDS)
+        self.memory = MissionMemory(cancel_deadline_seconds=CANCEL_DEADLINE_SECONDS, retention=retention)
         self.recorder = Recorder(self.ledger, self.memory, self.clock, ERA)
         self.garrison = Garrison(
             self.ledger, self.clock, heartbeat_seconds=HEARTBEAT_SECONDS, is_whole=self.recorder.check
@@ -137,7 +142,7 @@ class Stage:
         self.feed = Feed(self.ledger, self.memory, self.recorder.horizon)
         self.counts = Counts()
         self.eras = Eras(self.ledger, self.recorder, self.clock, lease_seconds=LEASE_SECONDS, counts=self.counts)
-        self.tombstones = Tombstones(self.ledger, self.clock, retention_seconds=RETENTION_SECONDS)
+        self.tombstones = Tombstones(self.ledger, self.clock, retention)
         self.secrets = ClaimSecrets(KEY)
         self.seals = Seals(KEY)
         self.order_seals = OrderSeals(KEY)
@@ -164,7 +169,7 @@ class Stage:
 
     def late_records(self) -> LateRecords:
         """What records that which was accepted without the ledger."""
-        return LateRecords(self.recorder, self.ledger, self.seals, self.eras, self.around, self.counts)
+        return LateRecords(self.recorder, self.tombstones, self.seals, self.eras, self.around, self.counts)
 
     def a_reporter(self, rejects: Rejects, on_marker: Callable[[str], None] = lambda _: None) -> Reporter:
         """The consumer of `missions.status`; what it cannot use goes to `rejects`, which has to run too."""

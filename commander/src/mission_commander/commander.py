@@ -12,6 +12,7 @@ from mission_broker.rejecting import Rejects
 from mission_commander.domain.lane import LaneRules
 from mission_commander.domain.life import Surroundings
 from mission_commander.domain.memory import MissionMemory
+from mission_commander.domain.retention import Retention
 from mission_commander.domain.unrecorded import Unrecorded
 from mission_commander.ports import Ledger, LedgerAwayError
 from mission_commander.services.acceptances import Acceptances
@@ -85,7 +86,8 @@ class Commander:
         """`desk` is where RabbitMQ's users are made; without it soldiers use what they were told themselves."""
         key = InstallKey(settings.install_key.get_secret_value().encode())
         secrets = ClaimSecrets(key)
-        tombstones = Tombstones(ledger, clock, retention_seconds=settings.retention_seconds)
+        retention = Retention(settings.retention_seconds)
+        tombstones = Tombstones(ledger, clock, retention)
         self.counts = Counts()
         self.limiter = _limiter(settings, tally, clock)
         self.settings, self.clock = settings, clock
@@ -93,7 +95,9 @@ class Commander:
         self.ledger, self.broker = ledger, broker
         rejects = Rejects(broker, clock, count=self._count_rejected)
         self.memory = MissionMemory(
-            cancel_deadline_seconds=settings.cancel_deadline_seconds, payload_bytes=settings.payload_bytes
+            cancel_deadline_seconds=settings.cancel_deadline_seconds,
+            payload_bytes=settings.payload_bytes,
+            retention=retention,
         )
         self.recorder = Recorder(
             ledger,
@@ -189,7 +193,7 @@ class Commander:
             counts=self.counts,
         )
         duty = Duty(broker, clock)
-        late_records = LateRecords(self.recorder, ledger, seals, self.eras, self.around, self.counts)
+        late_records = LateRecords(self.recorder, tombstones, seals, self.eras, self.around, self.counts)
         self._peers = Peers(
             broker, late_records.read, self.memory, self.unrecorded, rejects, self.garrison.beat_elsewhere
         )
@@ -266,7 +270,7 @@ class Commander:
                 clock,
                 broker_is_away=lambda: broker.away is not None,
             ).run,
-            Purger(ledger, clock, retention_seconds=settings.retention_seconds).run,
+            Purger(ledger, self.memory, clock).run,
             *(() if self.broker_users is None else (self.broker_users.run,)),
         )
         self._loaded = asyncio.Event()

@@ -42,12 +42,18 @@ class Change(msgspec.Struct, frozen=True):
     `expected` is the sequence of the record that the decision was made on, 0 where there was none. The first payload
     that a mission is given is kept for good; one rebuilt from a report has none. `hands_out` puts (id, epoch) into
     the outbox in the same step.
+
+    `is_new`: it was accepted just now, so its numbers must lie above the purge floor. (A record that was lost, and is
+    written again, has its numbers already.) `replaces`: the record that is expected is of an earlier life of this id;
+    it goes, with its payload and its place in every index.
     """
 
     mission: Mission
     expected: m.Sequence
     payload: bytes | None = None
     hands_out: bool = False
+    is_new: bool = False
+    replaces: bool = False
 
 
 EventId = str
@@ -74,9 +80,12 @@ class Committed(msgspec.Struct, frozen=True):
 
 
 class Conflict(msgspec.Struct, frozen=True):
-    """Nothing was written: the ledger holds this record (None: it has none) instead of the expected one."""
+    """Nothing was written: the ledger holds this record (None: it has none) instead of the expected one, or its purge
+    floor is higher than the one that a new mission was decided with."""
 
     current: Mission | None
+    floor: int = 0
+    """The purge floor, where that is what it met."""
 
 
 class OutboxEntry(msgspec.Struct, frozen=True):
@@ -168,6 +177,7 @@ class Ledger(Protocol):
         *,
         seen: EventId = NO_EVENT,
         lanes: Sequence[LaneChange] = (),
+        floor: int = 0,
     ) -> Sequence[Committed | Conflict]:
         """Apply each change if its expectation holds; one answer each, in order; one script, one fsync for all.
 
@@ -176,6 +186,9 @@ class Ledger(Protocol):
         one of them does not fit, all are conflicts. Raises EraChangedError, and writes nothing at all, when the era
         differs, and RolledBackError when the stream does not know the event `seen` (one that it has dropped by its age
         passes); ValueError for a mission that is there twice, or whose sequence does not rise.
+
+        `floor` is the purge floor that the numbers of new missions were decided with: where the ledger's is higher,
+        these are conflicts that say which it is. A record that is created takes the tombstone of its id away.
         """
         ...
 
@@ -270,11 +283,14 @@ class Ledger(Protocol):
 
     async def purge(self, before: float, limit: int) -> int:
         """Remove records of final missions that finished before a time and need no acknowledgement or have it;
-        leave a tombstone; give how many."""
+        leave a tombstone; give how many. The purge floor rises to the highest number that one of them showed."""
         ...
 
-    async def purged(self, ids: Sequence[m.MissionId]) -> frozenset[m.MissionId]:
-        """Give those for which a tombstone stands."""
+    async def purged(self, ids: Sequence[m.MissionId]) -> Mapping[m.MissionId, float]:
+        """Return those for which a tombstone stands, and when the mission that it stands for had ended.
+
+        A mission of the same id that was accepted after that end, and its retention, is another one.
+        """
         ...
 
     async def dead_letters(

@@ -60,9 +60,12 @@ class MissionIds:
     def of(self, subject: str, idempotency_key: str) -> MissionId:
         return self._id(f"{len(subject)}:{subject}{idempotency_key}")
 
-    def of_retry(self, mission_id: MissionId) -> MissionId:
-        """The mission that a retry of this one makes: the same, however often and by whomever it is retried."""
-        return self._id(f"retry:{mission_id}")  # no other text begins with a letter
+    def of_retry(self, mission_id: MissionId, accepted_at: float) -> MissionId:
+        """The mission that a retry of this one makes: the same, however often and by whomever it is retried.
+
+        The same id may be another mission's after its retention, accepted at another time, with retries of its own.
+        """
+        return self._id(f"retry:{mission_id}{accepted_at!r}")  # no other text begins with a letter
 
     def _id(self, text: str) -> MissionId:
         return MissionId(_uuid5(self._mac.of(text.encode())))

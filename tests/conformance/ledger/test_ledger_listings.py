@@ -1,10 +1,13 @@
 """Where missions can be found: among the live ones, by namespace, among dead letters; and how they are forgotten."""
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
+import msgspec
 import pytest
 from support.ledger_probe import (
     ERA,
+    NONE,
     PAYLOAD,
     Stage,
     a_mission,
@@ -20,8 +23,9 @@ from support.ledger_probe import (
     step,
 )
 
+from mission_commander.domain.lane import LaneChange, LaneKey, LaneRecord
 from mission_commander.domain.record import Mission, Phase
-from mission_commander.ports import Ledger
+from mission_commander.ports import Change, Committed, Conflict, Ledger, Stored
 from mission_contracts.envelope import Door
 from mission_contracts.mission import MissionId
 
@@ -203,7 +207,7 @@ async def test_purging_spares_what_finished_later_or_is_live(ledger: Ledger) -> 
 async def test_purging_takes_the_oldest_first_and_no_more_than_its_limit(ledger: Ledger) -> None:
     await put(ledger, *(finished(a_mission(f"m-{at}"), float(at)) for at in (3, 1, 2)))
     assert await ledger.purge(100.0, 2) == 2
-    assert await ledger.purged([MissionId(f"m-{at}") for at in (1, 2, 3)]) == {"m-1", "m-2"}
+    assert await ledger.purged([MissionId(f"m-{at}") for at in (1, 2, 3)]) == {"m-1": 1.0, "m-2": 2.0}
 
 
 async def test_a_mission_of_the_cluster_door_stays_until_its_object_shows_the_end(ledger: Ledger) -> None:
@@ -228,6 +232,93 @@ async def test_a_purged_mission_can_be_written_anew(ledger: Ledger) -> None:
     await ledger.commit(ERA, [creation(mission)])
     assert await all_live(ledger) == {mission.id: mission}
     assert await ledger.payloads([mission.id]) == [PAYLOAD]
+
+
+async def test_a_tombstone_says_when_the_mission_had_ended(ledger: Ledger) -> None:
+    await put(ledger, finished(a_mission(), 1_700_000_000.1234567))
+    await ledger.purge(2e9, 10)
+    assert await ledger.purged([MissionId("m-1"), MissionId("m-2")]) == {"m-1": 1_700_000_000.1234567}
+
+
+async def test_a_record_that_is_created_takes_the_tombstone_of_its_id_away(ledger: Ledger) -> None:
+    await put(ledger, finished(a_mission()), finished(a_mission("m-2")))
+    await ledger.purge(9999.0, 10)
+    await put(ledger, a_mission())
+    assert list(await ledger.purged([MissionId("m-1"), MissionId("m-2")])) == ["m-2"]
+
+
+# The purge floor.
+
+
+def a_new(mission_id: str = "new", **fields: Any) -> Change:
+    return Change(a_mission(mission_id, **fields), NONE, PAYLOAD, is_new=True)
+
+
+async def test_a_new_mission_meets_the_highest_number_that_a_purged_one_showed(ledger: Ledger) -> None:
+    high = changed(finished(a_mission("high")), retried_as=MissionId("m-9"))
+    await put(ledger, high, finished(a_mission("low")))
+    assert await ledger.commit(ERA, [a_new()]) != [Conflict(None)], "nothing was purged yet"
+    await ledger.purge(9999.0, 10)
+    assert await ledger.commit(ERA, [a_new("m-3"), a_new("m-4")], floor=high.sequence - 1) == [
+        Conflict(None, high.sequence),
+        Conflict(None, high.sequence),
+    ]
+    assert isinstance((await ledger.commit(ERA, [a_new("m-3")], floor=high.sequence))[0], Committed)
+
+
+async def test_the_floor_never_falls(ledger: Ledger) -> None:
+    high = changed(finished(a_mission("high"), 1000.0))
+    await put(ledger, high, finished(a_mission("low"), 2000.0))
+    for before in (1500.0, 2500.0):
+        await ledger.purge(before, 10)
+    assert await ledger.commit(ERA, [a_new()]) == [Conflict(None, high.sequence)]
+
+
+async def test_the_floor_holds_back_only_what_is_new(ledger: Ledger) -> None:
+    """What was lost, and is written again, has its numbers already; and what is there goes on."""
+    live = a_mission("live")
+    await put(ledger, finished(a_mission()), live)
+    await ledger.purge(9999.0, 10)
+    answers = await ledger.commit(ERA, [creation(a_mission("restored")), step(live, changed(live)), a_new()])
+    assert [isinstance(answer, Committed) for answer in answers] == [True, True, False]
+
+
+async def test_a_conflict_by_another_record_says_so_also_below_the_floor(ledger: Ledger) -> None:
+    taken = a_mission("taken")
+    ended = finished(a_mission())
+    await put(ledger, ended, taken)
+    await ledger.purge(9999.0, 10)
+    assert await ledger.commit(ERA, [a_new("taken")]) == [Conflict(taken, ended.sequence)]
+    assert await ledger.commit(ERA, [a_new("taken")], floor=ended.sequence) == [Conflict(taken)]
+
+
+async def test_a_lane_waits_for_its_new_missions_numbers(ledger: Ledger) -> None:
+    ended = finished(a_mission())
+    await put(ledger, ended)
+    await ledger.purge(9999.0, 10)
+    key = LaneKey("default", "default", "k")
+    new = a_new()
+    lane = LaneChange(
+        key=key, expected=0, record=LaneRecord(version=1, is_numbered=True), entries={}, missions=(new.mission.id,)
+    )
+    assert await ledger.commit(ERA, [new], lanes=[lane]) == [Conflict(None, ended.sequence)]
+    assert await ledger.lanes([key]) == [None]
+
+
+async def test_a_later_life_leaves_no_trace_of_the_earlier_one(ledger: Ledger) -> None:
+    first = dead(a_mission(namespace="then"), at=2000.0)
+    await put(ledger, first, a_mission("neighbour", namespace="then"))
+    second = changed(first, envelope=a_mission(accepted_at=5000.0).envelope, phase=Phase.OUT, finished_at=None)
+    second = msgspec.structs.replace(second, dead_letter=False)
+    change = Change(second, first.sequence, b'{"week":2}', is_new=True, replaces=True)
+    assert isinstance((await ledger.commit(ERA, [change]))[0], Committed)
+    assert await ledger.fetch([second.id]) == [Stored(second, b'{"week":2}')]
+    assert await ledger.list_ids("then", before=None, limit=10) == ["neighbour"]
+    assert await ledger.list_ids("default", before=None, limit=10) == [second.id]
+    assert await ledger.live_ids(None, 10) == [second.id, "neighbour"]
+    assert await ledger.dead_letters(10) == []
+    assert await ledger.purge(9999.0, 10) == 0
+    assert not await ledger.purged([second.id])
 
 
 async def test_another_commander_sees_all_of_it(ledger: Ledger, stage: Stage) -> None:

@@ -1,7 +1,7 @@
 """Random lives on both ledgers at once: whatever is done to them, memory and Redis answer the same."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from support.ledger_probe import ERA, a_mission, changed, finished
+from support.ledger_probe import ERA, FIRST, a_mission, changed, finished
 
 from mission_commander.adapters.memory_ledger import MemoryLedger
 from mission_commander.adapters.redis_ledger import RedisSettings, connect
@@ -27,7 +27,7 @@ from mission_commander.ports import (
     PoolRecord,
 )
 from mission_contracts.envelope import Door
-from mission_contracts.mission import Epoch, Era, Instance, MissionId
+from mission_contracts.mission import Epoch, Era, Instance, MissionId, MissionState
 from mission_contracts.mission import Sequence as Number
 from mission_contracts.soldiering import Beat, Registration, TypeInfo
 
@@ -40,6 +40,7 @@ MOMENTS = [10.0, 10.5, 1_700_000_000.123456]
 
 ids = st.sampled_from(IDS)
 moments = st.sampled_from(MOMENTS)
+floors = st.sampled_from([0, FIRST + 1, FIRST + 1_000])
 limits = st.integers(0, 8)
 instances = st.sampled_from([Instance("s-1"), Instance("s-2")])
 
@@ -77,7 +78,8 @@ class Both(RuleBasedStateMachine):
     def commit(self, data: st.DataObject, wanted: list[MissionId], era: Era | None) -> None:
         changes = [data.draw(changes_of(mission_id, self.records.get(mission_id))) for mission_id in wanted]
         in_force = self._run(self.memory.era()) or ERA
-        answers = self._run_both(lambda ledger: _commit(ledger, era or in_force, changes))
+        floor = data.draw(floors)
+        answers = self._run_both(lambda ledger: _commit(ledger, era or in_force, changes, floor=floor))
         assert _without_ids(answers[0]) == _without_ids(answers[1])
         self._remember(changes, *answers)
 
@@ -109,7 +111,8 @@ class Both(RuleBasedStateMachine):
         of_lane = tuple(wanted[: data.draw(st.integers(0, len(wanted)))])
         lane = LaneChange(key=key, expected=expected, record=record, entries=places, missions=of_lane, whole=whole)
         in_force = self._run(self.memory.era()) or ERA
-        answers = self._run_both(lambda ledger: _commit(ledger, in_force, changes, lane))
+        floor = data.draw(floors)
+        answers = self._run_both(lambda ledger: _commit(ledger, in_force, changes, lane, floor=floor))
         assert _without_ids(answers[0]) == _without_ids(answers[1])
         self._remember(changes, *answers)
 
@@ -245,7 +248,14 @@ def changes_of(draw: st.DrawFn, mission_id: MissionId, current: Mission | None) 
     right = Number(0) if current is None else base.sequence
     expected = draw(st.sampled_from([right, right, right, Number(0), Number(base.sequence - 1)]))
     payload = draw(st.sampled_from([None, b"", b"{}", b'{"n":1}']))
-    return Change(after, expected, payload, hands_out=draw(st.booleans()))
+    is_new, replaces = expected == 0 and draw(st.booleans()), False
+    if current is not None and current.is_final and draw(st.booleans()):
+        is_new = replaces = True
+        envelope = a_mission(
+            mission_id, namespace=draw(st.sampled_from(NAMESPACES)), accepted_at=draw(moments)
+        ).envelope
+        after = changed(base, envelope=envelope, phase=Phase.OUT, state=MissionState.QUEUED, finished_at=None)
+    return Change(after, expected, payload, draw(st.booleans()), is_new, replaces)
 
 
 @st.composite
@@ -258,10 +268,10 @@ def records_after(draw: st.DrawFn, base: Mission) -> Mission:
 
 
 async def _commit(
-    ledger: Ledger, era: Era, changes: Sequence[Change], *lanes: LaneChange
+    ledger: Ledger, era: Era, changes: Sequence[Change], *lanes: LaneChange, floor: int
 ) -> Sequence[Committed | Conflict] | str:
     try:
-        return await ledger.commit(era, changes, lanes=lanes)
+        return await ledger.commit(era, changes, lanes=lanes, floor=floor)
     except EraChangedError:
         return "another era"
 
@@ -278,7 +288,7 @@ async def _lanes(ledger: Ledger) -> list[Any]:
     return [(one.key, one.record, one.places) async for batch in ledger.all_lanes() for one in batch]
 
 
-async def _purged(ledger: Ledger) -> frozenset[MissionId]:
+async def _purged(ledger: Ledger) -> Mapping[MissionId, float]:
     return await ledger.purged(IDS)
 
 

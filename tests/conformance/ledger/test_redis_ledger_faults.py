@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import math
 import random
 from collections.abc import AsyncIterator
 from functools import partial
@@ -37,8 +38,16 @@ from tools.stack.ports import free_port
 from mission_commander.adapters import redis_codec as codec
 from mission_commander.adapters.redis_ledger import RedisLedger, RedisSettings, connect
 from mission_commander.domain.record import Mission
-from mission_commander.ports import Change, Committed, EraChangedError, LedgerAwayError, Stored, order_of
-from mission_contracts.mission import MissionId
+from mission_commander.ports import (
+    Change,
+    Committed,
+    EraChangedError,
+    LedgerAwayError,
+    RolledBackError,
+    Stored,
+    order_of,
+)
+from mission_contracts.mission import Era, MissionId
 
 pytestmark = pytest.mark.real
 
@@ -293,13 +302,13 @@ async def test_a_purged_mission_leaves_a_tombstone_and_no_other_key(ledger: Redi
     assert await stage.command("EXISTS", "test:live") == 0
     await ledger.confirmed(await ledger.outbox(10))
     await ledger.purge(9999.0, 10)
-    assert set(await stage.command("KEYS", "*")) == {b"test:era", b"test:events", b"test:t:m-1"}
+    assert set(await stage.command("KEYS", "*")) == {b"test:era", b"test:floor", b"test:events", b"test:t:m-1"}
 
 
 async def test_event_ids_grow_also_when_wipes_follow_within_a_millisecond(stage: RedisStage) -> None:
     script = (resources.files("mission_commander.adapters") / "lua" / "commit.lua").read_text()
-    keys = ("era", "live", "outbox", "purgeable", "dead", "events", "lanes")
-    arguments = (ERA, "m:", "ns:", 100, "0-0", "l:", 0, *codec.arguments_of([creation(a_mission())]))
+    keys = ("era", "live", "outbox", "purgeable", "dead", "events", "lanes", "floor")
+    arguments = (ERA, "m:", "ns:", 100, "0-0", "l:", 0, "", "t:", *codec.arguments_of([creation(a_mission())]))
     with contextlib.closing(redis.Redis.from_url(stage.url)) as client, client.pipeline(transaction=False) as at_once:
         for _ in range(50):
             at_once.flushall()
@@ -307,6 +316,25 @@ async def test_event_ids_grow_also_when_wipes_follow_within_a_millisecond(stage:
             at_once.eval(script, len(keys), *keys, *arguments)
         events = [order_of(answer[0].decode()) for answer in at_once.execute()[2::3]]
     assert events == sorted(set(events))
+
+
+async def test_a_ledger_of_an_older_version_takes_a_new_mission_in_a_new_era_only(
+    ledger: RedisLedger, stage: RedisStage
+) -> None:
+    """Nobody noted which numbers its purged missions showed."""
+    await stage.command("DEL", "test:floor")
+    await must(ledger, creation(a_mission("restored")))
+    new = Change(a_mission(), NONE, is_new=True)
+    with pytest.raises(RolledBackError, match="a new era has to begin"):
+        await ledger.commit(ERA, [new])
+    assert await ledger.fetch([new.mission.id]) == [None]
+    era = await ledger.begin_era(Era(ERA + 1), replaces=ERA)
+    assert isinstance((await ledger.commit(era, [new]))[0], Committed)
+
+
+async def test_a_tombstone_of_an_older_version_stands_for_every_life(ledger: RedisLedger, stage: RedisStage) -> None:
+    await stage.command("SET", "test:t:m-1", "")
+    assert await ledger.purged([a_mission().id]) == {"m-1": math.inf}
 
 
 async def test_a_tombstone_stands_as_long_as_it_was_told_to(ledger: RedisLedger, stage: RedisStage) -> None:

@@ -19,6 +19,7 @@ from mission_commander.domain import life
 from mission_commander.domain.due import look_at
 from mission_commander.domain.life import Dropped, Granted, Moment, Refused, Surroundings
 from mission_commander.domain.record import Mission, Phase
+from mission_commander.domain.retention import KEPT_FOR_GOOD
 from mission_commander.domain.view import view
 from mission_commander.services import rebuilding
 from mission_commander.services.differences import reconciled
@@ -599,7 +600,9 @@ class OneMission(RuleBasedStateMachine):
         assert memory.record is not None
         self.begin_era()
         wins = ledger if ledger.record and standing_of(ledger.record) >= standing_of(memory.record) else memory
-        restored = reconciled(memory.record, ledger.record, self.moment, payload=b"{}" if has_payload else None)
+        restored = reconciled(
+            memory.record, ledger.record, self.moment, KEPT_FOR_GOOD, payload=b"{}" if has_payload else None
+        )
         assert restored is not None
         for known in (ledger.record, memory.record):
             assert known is None or restored.sequence >= known.sequence, "whoever saw it must not see it go back"

@@ -1,6 +1,7 @@
 """What a Commander holds in memory: the indexes agree with the records, whatever is applied in whatever order."""
 
 from collections import defaultdict
+from typing import Any
 
 import msgspec
 from hypothesis import given
@@ -27,7 +28,7 @@ from mission_contracts.mission import MissionId, Priority, Reason, Sequence
 POOL = ("default", "default")
 
 
-def memory_of(*missions: Mission, **settings: int) -> MissionMemory:
+def memory_of(*missions: Mission, **settings: Any) -> MissionMemory:
     memory = MissionMemory(**settings)
     for mission in missions:
         memory.apply(mission, b"{}")

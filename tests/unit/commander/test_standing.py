@@ -8,9 +8,12 @@ from support.records import START, after, cancelled, claimed, completed, out, su
 
 from mission_commander.domain.life import Moment
 from mission_commander.domain.record import Mission
+from mission_commander.domain.retention import Retention
 from mission_commander.domain.standing import lifted, stands_against
 from mission_contracts.mission import NUMBERS_PER_ERA, Epoch, Era, Sequence
 from mission_contracts.testing import ERA
+
+WEEK = Retention(7 * 86_400)
 
 Made = Callable[[], Mission]
 """Made by the test, not beside it: mutation testing sees only what a test itself does."""
@@ -46,12 +49,12 @@ def with_numbers(mission: Mission, *, epoch: int, sequence: int) -> Mission:
     ],
 )
 def test_which_of_two_stands(better: Made, worse: Made) -> None:
-    assert stands_against(better(), worse())
-    assert not stands_against(worse(), better())
+    assert stands_against(better(), worse(), WEEK)
+    assert not stands_against(worse(), better(), WEEK)
 
 
 def test_of_equals_the_first_stands() -> None:
-    assert stands_against(out(), out())
+    assert stands_against(out(), out(), WEEK)
 
 
 def test_the_record_that_stands_rises_above_the_other_one() -> None:

@@ -6,8 +6,8 @@ import msgspec
 
 from mission_commander.domain.lane import LaneChange
 from mission_commander.domain.record import Mission
+from mission_commander.domain.retention import purgeable_since
 from mission_commander.ports import Change, EraChangedError, EventId, RolledBackError
-from mission_contracts.envelope import Door
 from mission_contracts.mission import Era, MissionId
 
 LIVE_BATCH = 500
@@ -30,14 +30,9 @@ def indexes_of(mission: Mission) -> Indexes:
     finished_at = mission.envelope.accepted_at if mission.finished_at is None else mission.finished_at
     return Indexes(
         is_live=False,
-        purgeable_since=None if needs_acknowledgement(mission) else finished_at,
+        purgeable_since=purgeable_since(mission),
         dead_since=finished_at if mission.dead_letter else None,
     )
-
-
-def needs_acknowledgement(mission: Mission) -> bool:
-    """Tell whether a Mission object may still show an earlier state, and so needs the record."""
-    return mission.envelope.door is Door.CLUSTER and not mission.acknowledged
 
 
 def check(changes: Sequence[Change]) -> None:
@@ -63,6 +58,11 @@ def other_era(in_force: object, wanted: Era) -> EraChangedError:
 def rolled_back(seen: EventId) -> RolledBackError:
     """What a commit by somebody who has seen more than the ledger knows is answered with."""
     return RolledBackError(f"the ledger does not know event {seen} any more: nothing was written; restore first")
+
+
+def without_floor() -> RolledBackError:
+    """What the first new mission in a ledger that an older version wrote is answered with."""
+    return RolledBackError("the ledger does not know which numbers its purged missions showed: a new era has to begin")
 
 
 def check_lanes(changes: Sequence[Change], lanes: Sequence[LaneChange]) -> None:

@@ -44,11 +44,19 @@ EVENTS_KEPT = 100_000
 TOMBSTONE_SECONDS = 7 * 86_400.0
 
 
+class Tombstone(msgspec.Struct, frozen=True):
+    """When a purged mission had ended, and until when its id is remembered."""
+
+    ended_at: float
+    until: float
+
+
 class MemoryData:
     """Everything a ledger remembers; a copy of it is a backup."""
 
     def __init__(self, events_kept: int) -> None:
         self.era: m.Era | None = None
+        self.floor = 0
         self.records: dict[m.MissionId, Mission] = {}
         self.payloads: dict[m.MissionId, bytes] = {}
         self.live: dict[m.MissionId, None] = {}
@@ -57,7 +65,7 @@ class MemoryData:
         self.dead = Ranking()
         self.outbox: dict[OutboxEntry, None] = {}
         self.stream = EventStream(events_kept)
-        self.tombstones: dict[m.MissionId, float] = {}
+        self.tombstones: dict[m.MissionId, Tombstone] = {}
         self.pools: dict[tuple[str, str], PoolRecord] = {}
         self.registrations: dict[m.Instance, Registration] = {}
         self.beats: dict[m.Instance, Beat] = {}
@@ -70,7 +78,10 @@ class MemoryData:
 
     def write(self, change: Change) -> None:
         mission = change.mission
+        if change.replaces:
+            self.remove(mission.id)
         if mission.id not in self.records:
+            self.tombstones.pop(mission.id, None)
             listing = self.listings.setdefault(mission.envelope.namespace, Ranking())
             listing.put(mission.id, mission.envelope.accepted_at)
         self.records[mission.id] = mission
@@ -205,6 +216,7 @@ class MemoryLedger:
         *,
         seen: EventId = NO_EVENT,
         lanes: Sequence[LaneChange] = (),
+        floor: int = 0,
     ) -> Sequence[Committed | Conflict]:
         check(changes)
         check_lanes(changes, lanes)
@@ -213,9 +225,11 @@ class MemoryLedger:
             raise other_era(data.era, era)
         if not data.stream.knows(seen):
             raise rolled_back(seen)
-        spoiled, said = _lanes(data, changes, lanes)
+        misfits = {change.mission.id for change in changes if not _fits(data, change, floor)}
+        spoiled, said = _lanes(data, misfits, lanes)
         now = self.store.clock.now()
-        answers = [_apply(data, change, now, spoiled, said.get(change.mission.id)) for change in changes]
+        higher = data.floor if data.floor > floor else 0
+        answers = [_apply(data, change, now, spoiled, said.get(change.mission.id), higher) for change in changes]
         self.store.wake_readers()
         return answers
 
@@ -318,15 +332,19 @@ class MemoryLedger:
         data = self._reach_to_write()
         doomed = data.purgeable.below(before, limit)
         now = self.store.clock.now()
-        data.tombstones = {one: end for one, end in data.tombstones.items() if end > now}
+        data.tombstones = {one: tombstone for one, tombstone in data.tombstones.items() if tombstone.until > now}
         for mission_id in doomed:
+            mission = data.records[mission_id]
+            data.floor = max(data.floor, mission.sequence)
+            ended_at = indexes_of(mission).purgeable_since or 0.0
             data.remove(mission_id)
-            data.tombstones[mission_id] = now + self.store.tombstone_seconds
+            data.tombstones[mission_id] = Tombstone(ended_at, now + self.store.tombstone_seconds)
         return len(doomed)
 
-    async def purged(self, ids: Sequence[m.MissionId]) -> frozenset[m.MissionId]:
+    async def purged(self, ids: Sequence[m.MissionId]) -> Mapping[m.MissionId, float]:
         tombstones, now = self._reach().tombstones, self.store.clock.now()
-        return frozenset(one for one in ids if tombstones.get(one, 0) > now)
+        found = {one: tombstone for one in ids if (tombstone := tombstones.get(one)) is not None}
+        return {one: tombstone.ended_at for one, tombstone in found.items() if tombstone.until > now}
 
     async def dead_letters(
         self, limit: int, *, before: tuple[float, m.MissionId] | None = None
@@ -399,11 +417,11 @@ class MemoryLedger:
 
 
 def _lanes(
-    data: MemoryData, changes: Sequence[Change], lanes: Sequence[LaneChange]
+    data: MemoryData, misfits: set[m.MissionId], lanes: Sequence[LaneChange]
 ) -> tuple[set[m.MissionId], dict[m.MissionId, LaneChange]]:
-    """Write the lanes that fit together with their missions; give the missions of the others, and who tells of whom."""
-    misfits = {change.mission.id for change in changes if not _fits(data, change)}
-    spoiled: set[m.MissionId] = set()
+    """Write the lanes that fit together with their missions; return the missions that may not be written, and which
+    mission's event tells of a lane."""
+    spoiled = set(misfits)
     said: dict[m.MissionId, LaneChange] = {}
     for lane in lanes:
         if not data.lanes.fits(lane) or not misfits.isdisjoint(lane.missions):
@@ -415,16 +433,18 @@ def _lanes(
     return spoiled, said
 
 
-def _fits(data: MemoryData, change: Change) -> bool:
+def _fits(data: MemoryData, change: Change, floor: int) -> bool:
+    if change.is_new and data.floor > floor:
+        return False
     current = data.records.get(change.mission.id)
     return change.expected == (0 if current is None else current.sequence)
 
 
 def _apply(
-    data: MemoryData, change: Change, now: float, spoiled: set[m.MissionId], lane: LaneChange | None
+    data: MemoryData, change: Change, now: float, spoiled: set[m.MissionId], lane: LaneChange | None, higher_floor: int
 ) -> Committed | Conflict:
-    if change.mission.id in spoiled or not _fits(data, change):
-        return Conflict(data.records.get(change.mission.id))
+    if change.mission.id in spoiled:
+        return Conflict(data.records.get(change.mission.id), higher_floor if change.is_new else 0)
     data.write(change)
     return Committed(data.stream.add(change.mission, now, lane))
 

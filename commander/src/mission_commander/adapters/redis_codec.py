@@ -1,5 +1,6 @@
 """The ledger's values as bytes, and the fields that `commit.lua` takes for each change."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -61,6 +62,7 @@ def arguments_of(changes: Sequence[Change]) -> Iterator[Any]:
         yield "1" if indexes.is_live else "0"
         yield score(indexes.purgeable_since)
         yield score(indexes.dead_since)
+        yield ("n" if change.is_new else "") + ("r" if change.replaces else "")
 
 
 def lane_arguments_of(lanes: Sequence[LaneChange], changes: Sequence[Change]) -> list[Any]:
@@ -107,6 +109,11 @@ def _place_field(place: Place) -> str:
 def _place_of(field: bytes) -> Place:
     number, _, behind = field.partition(b".")
     return Place(int(number), int(behind or 0))
+
+
+def end_of(tombstone: bytes) -> float:
+    """When a purged mission had ended; an older version's tombstone does not say so, and stands for every life."""
+    return float(tombstone or math.inf)
 
 
 def score(seconds: float | None) -> str:

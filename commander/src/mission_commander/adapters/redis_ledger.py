@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mission_commander.adapters import redis_codec as codec
-from mission_commander.adapters.ledger_rules import LIVE_BATCH, check, check_lanes, other_era, rolled_back
+from mission_commander.adapters.ledger_rules import (
+    LIVE_BATCH,
+    check,
+    check_lanes,
+    other_era,
+    rolled_back,
+    without_floor,
+)
 from mission_commander.adapters.redis_durability import judge, judge_refusal
 from mission_commander.adapters.redis_nodes import Nodes
 from mission_commander.adapters.redis_script import Script
@@ -85,13 +92,14 @@ class RedisLedger:
     """One Commander's way to the ledger in Redis. After the prefix, its keys are:
 
     era         string   the era in force
+    floor       string   the highest number that a purged record showed
     m:<id>      hash     s: sequence, r: record, n: namespace, p: payload
     live        zset     ids of missions that are not final, by id
     ns:<name>   zset     ids of a namespace's missions, by acceptance
     outbox      zset     "<id> <epoch>" of hand-outs to confirm, by order of arrival
     purgeable   zset     ids of final missions that nobody needs, by their end
     dead        zset     ids of dead letters, by their end
-    t:<id>      string   a tombstone, with an expiry
+    t:<id>      string   a tombstone, with an expiry: when the mission had ended
     events      stream   r: the record, b: the id of the event before, so that a reader sees a gap, l: its lane's change
     l:<lane>    hash     v: version, r: record, and for each place who stands there (nothing: it is spent)
     lanes       zset     "<namespace>/<pool>/<ordering key>", by the time until which it is kept
@@ -107,12 +115,12 @@ class RedisLedger:
         self._commands = commands
         self._waiting = waiting
         key = self._key
-        indexes = ("era", "live", "outbox", "purgeable", "dead", "events", "lanes")
+        indexes = ("era", "live", "outbox", "purgeable", "dead", "events", "lanes", "floor")
         self._commit = Script("commit", commands, *map(key, indexes))
-        self._begin = Script("era", commands, key("era"))
+        self._begin = Script("era", commands, key("era"), key("floor"))
         self._read = Script("read", commands)
         self._list = Script("list", commands)
-        self._purge = Script("purge", commands, key("purgeable"), key("dead"))
+        self._purge = Script("purge", commands, key("purgeable"), key("dead"), key("floor"))
         self._read_lanes = Script("read_lanes", commands)
         self._purge_lanes = Script("purge_lanes", commands, key("lanes"))
         self._put_back = Script("put_back", commands, key("era"), key("outbox"))
@@ -148,21 +156,31 @@ class RedisLedger:
         *,
         seen: EventId = NO_EVENT,
         lanes: Sequence[LaneChange] = (),
+        floor: int = 0,
     ) -> Sequence[Committed | Conflict]:
         check(changes)
         check_lanes(changes, lanes)
-        answers = await self._write(era, changes, lanes, seen)
+        answers = await self._write(era, changes, lanes, seen, floor)
         return [_answer_of(answer) for answer in answers[len(lanes) :]]
 
     async def _write(
-        self, era: m.Era, changes: Sequence[Change], lanes: Sequence[LaneChange], seen: EventId = NO_EVENT
+        self,
+        era: m.Era,
+        changes: Sequence[Change],
+        lanes: Sequence[LaneChange],
+        seen: EventId = NO_EVENT,
+        floor: int = 0,
     ) -> Any:
         key = self._key
         of_lanes = codec.lane_arguments_of(lanes, changes)
-        heading = (era, key("m:"), key("ns:"), self._settings.events_kept, seen, key("l:"), len(of_lanes))
+        kept = (self._settings.events_kept, seen, key("l:"), len(of_lanes))
+        above = floor if any(change.is_new for change in changes) else ""
+        heading = (era, key("m:"), key("ns:"), *kept, above, key("t:"))
         answers = await self._run(self._commit, *heading, *of_lanes, *codec.arguments_of(changes))
         if answers == b"rolled back":
             raise rolled_back(seen)
+        if answers == b"no floor":
+            raise without_floor()
         if isinstance(answers, bytes):
             raise other_era(answers.decode(), era)
         return answers
@@ -248,11 +266,11 @@ class RedisLedger:
         )
         return purged
 
-    async def purged(self, ids: Sequence[m.MissionId]) -> frozenset[m.MissionId]:
+    async def purged(self, ids: Sequence[m.MissionId]) -> Mapping[m.MissionId, float]:
         if not ids:
-            return frozenset()
+            return {}
         tombstones = await self._ask("MGET", *(self._key(f"t:{mission_id}") for mission_id in ids))
-        return frozenset(one for one, stands in zip(ids, tombstones, strict=True) if stands is not None)
+        return {one: codec.end_of(ended) for one, ended in zip(ids, tombstones, strict=True) if ended is not None}
 
     async def dead_letters(
         self, limit: int, *, before: tuple[float, m.MissionId] | None = None
@@ -409,8 +427,8 @@ class RedisLedger:
 def _answer_of(answer: bytes | list[bytes | None]) -> Committed | Conflict:
     if isinstance(answer, bytes):
         return Committed(answer.decode())
-    [current] = answer
-    return Conflict(codec.mission_or_none(current))
+    current, floor = answer
+    return Conflict(codec.mission_or_none(current), int(floor or 0))
 
 
 def _newest(entries: Sequence[tuple[bytes, Any]]) -> EventId:

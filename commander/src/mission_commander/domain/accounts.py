@@ -5,6 +5,8 @@ from enum import StrEnum
 import msgspec
 
 from mission_commander.domain.record import Mission, Phase
+from mission_commander.domain.retention import KEPT_FOR_GOOD, Retention
+from mission_commander.domain.standing import is_newer
 from mission_contracts.mission import MissionId, Sequence
 
 
@@ -39,6 +41,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """A soldier says that it has its order."""
     is_queue_empty: bool = False
     """It is certain that nothing waits in its pool's queues."""
+    retention: Retention = KEPT_FOR_GOOD
 
 
 class Suspicion(msgspec.Struct, frozen=True):
@@ -73,7 +76,7 @@ def _is_lost(account: Account) -> bool:
     known, kept = account.known, account.kept
     if known is None:
         return False
-    return not known.is_final if kept is None else known.sequence > kept.sequence
+    return not known.is_final if kept is None else is_newer(known, kept, account.retention)
 
 
 def _fault_of_the_dead(account: Account) -> Fault | None:
@@ -86,7 +89,7 @@ def _fault_of_the_dead(account: Account) -> Fault | None:
 
 def _is_heard(account: Account) -> bool:
     known, kept = account.known, account.kept
-    return known is not None and kept is not None and known.sequence >= kept.sequence
+    return known is not None and kept is not None and not is_newer(kept, known, account.retention)
 
 
 def _has_no_order(kept: Mission, account: Account) -> bool:

@@ -1,7 +1,8 @@
 """The missions that a Commander holds in memory: all live ones, and the recent final ones, with their indexes.
 
 It follows the ledger and never leads it: a record comes in here after it was committed, or heard of. The highest
-sequence wins, so it does not matter in which order one hears.
+sequence of the latest life wins, so it does not matter in which order one hears. Final missions go when their retention
+is over, as they do from the ledger, and earlier where they are too many.
 """
 
 from collections import Counter, OrderedDict, defaultdict
@@ -14,6 +15,8 @@ from mission_commander.domain.lane_memory import LaneMemory
 from mission_commander.domain.payload_store import MAX_BYTES, PayloadStore
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.domain.records import Records, size_of
+from mission_commander.domain.retention import KEPT_FOR_GOOD, Retention, purgeable_since
+from mission_commander.domain.standing import is_newer
 from mission_contracts.mission import Epoch, Instance, MissionId, Priority, Reason
 
 KEPT_FINALS: Final = 50_000
@@ -47,7 +50,9 @@ class MissionMemory:
         kept_finals: int = KEPT_FINALS,
         cancel_deadline_seconds: float = 30.0,
         payload_bytes: int = MAX_BYTES,
+        retention: Retention = KEPT_FOR_GOOD,
     ) -> None:
+        self.retention = retention
         self._records = Records()
         self._payloads = PayloadStore(payload_bytes)
         self._bare: dict[MissionId, None] = {}
@@ -56,6 +61,8 @@ class MissionMemory:
         """With about how many bytes each record takes."""
         self._final_bytes = 0
         self._kept_finals = kept_finals
+        self._ended = DueIndex()
+        """Final missions that nothing needs any more, by their end."""
         self._cancel_deadline_seconds = cancel_deadline_seconds
         self._by_place: defaultdict[Place, dict[MissionId, None]] = defaultdict(dict)
         self._by_holder: defaultdict[Instance, dict[MissionId, None]] = defaultdict(dict)
@@ -70,10 +77,10 @@ class MissionMemory:
 
     def apply(self, mission: Mission, payload: bytes | None = None) -> bool:
         """Take a committed record in; False when a newer one is here already."""
-        known = self._records.get(mission.id)
+        known = self._of_this_life(mission)
         if payload and not mission.is_final:
             self._keep_payload(mission.id, payload, known)
-        if known is not None and known.sequence >= mission.sequence:
+        if known is not None and not is_newer(mission, known, self.retention):
             return False
         if known is not None and not _stays(known, mission):
             self._leave_indexes(known)
@@ -88,6 +95,21 @@ class MissionMemory:
             listener(mission)
         return True
 
+    def _of_this_life(self, mission: Mission) -> Mission | None:
+        """The record that is here, once an earlier life of the same id has made way."""
+        known = self._records.get(mission.id)
+        if known is not None and self.retention.is_earlier_life(known, mission):
+            self.forget(mission.id)
+            return None
+        return known
+
+    def forget_ended(self, now: float) -> int:
+        """Drop the final missions whose retention is over, as the ledger does; return how many."""
+        ended = self._ended.pop(now - self.retention.seconds)
+        for mission_id in ended:
+            self.forget(mission_id)
+        return len(ended)
+
     def forget(self, mission_id: MissionId) -> None:
         """Drop a record that the ledger has purged."""
         known = self._records.pop(mission_id)
@@ -98,6 +120,7 @@ class MissionMemory:
         self._payloads.drop(mission_id)
         self._bare.pop(mission_id, None)
         self._final_bytes -= self._finals.pop(mission_id, 0)
+        self._ended.arm(mission_id, None)
         self._due.arm(mission_id, None)
 
     def keep_payload(self, mission_id: MissionId, payload: bytes | None) -> None:
@@ -117,6 +140,13 @@ class MissionMemory:
 
     def get(self, mission_id: MissionId) -> Mission | None:
         return self._records.get(mission_id)
+
+    def of_life(self, mission_id: MissionId, accepted_at: float) -> Mission | None:
+        """The record of a mission that was accepted then; None where there is one of an earlier life at most."""
+        known = self._records.get(mission_id)
+        if known is None or self.retention.has_freed_id(known, accepted_at):
+            return None
+        return known
 
     def payload(self, mission_id: MissionId) -> bytes | None:
         """Its payload, if it is within the budget; else the ledger has it."""
@@ -227,6 +257,7 @@ class MissionMemory:
         self._due.arm(mission.id, look_at(mission, self._cancel_deadline_seconds))
         self._payloads.note_carried(mission.id, is_carried=mission.phase in _CARRIED)
         if mission.is_final:
+            self._ended.arm(mission.id, purgeable_since(mission))
             self._keep_final(mission.id, size_of(mission))
             return
         self._by_place[_place(mission)][mission.id] = None
@@ -280,6 +311,7 @@ class MissionMemory:
         while len(self._finals) > self._kept_finals or self._final_bytes > KEPT_FINAL_BYTES:
             oldest, freed = self._finals.popitem(last=False)
             self._final_bytes -= freed
+            self._ended.arm(oldest, None)
             self._records.pop(oldest)
 
 

@@ -38,6 +38,7 @@ class Unrecorded:
         self._missions: dict[MissionId, Mission] = {}
         self._of: Counter[str] = Counter()
         self._most = most
+        self._retention = memory.retention
         memory.listen(self._note_record)
 
     def get(self, mission_id: MissionId) -> Mission | None:
@@ -63,5 +64,7 @@ class Unrecorded:
         return len(self._missions) < self._most
 
     def _note_record(self, mission: Mission) -> None:
-        if self._missions.pop(mission.id, None) is not None:
+        accepted = self._missions.get(mission.id)
+        if accepted is not None and not self._retention.is_earlier_life(mission, accepted):
+            del self._missions[mission.id]
             self._of[mission.envelope.subject] -= 1

@@ -139,6 +139,7 @@ class Auditor:
             has_moment=self._memory.has_moment(mission_id),
             is_in_hand=mission is not None and (mission.id, mission.epoch) in in_hand,
             is_queue_empty=mission is not None and self._is_queue_empty(pool_of(mission)),
+            retention=self._memory.retention,
         )
 
     def _is_queue_empty(self, pool: PoolKey) -> bool:

@@ -132,7 +132,8 @@ class Claims:
             return self._judge(mission, claim, who, moment)
 
         is_ahead = known is not None and known.epoch < claim.epoch
-        return Command(claim.mission_id, decide, fresh=is_ahead, weight=len(claim.order or b""))
+        weight = len(claim.order or b"")
+        return Command(claim.mission_id, decide, fresh=is_ahead, weight=weight, accepted_at=claim.accepted_at)
 
     def _must_wait(self, claim: Claim, era: m.Era) -> bool:
         """Nobody here knows of this hand-out: whoever may be running it has a lease to say so."""
@@ -149,7 +150,7 @@ class Claims:
         if starts and self._is_paused(pool_of(mission)):
             return Decision(_PAUSED)
         changed = decided.mission or (mission if payload is not None else None)
-        return Decision(self._worded(decided, claim, who), changed, payload)
+        return Decision(self._worded(decided, claim, who), changed, payload, rebuilds=True)
 
     def _with_its_payload(
         self, mission: Mission, claim: Claim, who: _Claimant, moment: Moment
@@ -208,7 +209,8 @@ class Claims:
                 return Decision(_NOT_KNOWN)
             return self._judge(rebuilt, claim, who, moment, payload=bytes(order.payload))
 
-        return Command(claim.mission_id, decide, weight=len(claim.order or b""))
+        weight = len(claim.order or b"")
+        return Command(claim.mission_id, decide, weight=weight, accepted_at=claim.accepted_at)
 
     def _proven_order(self, claim: Claim) -> messages.Order | ClaimAnswer:
         """Return the claim's order; or the answer, where it is of another claim or bears no valid seal."""

@@ -9,9 +9,10 @@ from typing import Any, Generic, TypeVar, cast
 import msgspec
 
 from mission_commander.domain.lane import LaneChange, LaneKey, Objection, Taken, lane_of
-from mission_commander.domain.life import Moment
+from mission_commander.domain.life import EraFullError, Moment
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission, Phase
+from mission_commander.domain.retention import MAX_CLOCK_SKEW_SECONDS
 from mission_commander.ports import Change
 from mission_commander.services.differences import Differences
 from mission_commander.services.turns import Turns, UnheardError
@@ -31,6 +32,8 @@ class Decision(msgspec.Struct, Generic[T], frozen=True):
     """Makes the answer of the record as it is committed, where its lane may move it further."""
     shows_loss: bool = False
     """What was told knows more of this era than the ledger does: the ledger was rolled back."""
+    rebuilds: bool = False
+    """The first record here is of a mission that was accepted, and got its numbers, before the ledger lost it."""
 
 
 Decide = Callable[[Mission | None, Moment], Decision[T]]
@@ -48,6 +51,8 @@ class Command(msgspec.Struct, Generic[T], frozen=True):
 
     `presumed_absent` saves the look into the ledger for a mission that memory lacks: the commit compares anyway.
     `fresh` asks for that look also where memory has the mission: another Commander may have moved it lately.
+    `accepted_at` says which of the missions that used this id one after the other is meant, where it was accepted then:
+    a record that was past its retention by then is of an earlier one, and the decision is made as if there were none.
     `weight` is how many bytes it may add to a commit, beside the record.
     """
 
@@ -57,6 +62,7 @@ class Command(msgspec.Struct, Generic[T], frozen=True):
     newcomer: Newcomer[T] | None = None
     fresh: bool = False
     weight: int = 0
+    accepted_at: float | None = None
 
 
 class Waiting(msgspec.Struct, Generic[T]):
@@ -127,25 +133,39 @@ class Plan:
         self._moment = moment
         self._turns = turns
         self._decided: list[tuple[Waiting[Any], Decision[Any]]] = []
+        self._new: set[m.MissionId] = set()
 
     def add(self, one: Waiting[Any]) -> None:
         mission_id = one.command.mission_id
-        before = self._after[mission_id]
+        before, moment = self._of_this_life(one.command, self._after[mission_id])
         try:
-            decision = self._objected(one.command, before) or one.command.decide(before, self._moment)
-        except UnheardError:
+            decision = self._objected(one.command, before) or one.command.decide(before, moment)
+        except (UnheardError, EraFullError):
             raise
         except Exception as error:  # noqa: BLE001  # it belongs to whoever asked, not to its neighbours
             one.refuse(error)
             return
         if decision.mission is not None:
             self._after[mission_id] = decision.mission
+            if before is None and not decision.rebuilds:
+                self._new.add(mission_id)
         if decision.payload is not None:
             self._payloads.setdefault(mission_id, decision.payload)
-        after = self._after[mission_id]
+        after = self._after[mission_id] if before is not None else decision.mission
         if after is not None and after.envelope.ordering_key is not None:
             self._turns.follow(self, before, after, joins=before is None and one.command.newcomer is not None)
         self._decided.append((one, decision))
+
+    def _of_this_life(self, command: Command[Any], before: Mission | None) -> tuple[Mission | None, Moment]:
+        """The record that a decision builds on, unless it is of an earlier life: then only its numbers count."""
+        if before is None or command.accepted_at is None:
+            return before, self._moment
+        # A time that lies ahead is mistaken or made up, and frees no id.
+        accepted_at = min(command.accepted_at, self._moment.now + MAX_CLOCK_SKEW_SECONDS)
+        if not self._memory.retention.has_freed_id(before, accepted_at):
+            return before, self._moment
+        floor = max(self._moment.floor, before.sequence, before.epoch)
+        return None, msgspec.structs.replace(self._moment, floor=floor)
 
     def _objected(self, command: Command[Any], before: Mission | None) -> Decision[Any] | None:
         if before is not None or command.newcomer is None:
@@ -201,6 +221,8 @@ class Plan:
             expected=before.sequence if before else m.Sequence(0),
             payload=self._payloads.get(mission_id),
             hands_out=after.phase is Phase.OUT and (before is None or _is_for_the_outbox(before, after)),
+            is_new=mission_id in self._new,
+            replaces=before is not None and self._memory.retention.is_earlier_life(before, after),
         )
 
     def settle(self, lost: set[m.MissionId]) -> list[Waiting[Any]]:

@@ -1,12 +1,13 @@
 """Where ledger and memory part ways: a lost race, a purged mission, or a ledger that was wiped or rolled back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mission_commander.domain import life
 from mission_commander.domain.life import Moment
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
-from mission_commander.domain.standing import lifted, stands_against
+from mission_commander.domain.retention import Retention
+from mission_commander.domain.standing import is_newer, lifted, stands_against
 from mission_commander.ports import Ledger
 from mission_contracts import mission as m
 
@@ -32,26 +33,23 @@ class Differences:
     def note(self, mission_id: m.MissionId, current: Mission | None) -> None:
         """A commit met this record instead of the one that was expected."""
         self._held.pop(mission_id, None)
-        known = self._memory.get(mission_id)
-        if current is None:
-            self._note_absence(mission_id, known)
-        elif known is None or (current.sequence >= known.sequence and stands_against(current, known)):
+        known, retention = self._memory.get(mission_id), self._memory.retention
+        if known is None:
+            if current is not None:
+                self._memory.apply(current)
+        elif current is None:
+            self._held[mission_id] = None
+            self._lacking.append(mission_id)
+        elif not is_newer(known, current, retention) and stands_against(current, known, retention):
             self._memory.apply(current)
         else:
             self._held[mission_id] = current
 
-    def _note_absence(self, mission_id: m.MissionId, known: Mission | None) -> None:
-        if known is None or known.is_final:
-            self._memory.forget(mission_id)  # purged
-        else:
-            self._held[mission_id] = None
-            self._lacking.append(mission_id)
-
-    async def settle(self) -> None:
+    async def settle(self, now: float) -> None:
         """Forget what was purged while this Commander did not listen: only the rest was lost."""
         if not self._lacking:
             return
-        for mission_id in await self._ledger.purged(self._lacking):
+        for mission_id in await purged_of(self._ledger, self._memory, self._lacking, now):
             self._memory.forget(mission_id)
             self._held.pop(mission_id, None)
         self._lacking.clear()
@@ -72,7 +70,7 @@ class Differences:
         if mission_id not in self._held:
             return found
         known, payload = self._memory.get(mission_id), self._memory.payload(mission_id)
-        return reconciled(known, self._held[mission_id], moment, payload=payload)
+        return reconciled(known, self._held[mission_id], moment, self._memory.retention, payload=payload)
 
     def corrected(self, found: Mapping[m.MissionId, Mission | None]) -> Found:
         """`actual`, of all that was found."""
@@ -88,15 +86,39 @@ class Differences:
         return {mission_id: payload for mission_id, payload in found if payload}
 
 
+async def purged_of(
+    ledger: Ledger, memory: MissionMemory, lacking: Sequence[m.MissionId], now: float
+) -> Sequence[m.MissionId]:
+    """Of missions that memory has and the ledger lacks: those whose retention is over, or that have a tombstone of
+    their own, and not of an earlier life. Raises LedgerAwayError."""
+    tombstones = await ledger.purged(lacking)
+    return [
+        known.id
+        for known in map(memory.get, lacking)
+        if known is not None
+        and (memory.retention.is_over(known, now) or _is_for(known, tombstones.get(known.id), memory.retention))
+    ]
+
+
+def _is_for(known: Mission, ended_at: float | None, retention: Retention) -> bool:
+    return ended_at is not None and not retention.separates(ended_at, known.envelope.accepted_at)
+
+
 def reconciled(
-    known: Mission | None, current: Mission | None, moment: Moment, *, payload: bytes | None
+    known: Mission | None, current: Mission | None, moment: Moment, retention: Retention, *, payload: bytes | None
 ) -> Mission | None:
-    """What the ledger shall have of a mission, of which memory has one record and the ledger another, or none."""
+    """What the ledger must have of an id, of which memory has one record and the ledger another, or none."""
     if known is None:
         return current
     if current is None:
-        is_lost = not payload and not known.is_final and not known.payload_lost
-        return life.lose_payload(known, moment) if is_lost else known
-    if stands_against(current, known):
+        return _with_payload(known, moment, payload)
+    if stands_against(current, known, retention):
         return lifted(current, known, moment)
+    if retention.is_earlier_life(current, known):  # and so is the payload that the ledger has
+        known = _with_payload(known, moment, payload)
     return lifted(known, current, moment)
+
+
+def _with_payload(known: Mission, moment: Moment, payload: bytes | None) -> Mission:
+    is_lost = not payload and not known.is_final and not known.payload_lost
+    return life.lose_payload(known, moment) if is_lost else known

@@ -120,7 +120,7 @@ class Heartbeats:
         return msgspec.structs.replace(answer, take_nothing=self._shall_retire(instance))
 
     def _answer(self, instance: m.Instance, held: Sequence[Hold], purged: Collection[m.MissionId]) -> HeartbeatAnswer:
-        known = [(hold, mission) for hold in held if (mission := self._memory.get(hold.mission_id)) is not None]
+        known = [(hold, mission) for hold in held if (mission := self._of(hold)) is not None]
         mine = [(hold, mission) for hold, mission in known if _holds(mission, hold, instance)]
         over = [hold for hold, mission in known if _is_over(mission, hold, instance)]
         over += [hold for hold in held if hold.mission_id in purged]
@@ -145,8 +145,16 @@ class Heartbeats:
         return tuple(Held(mission_id=mission_id, epoch=epoch) for mission_id, epoch in overdue)
 
     def _is_open(self, hold: Hold, instance: m.Instance) -> bool:
-        mission = self._memory.get(hold.mission_id)
+        mission = self._of(hold)
         return mission is not None and _holds(mission, hold, instance)
+
+    def _of(self, hold: Hold) -> Mission | None:
+        """What memory has of a hold's mission. A final record with a lower epoch may be of an earlier life of its id,
+        which only the hold's envelope tells."""
+        known = self._memory.get(hold.mission_id)
+        if known is None or not known.is_final or hold.epoch <= known.epoch:
+            return known
+        return None if self._memory.retention.has_freed_id(known, _accepted_at(hold)) else known
 
     def _shall_retire(self, instance: m.Instance) -> bool:
         seen = self._garrison.soldier(instance)
@@ -160,11 +168,11 @@ class Heartbeats:
 
         Gives what needs its envelope, and what was purged because it ended long ago.
         """
-        lacking = [hold for hold in held if self._memory.get(hold.mission_id) is None]
+        lacking = [hold for hold in held if self._of(hold) is None]
         if not lacking:
             return (), frozenset()
         await self._recall([hold.mission_id for hold in lacking])
-        lost = [hold for hold in lacking if self._memory.get(hold.mission_id) is None]
+        lost = [hold for hold in lacking if self._of(hold) is None]
         purged = await self._tombstones.purged({hold.mission_id: _accepted_at(hold) for hold in lost})
         lost = [hold for hold in lost if hold.mission_id not in purged]
         await self._decide(instance, [hold for hold in lost if self._is_proven(hold)], _rebuild)
@@ -177,7 +185,7 @@ class Heartbeats:
 
     async def _settle_lost(self, instance: m.Instance, held: Sequence[Hold]) -> None:
         """A claim that memory has not heard of was granted by another Commander just now, or the ledger lost it."""
-        known = [(hold, self._memory.get(hold.mission_id)) for hold in held]
+        known = [(hold, self._of(hold)) for hold in held]
         unheard = [hold for hold, mission in known if mission is not None and _is_unheard(mission, hold)]
         if unheard:
             await self._decide(instance, unheard, _prove)
@@ -203,9 +211,9 @@ def _rebuild(instance: m.Instance, hold: Hold) -> Command[None]:
         if mission is not None or hold.envelope is None or hold.envelope.mission_id != hold.mission_id:
             return Decision(None)
         rebuilt = rebuilding.from_hold(hold, hold.envelope, instance, moment)
-        return Decision(None, rebuilt, shows_loss=m.era_of(hold.epoch) >= moment.era)
+        return Decision(None, rebuilt, shows_loss=m.era_of(hold.epoch) >= moment.era, rebuilds=True)
 
-    return Command(hold.mission_id, decide)
+    return Command(hold.mission_id, decide, accepted_at=_accepted_at(hold))
 
 
 def _prove(instance: m.Instance, hold: Hold) -> Command[None]:

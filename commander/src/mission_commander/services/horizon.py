@@ -13,6 +13,8 @@ class Horizon:
     def __init__(self, era: m.Era) -> None:
         self.era = era
         self.seen: EventId = NO_EVENT
+        self.floor = 0
+        """The highest number of a purged record, as far as this Commander knows."""
         self._entered = asyncio.Event()
 
     def enter(self, era: m.Era) -> None:
@@ -25,6 +27,10 @@ class Horizon:
     async def leaves(self, era: m.Era, *, within_seconds: float) -> bool:
         """Wait until this Commander works in another era than the one given; False when the time is over."""
         return self.era != era or await happens(self._entered, within_seconds=within_seconds)
+
+    def rise_to(self, floor: int) -> None:
+        """Note the ledger's purge floor: the next mission that is new begins above it."""
+        self.floor = max(self.floor, floor)
 
     def saw(self, event: EventId, era: m.Era) -> None:
         """Note an event, by the era that was in force here when it was asked for."""

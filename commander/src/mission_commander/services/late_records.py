@@ -6,17 +6,17 @@ import structlog
 
 from mission_commander.domain.life import Moment, Surroundings
 from mission_commander.domain.record import Mission
-from mission_commander.ports import Ledger
 from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.submission import Accepted, RefusedError, known_again, made
+from mission_commander.services.tombstones import Tombstones
 from mission_contracts import messages, metrics, telemetry
-from mission_contracts import mission as m
 from mission_contracts.envelope import Envelope
 from mission_contracts.errors import Defect, UnreadableMessageError
 from mission_contracts.install_key import Seals
 from mission_contracts.messages import Acceptance, SealedAcceptance
+from mission_contracts.mission import MissionId
 from mission_contracts.rest import Floor
 
 _Answer = Accepted | RefusedError
@@ -28,14 +28,14 @@ class LateRecords:
     def __init__(
         self,
         recorder: Recorder,
-        ledger: Ledger,
+        tombstones: Tombstones,
         seals: Seals,
         eras: Eras,
         around: Callable[[Envelope], Surroundings],
         counts: Counts,
     ) -> None:
         self._recorder = recorder
-        self._ledger = ledger
+        self._tombstones = tombstones
         self._seals = seals
         self._eras = eras
         self._around = around
@@ -58,7 +58,7 @@ class LateRecords:
             return ()
         for one in accepted:
             self._eras.learn(one.era)
-        purged = await self._purged([one.envelope.mission_id for one in accepted])
+        purged = await self._purged(accepted)
         asked = [None if one.envelope.mission_id in purged else one for one in accepted]
         commands = [self._command(one) for one in asked if one is not None]
         decided = await self._recorder.decide_each(commands)
@@ -67,13 +67,14 @@ class LateRecords:
             self._counts.add(metrics.LATE_RECORDS, "known", times=len(asked) - len(commands))
         return [None if one is None else self._noted(one, next(told)) for one in asked]
 
-    async def _purged(self, ids: Sequence[m.MissionId]) -> frozenset[m.MissionId]:
+    async def _purged(self, accepted: Sequence[Acceptance]) -> frozenset[MissionId]:
         """Those that were recorded, ended and were purged since: by their tombstones alone.
 
         However old an acceptance is, it may be the only word on its mission.
         """
-        lacking = [one for one in ids if self._recorder.known(one) is None]
-        return await self._ledger.purged(lacking) if lacking else frozenset()
+        asked = {one.envelope.mission_id: one.envelope.accepted_at for one in accepted}
+        lacking = {one: at for one, at in asked.items() if self._recorder.known(one, at) is None}
+        return await self._tombstones.marked(lacking) if lacking else frozenset()
 
     def _command(self, accepted: Acceptance) -> Command[_Answer]:
         envelope, payload, floor = accepted.envelope, bytes(accepted.payload), _floor(accepted)
@@ -84,7 +85,13 @@ class LateRecords:
                 return known_again(mission, envelope, floor, payload, moment)
             return made(envelope, floor, payload, moment, around(envelope))
 
-        return Command(envelope.mission_id, decide, presumed_absent=True, weight=len(payload))
+        return Command(
+            envelope.mission_id,
+            decide,
+            presumed_absent=True,
+            weight=len(payload),
+            accepted_at=envelope.accepted_at,
+        )
 
     def _noted(self, accepted: Acceptance, answer: _Answer | BaseException) -> BaseException | None:
         if isinstance(answer, RefusedError):

@@ -66,7 +66,7 @@ class Peers:
 
     def _take(self, accepted: Sequence[Acceptance]) -> None:
         for one in accepted:
-            if self._memory.get(one.envelope.mission_id) is None and self._unrecorded.has_room(
-                one.envelope.accepted_at
-            ):
+            accepted_at = one.envelope.accepted_at
+            recorded = self._memory.of_life(one.envelope.mission_id, accepted_at)
+            if recorded is None and self._unrecorded.has_room(accepted_at):
                 self._unrecorded.add(as_accepted(one))

@@ -1,6 +1,6 @@
 """Records made anew from what travels: the ledger was wiped, but orders and reports still know their missions."""
 
-from mission_commander.domain.life import Moment
+from mission_commander.domain.life import Moment, next_in
 from mission_commander.domain.record import Mission, Phase
 from mission_contracts import messages
 from mission_contracts import mission as m
@@ -12,7 +12,7 @@ def from_order(order: messages.Order, moment: Moment) -> Mission:
     """The mission as it was when this order was handed out."""
     return Mission(
         envelope=order.envelope,
-        sequence=m.Sequence(m.next_number(0, moment.era)),
+        sequence=m.Sequence(next_in(order.epoch, moment.era)),
         phase=Phase.OUT,
         epoch=order.epoch,
         handed_out_at=moment.now,
@@ -35,7 +35,7 @@ def _claimed(
 ) -> Mission:
     return Mission(
         envelope=envelope,
-        sequence=m.Sequence(m.next_number(0, moment.era)),
+        sequence=m.Sequence(next_in(epoch, moment.era)),
         phase=Phase.CLAIMED,
         state=m.MissionState.IN_PROGRESS,
         reason=m.Reason.RUNNING,

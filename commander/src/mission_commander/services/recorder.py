@@ -11,9 +11,10 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from mission_commander.domain.lane import Lane, LaneChange, LaneKey, LaneRules
-from mission_commander.domain.life import OPEN_FIELD, Moment
+from mission_commander.domain.life import OPEN_FIELD, EraFullError, Moment
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
+from mission_commander.domain.standing import is_newer
 from mission_commander.ports import (
     Change,
     Committed,
@@ -94,16 +95,22 @@ class Recorder:
         """The era that this Commander works in."""
         return self.horizon.era
 
-    def known(self, mission_id: m.MissionId) -> Mission | None:
-        """What memory has of a mission, before a decision on it; another Commander may have moved it lately."""
-        return self._memory.get(mission_id)
+    def known(self, mission_id: m.MissionId, accepted_at: float = 0.0) -> Mission | None:
+        """What memory has of a mission, before a decision on it; another Commander may have moved it lately.
+
+        `accepted_at` leaves out what ended, and was past its retention, before a mission of the same id was accepted.
+        """
+        return self._memory.of_life(mission_id, accepted_at)
 
     def on_hand_out(self, listener: Callable[[Sequence[Mission]], None]) -> None:
         """Call with the missions that each commit handed out."""
         self._hand_out_listeners.append(listener)
 
     def on_loss(self, listener: OnLoss) -> None:
-        """Call when the ledger is in another era (None), or lacks some of the era that is given: it is certain."""
+        """Call when the ledger is in another era (None), or when the era that is given cannot go on.
+
+        It cannot where the ledger lacks some of it, or where no number is left in it; both are certain.
+        """
         self._loss_listeners.append(listener)
 
     def on_doubt(self, listener: Callable[[], None]) -> None:
@@ -182,6 +189,11 @@ class Recorder:
         for listener in self._loss_listeners:
             listener(lost)
 
+    def _tell_of_full_era(self, era: m.Era) -> None:
+        self._log.warning("the numbers of an era are used up; the next one begins", era=era)
+        for listener in self._loss_listeners:
+            listener(era)
+
     def _tell_of_suspicion(self) -> None:
         for listener in self._suspicion_listeners:
             listener(self.era)
@@ -235,11 +247,15 @@ class Recorder:
         era = self.era
         try:
             return await self._try(batch)
-        except EraChangedError as error:
+        except EraFullError as full:
+            error = EraChangedError(str(full))
+            self._tell_of_full_era(era)
+        except EraChangedError as changed:
+            error = changed
             self._tell_of_loss(error)
-            if await self.horizon.leaves(era, within_seconds=NEW_ERA_SECONDS):
-                return batch
-            raise
+        if await self.horizon.leaves(era, within_seconds=NEW_ERA_SECONDS):
+            return batch
+        raise error
 
     async def _try(self, batch: Sequence[Waiting[Any]]) -> Sequence[Waiting[Any]]:
         """Decide and commit; give what lost a race and must be decided again."""
@@ -249,7 +265,7 @@ class Recorder:
         plan = await self._plan(batch, era)
         changes = plan.changes()
         lost = await self._write(changes, plan.lanes(changes), era)
-        await self._differences.settle()
+        await self._differences.settle(self._clock.now())
         if self._differences.show_loss(era):
             self._tell_of_loss(RolledBackError())
         if plan.shows_loss(lost):
@@ -261,7 +277,7 @@ class Recorder:
         absent: set[LaneKey] = set()
         presumed_absent = {one.command.mission_id for one in batch if _is_presumed_absent(one.command, found)}
         while True:
-            moment = Moment(self._clock.now(), era)
+            moment = Moment(self._clock.now(), era, self.horizon.floor)
             turns = Turns(
                 self._memory.lanes, moment, self._lane_rules, self._around, behind=self._lanes_behind, absent=absent
             )
@@ -284,17 +300,22 @@ class Recorder:
             mission_id = one.command.mission_id
             known = self._memory.get(mission_id)
             found[mission_id] = known
-            if one.command.fresh or (known is None and not one.command.presumed_absent):
+            is_here = known is not None and self._is_of(one.command)
+            if one.command.fresh or not (is_here or one.command.presumed_absent):
                 unsure[mission_id] = None
         if unsure:
             stored = await self._ledger.records(list(unsure))
             found |= {i: self._newer(i, mission) for i, mission in zip(unsure, stored, strict=True)}
         return found
 
+    def _is_of(self, command: Command[Any]) -> bool:
+        """Whether what memory has of an id is what a command is about, and not an earlier life."""
+        return command.accepted_at is None or self.known(command.mission_id, command.accepted_at) is not None
+
     def _newer(self, mission_id: m.MissionId, stored: Mission | None) -> Mission | None:
         """A commit compares with the ledger; where memory has more than that, the commit finds out."""
         known = self._memory.get(mission_id)
-        if known is None or (stored is not None and stored.sequence >= known.sequence):
+        if known is None or (stored is not None and not is_newer(known, stored, self._memory.retention)):
             return stored
         return known
 
@@ -305,7 +326,8 @@ class Recorder:
         self._quiet.clear()
         try:
             began = self._clock.monotonic()
-            outcomes = await self._ledger.commit(era, changes, seen=self.horizon.seen, lanes=lanes)
+            floor = self.horizon.floor
+            outcomes = await self._ledger.commit(era, changes, seen=self.horizon.seen, lanes=lanes, floor=floor)
             self._counts.observe(metrics.COMMIT_SECONDS, self._clock.monotonic() - began)
             self._counts.observe(metrics.COMMIT_SIZE, len(changes))
             lost = self._take_in(changes, outcomes, era)
@@ -371,9 +393,10 @@ class Recorder:
         for change, outcome in zip(changes, outcomes, strict=True):
             if isinstance(outcome, Conflict):
                 lost.add(change.mission.id)
+                self.horizon.rise_to(outcome.floor)
                 self._differences.note(change.mission.id, outcome.current)
                 continue
-            accepted += not change.expected
+            accepted += change.is_new
             if change.mission.is_final and not self._was_final(change.mission.id):
                 finished.append(change.mission)
             self._memory.apply(change.mission, change.payload)

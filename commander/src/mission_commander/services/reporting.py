@@ -251,11 +251,13 @@ class Reporter:
             if isinstance(applied, Refused):
                 return self._dropped(report, _CAUSES[applied.why])
             is_ahead = mission is None or report.epoch > mission.epoch
-            return Decision(report.kind, applied, shows_loss=is_ahead and m.era_of(report.epoch) >= moment.era)
+            is_loss = is_ahead and m.era_of(report.epoch) >= moment.era
+            return Decision(report.kind, applied, shows_loss=is_loss, rebuilds=True)
 
         is_ahead = known is not None and known.epoch < report.epoch
         weight = len(bytes(report.result)) if report.result is not None else 0
-        return Command(report.mission_id, decide, fresh=is_ahead, weight=weight)
+        accepted_at = report.envelope.accepted_at
+        return Command(report.mission_id, decide, fresh=is_ahead, weight=weight, accepted_at=accepted_at)
 
     def _dropped(self, report: messages.Report, why: Dropped) -> Decision[_Answer]:
         if why is not Dropped.FINAL:

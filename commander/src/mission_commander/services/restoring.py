@@ -7,11 +7,11 @@ from typing import Final
 import structlog
 
 from mission_commander.domain import life
-from mission_commander.domain.life import Moment
+from mission_commander.domain.life import EraFullError, Moment
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import Change, Conflict, EraChangedError, Ledger, LedgerAwayError
-from mission_commander.services.differences import reconciled
+from mission_commander.services.differences import purged_of, reconciled
 from mission_commander.services.eras import Eras
 from mission_commander.services.recorder import Recorder
 from mission_contracts import mission as m
@@ -58,7 +58,7 @@ class Restorer:
             await self._eras.wanted(within_seconds=LOOK_SECONDS)
             try:
                 await self.look()
-            except (LedgerAwayError, EraChangedError):
+            except (LedgerAwayError, EraChangedError, EraFullError):
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def look(self) -> None:
@@ -76,6 +76,7 @@ class Restorer:
         era = self._recorder.era
         for restore in self._more:
             await restore()
+        self._memory.forget_ended(self._clock.now())
         ids = [*self._memory.live_ids(), *(mission.id for mission in self._memory.finals())]
         self._log.warning("the ledger has lost records; restoring it from memory", era=era, missions=len(ids))
         for batch in self._batches(ids):
@@ -99,10 +100,10 @@ class Restorer:
         """Write what the ledger lacks; what another Commander writes at the same time is compared anew."""
         while ids:
             stored = dict(zip(ids, await self._ledger.records(ids), strict=True))
-            purged = await self._ledger.purged([one for one, found in stored.items() if found is None])
-            for mission_id in purged:
-                self._memory.forget(mission_id)
             moment = Moment(self._clock.now(), era)
+            lacking = [one for one, found in stored.items() if found is None]
+            for mission_id in await purged_of(self._ledger, self._memory, lacking, moment.now):
+                self._memory.forget(mission_id)
             changes = [change for i in ids if (change := self._change(i, stored[i], moment)) is not None]
             outcomes = await self._ledger.commit(era, changes) if changes else ()
             for change, outcome in zip(changes, outcomes, strict=True):
@@ -111,11 +112,11 @@ class Restorer:
             ids = [c.mission.id for c, o in zip(changes, outcomes, strict=True) if isinstance(o, Conflict)]
 
     def _change(self, mission_id: m.MissionId, current: Mission | None, moment: Moment) -> Change | None:
-        known = self._memory.get(mission_id)
-        if known is None:
-            return None  # purged, or an old final one, which made room for a newer one
+        known, retention = self._memory.get(mission_id), self._memory.retention
+        if known is None or retention.is_over(known, moment.now):
+            return None  # purged, or about to be, or an old final one, which made room for a newer one
         payload = self._memory.payload(mission_id)
-        wanted = reconciled(known, current, moment, payload=payload)
+        wanted = reconciled(known, current, moment, retention, payload=payload)
         if wanted is not None and wanted.payload_lost and payload:
             wanted = life.find_payload(wanted, moment)
         if wanted is None or wanted is current:
@@ -125,4 +126,5 @@ class Restorer:
             expected=current.sequence if current else m.Sequence(0),
             payload=payload,
             hands_out=wanted.phase is Phase.OUT,
+            replaces=current is not None and retention.is_earlier_life(current, wanted),
         )

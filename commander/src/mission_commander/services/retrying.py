@@ -51,7 +51,7 @@ class Retrier:
         made = iter(await self._recorder.decide_all([one for one in commands if isinstance(one, Command)]))
         answers = [next(made) if isinstance(one, Command) else one for one in commands]
         await self._recorder.decide_all(
-            _note(old.id, new.id) for old, new in zip(missions, answers, strict=True) if isinstance(new, Mission)
+            _note(old, new.id) for old, new in zip(missions, answers, strict=True) if isinstance(new, Mission)
         )
         return answers
 
@@ -63,7 +63,8 @@ class Retrier:
             why = "the ledger no longer has this mission's payload, so nobody can run it again: submit it anew"
             return RefusedError("PayloadLost", why, status=409)
         envelope = self._envelope(mission, trace_id)
-        if self._recorder.known(envelope.mission_id) is None and not self._quotas.has_room(envelope.subject):
+        known = self._recorder.known(envelope.mission_id, envelope.accepted_at)
+        if known is None and not self._quotas.has_room(envelope.subject):
             return quota_reached(self._quotas)
         around = self._around
 
@@ -77,13 +78,13 @@ class Retrier:
             return Decision(RefusedError("LaneMixed", str(objection), status=409))
 
         newcomer = Newcomer(envelope, object_to) if envelope.ordering_key is not None else None
-        return Command(envelope.mission_id, decide, newcomer=newcomer)
+        return Command(envelope.mission_id, decide, newcomer=newcomer, accepted_at=envelope.accepted_at)
 
     def _envelope(self, mission: Mission, trace_id: str) -> Envelope:
         """The same work for the same people. An object of its own it has none, so it lives in the ledger only."""
         return msgspec.structs.replace(
             mission.envelope,
-            mission_id=self._ids.of_retry(mission.id),
+            mission_id=mission.retried_as or self._ids.of_retry(mission.id, mission.envelope.accepted_at),
             accepted_at=self._clock.now(),
             door=Door.REST,
             start_after=None,
@@ -92,8 +93,10 @@ class Retrier:
         )
 
 
-def _note(old: MissionId, new: MissionId) -> Command[None]:
+def _note(old: Mission, new: MissionId) -> Command[None]:
     def decide(mission: Mission | None, moment: Moment) -> Decision[None]:
-        return Decision(None, life.retried(mission, new, moment) if mission is not None else None)
+        if mission is None or mission.envelope.accepted_at != old.envelope.accepted_at:
+            return Decision(None)  # purged meanwhile, and its id may be another mission's
+        return Decision(None, life.retried(mission, new, moment))
 
-    return Command(old, decide)
+    return Command(old.id, decide)

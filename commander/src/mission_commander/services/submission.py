@@ -140,8 +140,9 @@ class Submitter:
         return asked
 
     def _is_known(self, asked: _Asked) -> bool:
-        mission_id = asked.envelope.mission_id
-        return self._recorder.known(mission_id) is not None or self._acceptances.known(mission_id) is not None
+        mission_id, accepted_at = asked.envelope.mission_id, asked.envelope.accepted_at
+        recorded = self._recorder.known(mission_id, accepted_at)
+        return recorded is not None or self._acceptances.known(mission_id) is not None
 
     async def _accept_all(self, asked: Sequence[_Asked]) -> Sequence[Answer]:
         if self._is_away():
@@ -214,6 +215,7 @@ class Submitter:
             fresh=self._is_behind(envelope.mission_id, submission.floor),
             newcomer=newcomer,
             weight=len(payload),
+            accepted_at=envelope.accepted_at,
         )
 
     def _is_behind(self, mission_id: m.MissionId, floor: Floor | None) -> bool:
@@ -226,7 +228,7 @@ class Submitter:
     async def _accept_without_ledger(self, asked: _Asked) -> Answer:
         """What memory knows is answered from it; what could run now is accepted once the broker has it."""
         mission_id = asked.envelope.mission_id
-        recorded = self._recorder.known(mission_id)
+        recorded = self._recorder.known(mission_id, asked.envelope.accepted_at)
         if recorded is not None:
             return _same(recorded, asked.envelope)
         unrecorded = self._acceptances.known(mission_id)

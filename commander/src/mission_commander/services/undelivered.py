@@ -122,7 +122,8 @@ class Undelivered:
 
     def _return(self, order: messages.Order) -> Command[bool]:
         """Answers whether the ledger knows the mission."""
-        known = self._recorder.known(order.envelope.mission_id)
+        envelope = order.envelope
+        known = self._recorder.known(envelope.mission_id)
         is_proven = self._proofs.is_sealed(order)
 
         def decide(mission: Mission | None, moment: Moment) -> Decision[bool]:
@@ -133,7 +134,7 @@ class Undelivered:
             return Decision(True, moved, shows_loss=is_ahead and m.era_of(order.epoch) >= moment.era)
 
         is_ahead = known is not None and known.epoch < order.epoch
-        return Command(order.envelope.mission_id, decide, fresh=is_ahead)
+        return Command(envelope.mission_id, decide, fresh=is_ahead, accepted_at=envelope.accepted_at)
 
 
 def _cannot(defect: object) -> str:
@@ -147,6 +148,8 @@ def _rebuild(order: messages.Order) -> Command[None]:
         if mission is not None:
             return Decision(None)
         rebuilt = rebuilding.from_order(order, moment)
-        return Decision(None, life.return_undelivered(rebuilt, order.epoch, moment), bytes(order.payload))
+        moved = life.return_undelivered(rebuilt, order.epoch, moment)
+        return Decision(None, moved, bytes(order.payload), rebuilds=True)
 
-    return Command(order.envelope.mission_id, decide, weight=len(bytes(order.payload)))
+    envelope = order.envelope
+    return Command(envelope.mission_id, decide, weight=len(bytes(order.payload)), accepted_at=envelope.accepted_at)

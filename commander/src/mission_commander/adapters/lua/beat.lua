@@ -1,4 +1,5 @@
 -- Keep a registered instance's beat, unless a newer one came first over another way.
+-- No era is compared: beats carry no number of ours, and the next one says it all again.
 --
 -- KEYS: soldiers, beats
 -- ARGV: instance, number of the beat, the beat

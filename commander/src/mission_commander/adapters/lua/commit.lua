@@ -4,15 +4,19 @@
 --
 -- A lane is applied together with its missions' changes, or none of them is. Lanes are answered first: 1 or 0.
 --
--- KEYS: era, live, outbox, purgeable, dead, events, lanes
+-- A new mission has numbers above the purge floor: where that is higher than the caller knew, the answer is
+-- {the record held, the floor}.
+--
+-- KEYS: era, live, outbox, purgeable, dead, events, lanes, floor
 -- ARGV: era, prefix of missions, prefix of listings, events to keep, event seen, prefix of lanes, how many fields lanes
---     have;
+--     have, the floor that new missions were decided with ('': there are none), prefix of tombstones;
 -- for each lane: name, expected version, version, record, until when it is kept, '1' if this is the whole lane, what to
 --     announce, how many entries, each as place and mission ('-': nobody), how many changes, each by its number from 0;
--- then eleven fields for each change:
+-- then twelve fields for each change; the last one says 'n' of a new mission, and 'r' where it replaces the record of
+-- an earlier life of its id:
 local ID, EXPECTED, SEQUENCE, RECORD, PAYLOAD, NAMESPACE = 0, 1, 2, 3, 4, 5
-local ACCEPTED_AT, HAND_OUT, IS_LIVE, PURGEABLE_SINCE, DEAD_SINCE = 6, 7, 8, 9, 10
-local LANES, STRIDE = 8, 11
+local ACCEPTED_AT, HAND_OUT, IS_LIVE, PURGEABLE_SINCE, DEAD_SINCE, KIND = 6, 7, 8, 9, 10, 11
+local LANES, STRIDE = 10, 12
 local FIRST = LANES + ARGV[7]
 
 local call = redis.call
@@ -45,6 +49,12 @@ end
 if was_lost(seen) then
     return 'rolled back'
 end
+
+local floor = ARGV[8] ~= '' and call('GET', KEYS[8])
+if floor == false and ARGV[8] ~= '' then
+    return 'no floor'
+end
+local is_too_low = floor and tonumber(floor) > tonumber(ARGV[8])
 
 local place = nil -- of the newest hand-out in the outbox; read when the first is written
 
@@ -93,7 +103,14 @@ local function put_places(key, whole, from, count)
     end
 end
 
+local function is(kind, at)
+    return ARGV[at + KIND]:find(kind, 1, true) ~= nil
+end
+
 local function fits(at)
+    if is_too_low and is('n', at) then
+        return false
+    end
     return (call('HGET', missions .. ARGV[at + ID], 's') or '0') == ARGV[at + EXPECTED]
 end
 
@@ -128,15 +145,23 @@ for at = FIRST, #ARGV, STRIDE do
     local id, record, payload = ARGV[at + ID], ARGV[at + RECORD], ARGV[at + PAYLOAD]
     local key = missions .. id
     local held = call('HGET', key, 's')
-    if (held or '0') ~= ARGV[at + EXPECTED] or spoiled[at] then
-        answers[#answers + 1] = { held and call('HGET', key, 'r') }
+    if spoiled[at] or not fits(at) then
+        answers[#answers + 1] = { held and call('HGET', key, 'r'), is_too_low and is('n', at) and floor }
     else
+        if held and is('r', at) then
+            call('ZREM', listings .. call('HGET', key, 'n'), id)
+            call('UNLINK', key)
+            call('ZREM', PURGEABLE, id)
+            call('ZREM', DEAD, id)
+            held = false
+        end
         if held then
             call('HSET', key, 's', ARGV[at + SEQUENCE], 'r', record)
         else
             local namespace = ARGV[at + NAMESPACE]
             call('HSET', key, 's', ARGV[at + SEQUENCE], 'r', record, 'n', namespace)
             call('ZADD', listings .. namespace, ARGV[at + ACCEPTED_AT], id)
+            call('DEL', ARGV[9] .. id)
         end
         if payload ~= '' then
             call('HSETNX', key, 'p', payload)

@@ -1,4 +1,5 @@
 -- Forget unused lanes whose time has come, oldest first.
+-- No era is compared: what is past its time is so in every era, and a mark that was lost is restored from memory.
 --
 -- KEYS: lanes
 -- ARGV: now, limit, prefix of lanes

@@ -17,7 +17,7 @@ from mission_commander.domain.life.ends import (
 )
 from mission_commander.domain.life.lanes import come_too_late, stand_at, take_turn, wait_for_gap
 from mission_commander.domain.life.losses import find_payload, lose_payload, prove_claim
-from mission_commander.domain.life.moves import IllegalMoveError, Moment
+from mission_commander.domain.life.moves import EraFullError, IllegalMoveError, Moment, next_in
 from mission_commander.domain.life.placing import (
     OPEN_FIELD,
     Surroundings,
@@ -47,6 +47,7 @@ __all__ = [
     "MIN_LATER_SECONDS",
     "OPEN_FIELD",
     "Dropped",
+    "EraFullError",
     "Granted",
     "IllegalMoveError",
     "Moment",
@@ -66,6 +67,7 @@ __all__ = [
     "lift",
     "lose_payload",
     "meet_deadline",
+    "next_in",
     "past_deadline",
     "place",
     "prove_claim",

@@ -9,11 +9,15 @@ import msgspec
 
 from mission_commander.domain.life import table
 from mission_commander.domain.record import Mission, Phase
-from mission_contracts.mission import Epoch, Era, Instance, MissionState, Reason, Sequence, next_number
+from mission_contracts.mission import Epoch, Era, Instance, MissionState, Reason, Sequence, era_of, next_number
 
 
 class IllegalMoveError(Exception):
     """A decision would break the transition table: a defect of ours, never of the input."""
+
+
+class EraFullError(Exception):
+    """No number is left in this era: the next one has to begin, or two missions' numbers could be mistaken."""
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -21,6 +25,16 @@ class Moment(msgspec.Struct, frozen=True):
 
     now: float
     era: Era
+    floor: int = 0
+    """The highest number that a purged record of this era showed. A mission that is new begins above it."""
+
+
+def next_in(last: int, era: Era) -> int:
+    """Return the number after `last` in an era. Raises EraFullError where that would be a number of the next era."""
+    number = next_number(last, era)
+    if era_of(last) <= era < era_of(number):
+        raise EraFullError(f"era {era} has no number left after {last}: the next era has to begin")
+    return number
 
 
 NO_CLAIM: Final = {"holder": Instance(""), "claimed_at": None}
@@ -28,7 +42,8 @@ NO_CLAIM: Final = {"holder": Instance(""), "claimed_at": None}
 
 def move(mission: Mission, moment: Moment, **changes: object) -> Mission:
     """Give the next record. Raises IllegalMoveError for one that must not follow."""
-    sequence = Sequence(next_number(mission.sequence, moment.era))
+    # Above the epoch too: of all that a record shows, its sequence is the highest number.
+    sequence = Sequence(next_in(max(mission.sequence, mission.epoch), moment.era))
     moved = msgspec.structs.replace(mission, sequence=sequence, **changes)
     if not table.allows(mission, moved):
         raise IllegalMoveError(
@@ -65,4 +80,4 @@ def finish(mission: Mission, moment: Moment, reason: Reason, message: str, **cha
 
 def fence(mission: Mission, moment: Moment) -> Mission:
     """Raise the epoch, so that whoever still runs it learns that its claim is dead."""
-    return msgspec.structs.replace(mission, epoch=Epoch(next_number(mission.epoch, moment.era)))
+    return msgspec.structs.replace(mission, epoch=Epoch(next_in(mission.epoch, moment.era)))

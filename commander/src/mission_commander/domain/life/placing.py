@@ -9,7 +9,7 @@ from mission_commander.domain.life.moves import Moment
 from mission_commander.domain.record import Mission, Phase
 from mission_contracts.clock import utc_text
 from mission_contracts.envelope import Envelope
-from mission_contracts.mission import Epoch, MissionState, Reason, Sequence, next_number
+from mission_contracts.mission import Epoch, MissionState, Reason, Sequence
 from mission_contracts.rest import Floor
 
 
@@ -27,11 +27,11 @@ OPEN_FIELD: Final = Surroundings()
 def accept(
     envelope: Envelope, moment: Moment, around: Surroundings, *, suspended: bool = False, floor: Floor | None = None
 ) -> Mission:
-    """Make the first record; its numbers lie above what its object shows already."""
+    """Make the first record; its numbers lie above what its object, and any earlier mission of its id, showed."""
     mission = Mission(
         envelope=envelope,
-        sequence=Sequence(floor.sequence if floor else 0),
-        epoch=Epoch(floor.epoch if floor else 0),
+        sequence=Sequence(max(floor.sequence if floor else 0, moment.floor)),
+        epoch=Epoch(max(floor.epoch if floor else 0, moment.floor)),
         attempt=attempts.charged_by(floor) if floor else 0,
         phase=Phase.WAITING,
         suspended=suspended,
@@ -106,7 +106,7 @@ def hand_out(
         state=MissionState.QUEUED,
         reason=reason,
         message=message,
-        epoch=Epoch(next_number(mission.epoch, moment.era)),
+        epoch=Epoch(moves.next_in(mission.epoch, moment.era)),
         handed_out_at=moment.now,
         due_at=None,
         **moves.NO_CLAIM,
