@@ -3,10 +3,19 @@
 import msgspec
 import pytest
 from structlog.testing import capture_logs
-from support.commander_stage import SOLDIER, Stage, a_lost_order, running
+from support.commander_stage import LEASE_SECONDS, SOLDIER, Stage, a_lost_order, running
 
 from mission_commander.services.claims import Claims
-from mission_commander.services.eras import SECONDS_PER_LOG_LINE, WORDS_AHEAD
+from mission_commander.services.eras import (
+    MAX_PAUSE_SECONDS,
+    MAX_WITNESSES,
+    QUIET_SECONDS,
+    RESTARTS_AHEAD,
+    SECONDS_PER_LOG_LINE,
+    WORDS_AHEAD,
+    Eras,
+    Witnesses,
+)
 from mission_contracts import messages, metrics
 from mission_contracts.mission import GREATEST_ERA, NUMBERS_PER_ERA, Epoch, Era, MissionId
 from mission_contracts.soldiering import Claim, ClaimAnswer, DropReason, Verdict
@@ -33,35 +42,91 @@ async def after(stage: Stage) -> Era:
 
 @pytest.mark.parametrize("era", MADE_UP)
 async def test_a_made_up_era_changes_nothing_and_is_counted(stage: Stage, era: Era) -> None:
-    stage.eras.saw(era)
+    stage.eras.saw(era, by="a test")
     assert not stage.eras.is_in_doubt
     assert await after(stage) == ERA
     assert disbelieved(stage) == 1
 
 
 async def test_an_era_within_the_tolerance_is_followed(stage: Stage) -> None:
-    stage.eras.saw(HIGHEST)
+    stage.eras.saw(HIGHEST, by="a test")
     assert await after(stage) == HIGHEST + 1
     assert disbelieved(stage) == 0
 
 
 async def test_many_small_steps_lead_no_further_than_a_large_one(stage: Stage) -> None:
     for _ in range(5):
-        stage.eras.saw(Era(stage.recorder.era + WORDS_AHEAD))
+        stage.eras.saw(Era(stage.recorder.era + WORDS_AHEAD), by="a test")
         await stage.eras.agree()
     assert stage.recorder.era == HIGHEST + 1
 
 
-async def test_words_of_a_loss_lead_no_further_either(stage: Stage) -> None:
-    stage.eras.saw(HIGHEST)
+async def test_a_made_up_era_does_not_keep_true_losses_from_being_heard(stage: Stage) -> None:
+    """A day ahead, what a soldier says of a loss is measured against the era in force, as ever."""
+    stage.eras.saw(HIGHEST, by="default/x")
     reached = await after(stage)
     stage.settle()
-    stage.eras.suspect(stage.recorder.era)
-    assert await after(stage) == reached
+    stage.eras.suspect(reached, by="default/y")
+    assert await after(stage) == reached + 1
+
+
+async def test_words_of_an_era_that_is_over_bring_about_none(stage: Stage) -> None:
+    stage.settle()
+    stage.eras.suspect(Era(ERA - 1), by="default/x")
+    assert await after(stage) == ERA
+
+
+async def test_who_keeps_bringing_about_eras_is_believed_more_and_more_rarely(stage: Stage) -> None:
+    hour = int(3_600 / LEASE_SECONDS)
+    for _ in range(hour):
+        stage.settle()
+        stage.eras.suspect(stage.recorder.era, by="default/x")
+        await stage.eras.agree()
+    made = stage.recorder.era - ERA
+    assert 1 < made <= 3_600 / MAX_PAUSE_SECONDS + 4
+    stage.eras.suspect(stage.recorder.era, by="default/x")
+    assert stage.recorder.era - ERA == made, "it has to wait"
+    stage.settle()
+    stage.eras.suspect(stage.recorder.era, by="default/y")
+    assert await after(stage) == ERA + made + 1, "and nobody else has"
+
+
+async def test_many_small_names_of_one_witness_bring_about_few_eras(stage: Stage) -> None:
+    for _ in range(100):
+        stage.eras.saw(Era(stage.recorder.era + 1), by="default/x")
+        await stage.eras.agree()
+    assert stage.recorder.era == ERA + 2, "one, and the era after it"
+
+
+async def test_a_witness_who_was_quiet_is_believed_at_once_again(stage: Stage) -> None:
+    eras = []
+    for seconds in (0.0, LEASE_SECONDS, 2 * LEASE_SECONDS, QUIET_SECONDS + MAX_PAUSE_SECONDS, LEASE_SECONDS):
+        stage.clock.turn(seconds)
+        stage.eras.saw(Era(stage.recorder.era + 1), by="default/x")
+        await stage.eras.agree()
+        eras.append(stage.recorder.era - ERA)
+    assert eras == sorted(set(eras)), "each word counted"
+
+
+async def test_a_restart_moves_the_bound_by_an_hour_and_not_by_another_day(stage: Stage) -> None:
+    stage.eras.saw(HIGHEST, by="default/x")
+    reached = await after(stage)
+    restarted = stage.another()
+    restarted.eras.enter(reached)
+    other = Eras(restarted.ledger, restarted.recorder, stage.clock, lease_seconds=LEASE_SECONDS)
+    assert other.believes(Era(reached + RESTARTS_AHEAD))
+    assert not other.believes(Era(reached + RESTARTS_AHEAD + 1))
+
+
+def test_witnesses_take_bounded_room() -> None:
+    witnesses = Witnesses(first_pause_seconds=6.0)
+    for number in range(MAX_WITNESSES + 10):
+        assert witnesses.may_speak(str(number), now=0.0)
+    assert len(witnesses._pauses) == MAX_WITNESSES
 
 
 async def test_what_the_ledger_itself_shows_to_be_lost_begins_an_era_wherever_it_lies(stage: Stage) -> None:
-    stage.eras.saw(HIGHEST)
+    stage.eras.saw(HIGHEST, by="a test")
     reached = await after(stage)
     stage.store.data.era = None
     assert await after(stage) > reached
@@ -70,7 +135,7 @@ async def test_what_the_ledger_itself_shows_to_be_lost_begins_an_era_wherever_it
 async def test_time_makes_room(stage: Stage) -> None:
     era = Era(HIGHEST + 1)
     stage.clock.turn(60)
-    stage.eras.saw(era)
+    stage.eras.saw(era, by="a test")
     assert await after(stage) == era + 1
 
 
@@ -90,9 +155,9 @@ async def test_the_era_in_force_is_believed_by_a_commander_whose_clock_is_far_be
 async def test_the_log_is_told_once_a_minute(stage: Stage) -> None:
     with capture_logs() as logs:
         for _ in range(3):
-            stage.eras.saw(GREATEST_ERA)
+            stage.eras.saw(GREATEST_ERA, by="a test")
         stage.clock.turn(SECONDS_PER_LOG_LINE)
-        stage.eras.saw(GREATEST_ERA)
+        stage.eras.saw(GREATEST_ERA, by="a test")
     assert [line["era"] for line in logs] == [GREATEST_ERA] * 2
     assert disbelieved(stage) == 4
 

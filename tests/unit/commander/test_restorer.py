@@ -68,7 +68,7 @@ async def test_an_era_in_force_is_joined(stage: Stage) -> None:
 
 async def test_a_new_era_is_above_every_era_seen_whatever_the_clock_says(stage: Stage) -> None:
     stage.clock.set_now(0)
-    stage.eras.saw(Era(ERA + 7))
+    stage.eras.saw(Era(ERA + 7), by="a test")
     stage.store.wipe()
     assert await stage.eras.agree()
     assert stage.recorder.era == stage.store.data.era == ERA + 8

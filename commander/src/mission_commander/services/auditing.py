@@ -157,7 +157,9 @@ class Auditor:
             fields = {telemetry.MISSION_ID: account.id, "fault": fault.value}
             self._log.warning("a mission is not accounted for; it is repaired", **fields)
         if any(fault is Fault.LOST for fault, _ in wrong):
-            self._eras.suspect(self._recorder.era)  # a new era begins, and everybody restores what they hold
+            self._eras.suspect(
+                self._recorder.era, by="the auditor"
+            )  # a new era begins, and everybody restores what they hold
             return
         self._hear(account for fault, account in wrong if fault is Fault.UNHEARD)
         self._set_moments(account for fault, account in wrong if fault is Fault.NO_MOMENT)

@@ -39,6 +39,8 @@ _NOT_KNOWN: Final = ClaimAnswer(verdict=Verdict.WAIT, wait_ms=5_000)
 
 Should memory restore the record, it runs; else it is for a person to look at.
 """
+_AHEAD: Final = ClaimAnswer(verdict=Verdict.WAIT, wait_ms=WAIT_MS)
+"""As `_WAIT`: by this claim, the ledger has lost a hand-out of the era in force."""
 _LACKING: Final = ClaimAnswer(verdict=Verdict.WAIT)
 """The ledger has no record of it: never sent to a soldier, replaced by what follows from that."""
 _FOREIGN: Final = ClaimAnswer(verdict=Verdict.WAIT)
@@ -94,7 +96,7 @@ class Claims:
         `within` is the one pool whose missions may be claimed; None: any.
         """
         for claim in claims:
-            self._eras.saw(claim.era)
+            self._eras.saw(claim.era, by=_witness(within))
         try:
             answers = await self._decided(_Claimant(instance, within), claims)
         except LedgerAwayError:
@@ -105,6 +107,8 @@ class Claims:
     async def _decided(self, who: _Claimant, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
         decided = await self._recorder.decide_each([self._command(who, claim) for claim in claims])
         answers = [_BROKEN if isinstance(one, BaseException) else one for one in decided]
+        if any(answer is _AHEAD for answer in answers):
+            self._eras.suspect(self._recorder.era, by=_witness(who.within))
         lacking = [place for place, answer in enumerate(answers) if answer is _LACKING or answer is _FOREIGN]
         if lacking:
             asked = [_Lacking(claims[place], is_foreign=answers[place] is _FOREIGN) for place in lacking]
@@ -126,7 +130,7 @@ class Claims:
             if mission is None or is_foreign:
                 return Decision(_LACKING if mission is None else _FOREIGN)
             if claim.epoch > mission.epoch and not mission.is_final and self._must_wait(claim, moment.era):
-                return Decision(_WAIT, shows_loss=m.era_of(claim.epoch) >= moment.era)
+                return Decision(_AHEAD if m.era_of(claim.epoch) >= moment.era else _WAIT)
             if mission.payload_lost and not mission.is_final:
                 return self._with_its_payload(mission, claim, who, moment)
             return self._judge(mission, claim, who, moment)
@@ -179,18 +183,18 @@ class Claims:
     async def _settle_lacking(self, who: _Claimant, asked: Sequence[_Lacking]) -> Sequence[ClaimAnswer]:
         """Purged long ago; or lost, and rebuilt once no other soldier can be running it."""
         purged = await self._tombstones.purged({claim.mission_id: claim.accepted_at for claim, _ in asked})
-        answers = [_PURGED if one.claim.mission_id in purged else self._on_lost(one) for one in asked]
+        answers = [_PURGED if one.claim.mission_id in purged else self._on_lost(one, who) for one in asked]
         told = [place for place, answer in enumerate(answers) if answer is _LACKING]
         rebuilt = await self._recorder.decide_each([self._rebuild(who, asked[place].claim) for place in told])
         for place, answer in zip(told, rebuilt, strict=True):
             answers[place] = _BROKEN if isinstance(answer, BaseException) else answer
         return answers
 
-    def _on_lost(self, asked: _Lacking) -> ClaimAnswer:
+    def _on_lost(self, asked: _Lacking, who: _Claimant) -> ClaimAnswer:
         claim, era = asked.claim, self._recorder.era
         if m.era_of(claim.epoch) >= era:
             if not asked.is_foreign:
-                self._eras.suspect(era)
+                self._eras.suspect(era, by=_witness(who.within))
             return _WAIT
         if not self._eras.is_settled:
             return _WAIT
@@ -218,6 +222,11 @@ class Claims:
         if order is None:
             return _UNREADABLE
         return order if self._proofs.accept_order(order, Way.CLAIM) else _NOT_KNOWN
+
+
+def _witness(pool: PoolKey | None) -> str:
+    """Whose words a claim's are: those of all who have its token."""
+    return "/".join(pool) if pool is not None else ""
 
 
 def _word(answer: ClaimAnswer) -> str:

@@ -5,6 +5,7 @@ Commanders may notice a loss at once: one of them begins the era, the others joi
 """
 
 import asyncio
+from collections import OrderedDict
 from typing import Final
 
 import structlog
@@ -23,6 +24,18 @@ WORDS_AHEAD: Final = 1_440
 A day: a clock may be wrong by its time zone, and each loss takes one step at least, also when many come in a minute.
 """
 
+RESTARTS_AHEAD: Final = 60
+"""How many eras above the one in force at its start a Commander believes words, where its clock is behind that.
+
+Fewer, since a word that is believed moves that era: it must not move it by a day again at each restart.
+"""
+
+MAX_PAUSE_SECONDS: Final = 60.0
+"""How long a witness who keeps bringing about new eras has to wait before its next word does so again."""
+MAX_WITNESSES: Final = 1_000
+QUIET_SECONDS: Final = 600.0
+"""After so long without an era of its making, a witness is believed at once again."""
+
 SECONDS_PER_LOG_LINE: Final = 60.0
 
 
@@ -30,6 +43,29 @@ async def open_era(ledger: Ledger, clock: Clock) -> m.Era:
     """Give the era in force, beginning one, in Unix minutes, where there is none."""
     era = await ledger.era()
     return era if era is not None else await ledger.begin_era(m.Era(int(clock.now() // 60)))
+
+
+class Witnesses:
+    """Whose words brought about eras recently. Each of them costs everybody a restore, so one witness alone gets fewer
+    and fewer of them; the others are believed as ever."""
+
+    def __init__(self, *, first_pause_seconds: float) -> None:
+        self._first = first_pause_seconds
+        self._pauses: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """Until when each has to wait (monotonic clock), and for how long that was."""
+
+    def may_speak(self, witness: str, now: float) -> bool:
+        """Whether its word may bring about an era now; if so, the next one has to wait."""
+        until, pause = self._pauses.get(witness, (now, 0.0))
+        if now < until:
+            return False
+        is_forgiven = not pause or now >= until + QUIET_SECONDS
+        pause = self._first if is_forgiven else min(2 * pause, MAX_PAUSE_SECONDS)
+        self._pauses[witness] = now + pause, pause
+        self._pauses.move_to_end(witness)
+        if len(self._pauses) > MAX_WITNESSES:
+            self._pauses.popitem(last=False)
+        return True
 
 
 class Eras:
@@ -46,20 +82,21 @@ class Eras:
         self._greatest = recorder.era
         self._found = recorder.era
         """The era that was in force when this Commander came: what the ledger says is believed, whatever clocks say."""
+        self._witnesses = Witnesses(first_pause_seconds=lease_seconds)
         self._told_of_doubt_at = -SECONDS_PER_LOG_LINE
         self._lost = m.Era(0)
         self._quiet_since = clock.monotonic()
         self._wanted = asyncio.Event()
         self._log = structlog.get_logger("eras")
         recorder.on_loss(self._note_loss)
-        recorder.on_suspicion(self.suspect)
+        recorder.on_suspicion(lambda era: self.suspect(era, by="what was recorded"))
 
     # What is heard.
 
-    def saw(self, era: m.Era) -> None:
-        """Note an era that somebody says to work in. One above ours means that another Commander began it, or that
+    def saw(self, era: m.Era, *, by: str) -> None:
+        """Note an era that a witness says to work in. One above ours means that another Commander began it, or that
         our ledger is older than what it handed out; one far above is made up, and changes nothing."""
-        if self.believes(era):
+        if era > self._greatest and self.believes(era) and self._witnesses.may_speak(by, self._clock.monotonic()):
             self.learn(era)
 
     def learn(self, era: m.Era) -> None:
@@ -79,7 +116,7 @@ class Eras:
 
     def _highest_believed(self) -> int:
         """It never follows what was said, or many small steps would go as far as one that is too large."""
-        return max(int(self._clock.now() // 60), self._found) + WORDS_AHEAD
+        return max(int(self._clock.now() // 60) + WORDS_AHEAD, self._found + RESTARTS_AHEAD)
 
     def _tell_of_doubt(self, era: m.Era) -> None:
         now = self._clock.monotonic()
@@ -88,13 +125,16 @@ class Eras:
             highest = self._highest_believed()
             self._log.warning("somebody names an era that cannot be: it changes nothing", era=era, highest=highest)
 
-    def suspect(self, era: m.Era) -> None:
-        """Somebody's word shows that the ledger lacks some of this era.
+    def suspect(self, era: m.Era, *, by: str) -> None:
+        """A witness shows that the ledger lacks some of this era.
 
-        Words count once the era has settled: until then, holders of claims are still telling what they have. And they
-        bring about no era that could not be named.
+        Words count once the era has settled: until then, holders of claims are still telling what they have. They are
+        measured against the era in force, wherever that lies: each brings about the next one and no other, so nobody
+        gets far by them, and nobody's made-up era keeps true ones from being heard.
         """
-        if self.is_settled and era < self._highest_believed():
+        if not self.is_settled or era < self._recorder.era or era <= self._lost:
+            return
+        if self._witnesses.may_speak(by, self._clock.monotonic()):
             self._note_loss(era)
 
     def look(self) -> None:

@@ -99,7 +99,7 @@ class Heartbeats:
     async def _answer_with_ledger(self, instance: m.Instance, heartbeat: Heartbeat) -> HeartbeatAnswer:
         if not await self._garrison.beat(instance, Beat.of(heartbeat)):
             raise UnknownSoldierError(f"soldier {instance} is not registered")
-        self._eras.saw(heartbeat.era)
+        self._eras.saw(heartbeat.era, by=self._pool_of(instance))
         unknown, purged = await self._settle_unknown(instance, heartbeat.held)
         await self._settle_lost(instance, heartbeat.held)
         answer = self._answer(instance, heartbeat.held, purged)
@@ -114,7 +114,7 @@ class Heartbeats:
         if not self._garrison.beat_without_ledger(instance, beat):
             raise LedgerAwayError(f"{why}, and this Commander does not know soldier {instance}")
         self._on_unheard(Heard(instance=instance, beat=beat))
-        self._eras.saw(heartbeat.era)
+        self._eras.saw(heartbeat.era, by=self._pool_of(instance))
         self._unapplied.start_anew(instance)
         answer = self._answer(instance, heartbeat.held, ())
         return msgspec.structs.replace(answer, take_nothing=self._shall_retire(instance))
@@ -155,6 +155,11 @@ class Heartbeats:
         if known is None or not known.is_final or hold.epoch <= known.epoch:
             return known
         return None if self._memory.retention.has_freed_id(known, _accepted_at(hold)) else known
+
+    def _pool_of(self, instance: m.Instance) -> str:
+        """Whose soldiers a word comes from: they may have many names, and have one token."""
+        seen = self._garrison.soldier(instance)
+        return "/".join(seen.pool) if seen else ""
 
     def _shall_retire(self, instance: m.Instance) -> bool:
         seen = self._garrison.soldier(instance)

@@ -183,7 +183,7 @@ class Submitter:
                 "them: check who wrote its status, and the Commander's clock",
                 field="floor",
             )
-        self._eras.saw(era)
+        self._eras.saw(era, by="an object")
 
     # By way of the ledger.
 

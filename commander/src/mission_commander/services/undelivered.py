@@ -72,7 +72,7 @@ class Undelivered:
             why = f"it names an era that cannot be ({order.era}, epoch {order.epoch}): no Commander sent it"
             self._rejects.keep(delivery, topology.DEAD, Defect.UNUSABLE, why)
             return
-        self._eras.saw(order.era)
+        self._eras.saw(order.era, by=topology.DEAD.name)
         self._counts.add(metrics.UNDELIVERED)
         self._log.warning("an order came back undelivered", **{telemetry.MISSION_ID: order.envelope.mission_id})
         gives_way_at = time.monotonic() + GIVE_WAY_SECONDS
@@ -109,7 +109,7 @@ class Undelivered:
         """The ledger lacks it: whoever may be running a later hand-out has a lease to say so."""
         era = self._recorder.era
         if m.era_of(order.epoch) >= era:
-            self._eras.suspect(era)
+            self._eras.suspect(era, by=topology.DEAD.name)
         elif self._eras.is_settled:
             return
         raise LedgerAwayError("the ledger has lost this mission, and its holder may still tell of it")
