@@ -86,8 +86,6 @@ class Commander:
         """`desk` is where RabbitMQ's users are made; without it soldiers use what they were told themselves."""
         key = InstallKey(settings.install_key.get_secret_value().encode())
         secrets = ClaimSecrets(key)
-        retention = Retention(settings.retention_seconds)
-        tombstones = Tombstones(ledger, clock, retention)
         self.counts = Counts()
         self.limiter = _limiter(settings, tally, clock)
         self.settings, self.clock = settings, clock
@@ -97,8 +95,9 @@ class Commander:
         self.memory = MissionMemory(
             cancel_deadline_seconds=settings.cancel_deadline_seconds,
             payload_bytes=settings.payload_bytes,
-            retention=retention,
+            retention=Retention(settings.retention_seconds),
         )
+        tombstones = Tombstones(ledger, clock, self.memory.retention)
         self.recorder = Recorder(
             ledger,
             self.memory,

@@ -7,7 +7,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from support.commander_stage import LEASE_SECONDS, RETENTION_SECONDS, SOLDIER, a_pool, a_soldier, eventually, running
+from support.commander_stage import (
+    LEASE_SECONDS,
+    RETENTION_SECONDS,
+    SOLDIER,
+    a_pool,
+    a_soldier,
+    eventually,
+    running,
+    sealed,
+)
 from support.commander_stage import Stage as Replica
 from support.ledger_probe import Stage
 
@@ -56,6 +65,7 @@ class Commander(Replica):
             self.tombstones,
             self.secrets,
             self.eras,
+            self.proofs,
             known_types=lambda _: (),
             is_paused=lambda _: False,
             counts=self.counts,
@@ -68,6 +78,7 @@ class Commander(Replica):
             self.secrets,
             self.tombstones,
             self.eras,
+            self.proofs,
             self.clock,
             lease_seconds=LEASE_SECONDS,
             is_away=lambda: self.is_known_to_be_away,
@@ -124,8 +135,13 @@ class Commander(Replica):
         secret = self.secrets.of(mission.id, mission.epoch, SOLDIER)
         return Hold(mission_id=mission.id, epoch=mission.epoch, secret=secret, **fields)
 
+    def told(self, mission: Mission) -> Hold:
+        """A hold with its envelope, as a soldier lists it where it was asked for that."""
+        envelope = mission.envelope
+        return self.hold(mission, envelope=envelope, envelope_seal=self.order_seals.of_envelope(envelope))
+
     def auditor(self) -> Auditor:
-        outbox = Outbox(self.ledger, self.broker, self.memory)
+        outbox = Outbox(self.ledger, self.broker, self.memory, self.order_seals)
         return Auditor(
             self.ledger,
             self.memory,
@@ -158,7 +174,7 @@ def claim_of(mission: Mission, **fields: Any) -> Claim:
 
 
 def order_of(mission: Mission) -> messages.Order:
-    return an_order(mission.envelope, epoch=mission.epoch, payload=b'{"week":2}')
+    return sealed(an_order(mission.envelope, epoch=mission.epoch, payload=b'{"week":2}'))
 
 
 @pytest.fixture
@@ -435,14 +451,26 @@ async def reading(commander: Commander) -> AsyncIterator[None]:
     rejects = Rejects(commander.broker, commander.clock, count=commander.count_rejected)
     reporter = commander.a_reporter(rejects)
     undelivered = Undelivered(
-        commander.recorder, commander.broker, commander.tombstones, commander.eras, rejects, commander.counts
+        commander.recorder,
+        commander.broker,
+        commander.tombstones,
+        commander.eras,
+        rejects,
+        commander.proofs,
+        commander.counts,
     )
     async with commander.serving(reporter.run, rejects.run, undelivered.run):
         yield
 
 
 def report_on(commander: Commander, mission: Mission) -> Report:
-    return a_report(mission.envelope, ReportKind.COMPLETED, epoch=mission.epoch, secrets=commander.secrets)
+    return a_report(
+        mission.envelope,
+        ReportKind.COMPLETED,
+        epoch=mission.epoch,
+        secrets=commander.secrets,
+        seals=commander.order_seals,
+    )
 
 
 def is_empty(commander: Commander, queue: topology.Queue) -> bool:
@@ -463,7 +491,7 @@ async def send_all_of(commander: Commander, first: Mission) -> Mapping[str, Any]
         "told": (await commander.claims.answer_all(SOLDIER, [claim_of(first, order=messages.encode(order_of(first)))]))[
             0
         ],
-        "beat": await commander.beat(commander.hold(first, envelope=first.envelope)),
+        "beat": await commander.beat(commander.told(first)),
     }
 
 
@@ -495,7 +523,7 @@ async def test_what_comes_late_rebuilds_nothing_where_the_later_life_was_lost(ol
         older.settle()
         await send_all_of(older, first)
         assert await older.stored(first) is None
-        assert (await older.beat(older.hold(second, envelope=second.envelope))).drops == ()
+        assert (await older.beat(older.told(second))).drops == ()
         rebuilt = await older.stored(second)
         assert rebuilt is not None, "the holder of the second proves it"
         assert rebuilt.envelope == second.envelope
