@@ -160,7 +160,7 @@ async def test_attack_44_a_process_cannot_act_for_a_pod(api: Api) -> None:
 
 async def test_attack_44_another_commander_knows_the_owner_too(api: Api) -> None:
     await works(await a_process(api, session="of the owner, and secret"), "host-0123abcd")
-    api.commander.garrison._soldiers.clear()
+    api.commander.garrison._roster.remove(Instance("host-0123abcd"))
     neighbour = await a_process(api, session="of the neighbour, not the owner")
     assert (await neighbour.claim("host-0123abcd")).status_code == 403
 

@@ -25,6 +25,11 @@ MAX_CLAIMS: Final = 256
 MAX_HELD: Final = 10_000
 """Holds, or unclaimed deliveries, in one heartbeat: more than a soldier can have by its own settings."""
 MAX_TYPES: Final = 1_000
+MAX_SCHEMA_BYTES: Final = 64 * 1024
+"""Of one type's payload."""
+MAX_REGISTRATION_BYTES: Final = 256 * 1024
+REGISTRATION_TOO_LARGE: Final = "RegistrationTooLarge"
+"""The code of a refusal that a registration without schemas may not meet."""
 MAX_CONCURRENCY: Final = 10_000
 LAST_MOMENT: Final = 100_000_000_000.0
 """Unix seconds, in the year 5138: whatever is added to it is still a date that can be written."""

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from mission_contracts import bounds
 from mission_contracts.errors import Problem
 from mission_contracts.mission import Instance
 from mission_contracts.patience import Patience
@@ -74,6 +75,10 @@ class _Line(Protocol):
     def post_in_thread(
         self, path: str, body: bytes, token: str | None, timeout_seconds: float
     ) -> tuple[int, bytes]: ...
+
+
+class RegistrationTooLargeError(Exception):
+    """The Commander takes no registration of this size; one without schemas may do."""
 
 
 class HttpCommander:
@@ -233,4 +238,6 @@ def _refusal(status: int, body: bytes) -> Exception:
         return CommanderAwayError(f"refused with HTTP status {status} and no problem+json")
     if status == httpx.codes.NOT_FOUND and problem.code == UNKNOWN_SOLDIER:
         return UnknownSoldierError(problem.detail)
+    if problem.code == bounds.REGISTRATION_TOO_LARGE:
+        return RegistrationTooLargeError(problem.detail)
     return CommanderAwayError(f"refused with HTTP status {status}, {problem.code}: {problem.detail}")

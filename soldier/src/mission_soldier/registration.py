@@ -3,11 +3,17 @@
 import asyncio
 from collections.abc import Callable
 
+import msgspec
 import structlog
 
 from mission_contracts.soldiering import Registered, Registration
 from mission_soldier.backoff import Backoff
-from mission_soldier.commander import Commander, CommanderAwayError, UnknownSoldierError
+from mission_soldier.commander import (
+    Commander,
+    CommanderAwayError,
+    RegistrationTooLargeError,
+    UnknownSoldierError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +46,16 @@ class Registrar:
             self._under_way.cancel()
             await asyncio.gather(self._under_way, return_exceptions=True)
 
+    async def _smaller(self, error: RegistrationTooLargeError, backoff: Backoff) -> Registration:
+        """Leave the schemas out: nothing that runs needs them. What is refused even so is asked again, and logged."""
+        bare = tuple(msgspec.structs.replace(info, schema=None) for info in self._registration.types)
+        if bare == self._registration.types:
+            log.error("the Commander refuses this soldier; define fewer mission types in it", error=str(error))
+            await asyncio.sleep(backoff.next())
+        else:
+            log.warning("the Commander refuses the schemas of this soldier's types; left out", error=str(error))
+        return msgspec.structs.replace(self._registration, types=bare)
+
     async def _register(self) -> None:
         self.is_registered = False
         backoff = Backoff()
@@ -49,6 +65,9 @@ class Registrar:
             except (CommanderAwayError, UnknownSoldierError) as error:
                 log.warning("the Commander did not register this soldier, trying again", error=str(error))
                 await asyncio.sleep(backoff.next())
+                continue
+            except RegistrationTooLargeError as error:
+                self._registration = await self._smaller(error, backoff)
                 continue
             self.is_registered = True
             self._on_registered(registered)

@@ -7,7 +7,7 @@ import msgspec
 
 from mission_commander.api.answers import ProblemError
 from mission_commander.domain.memory import PoolKey
-from mission_commander.services.garrison import Seen
+from mission_commander.domain.roster import Seen
 from mission_contracts.mission import Instance
 from mission_contracts.soldiering import Registration
 from mission_contracts.tokens import Holder

@@ -11,8 +11,8 @@ from starlette.routing import Route
 from mission_commander.api import bodies, owning
 from mission_commander.api.answers import ProblemError, json_answer
 from mission_commander.api.doors import Doors, path_of
+from mission_commander.domain.roster import Seen
 from mission_commander.ports import LedgerAwayError
-from mission_commander.services.garrison import Seen
 from mission_commander.services.heartbeats import UnknownSoldierError
 from mission_contracts import bounds
 from mission_contracts.mission import Instance
@@ -21,7 +21,8 @@ from mission_contracts.soldiering import ClaimAnswers, ClaimRequest, Heartbeat, 
 from mission_contracts.tokens import Holder, Role
 
 REGISTRATION_BYTES = 4 * 1024 * 1024
-"""Types come with their JSON Schemas."""
+"""What is read of one; what may be registered is less, and is said in a sentence of its own."""
+HEARTBEAT_BYTES = 8 * 1024 * 1024
 
 _INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,252}")
 
@@ -63,7 +64,10 @@ class _Soldiers:
         _check(asked)
         registration = owning.owned(claims.holder, asked)
         owning.check_instance(claims.holder, asked.instance, await commander.garrison.find(asked.instance))
-        await commander.garrison.register(registration)
+        objection = await commander.garrison.register(registration)
+        if objection is not None:
+            retry_after = objection.retry_after_seconds
+            raise ProblemError(objection.status, objection.code, objection.detail, retry_after=retry_after)
         settings, users = commander.settings, commander.broker_users
         return json_answer(
             Registered(
@@ -86,7 +90,10 @@ class _Soldiers:
 
     async def beat(self, request: Request) -> Response:
         _, instance = await self._admit(request)
-        heartbeat = await bodies.read_as(request, _heartbeat, counted=False)
+        heartbeat = await bodies.read_as(request, _heartbeat, HEARTBEAT_BYTES, counted=False)
+        if not self._doors.commander.garrison.may_hold(instance, len(heartbeat.held) + len(heartbeat.unclaimed)):
+            detail = "the soldiers list more missions together than a Commander holds: finish some, and take fewer"
+            raise ProblemError(429, "TooManyHeld", detail, retry_after=1)
         try:
             answer = await self._doors.commander.heartbeats.answer(instance, heartbeat)
         except UnknownSoldierError as error:

@@ -6,46 +6,15 @@ from typing import Final
 import msgspec
 
 from mission_commander.domain.memory import PoolKey
-from mission_commander.ports import Ledger, PoolRecord
+from mission_commander.domain.roster import Roster, Seen, size_of
+from mission_commander.ports import Ledger, LedgerAwayError, PoolRecord
 from mission_contracts import mission as m
 from mission_contracts.clock import Clock
+from mission_contracts.errors import Problem
 from mission_contracts.messages import Heard
 from mission_contracts.soldiering import Beat, Registration
 
 BEATS_UNTIL_UNHEARD: Final = 3
-
-
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """A registered instance, its newest beat, and when this Commander saw that beat move (its monotonic clock)."""
-
-    registration: Registration
-    beat: Beat | None
-    moved_at: float
-
-    @property
-    def pool(self) -> PoolKey:
-        return self.registration.namespace, self.registration.pool
-
-    @property
-    def busy(self) -> int:
-        return len(self.beat.held) if self.beat else 0
-
-    @property
-    def is_taking(self) -> bool:
-        return self.beat.taking if self.beat else True
-
-    @property
-    def has_left(self) -> bool:
-        """It said so: no lease has to tell."""
-        return self.beat is not None and self.beat.left
-
-    @property
-    def unclaimed(self) -> int:
-        return len(self.beat.unclaimed) if self.beat else 0
-
-    @property
-    def beats(self) -> int:
-        return self.beat.beat if self.beat else 0
 
 
 class Garrison:
@@ -61,7 +30,8 @@ class Garrison:
         self._silence_seconds = heartbeat_seconds * BEATS_UNTIL_UNHEARD
         self._pools: dict[PoolKey, PoolRecord] = {}
         self._pool_changes = 0
-        self._soldiers: dict[m.Instance, Seen] = {}
+        self._roster = Roster()
+        self._soldiers = self._roster.instances
 
     # Pools.
 
@@ -122,14 +92,30 @@ class Garrison:
     def types_of(self, pool: PoolKey) -> list[str]:
         return sorted({info.name for seen in self.soldiers_of(pool) for info in seen.registration.types})
 
-    async def register(self, registration: Registration) -> None:
-        await self._ledger.save_soldier(registration)
+    def may_hold(self, instance: m.Instance, held: int) -> bool:
+        """Whether a heartbeat of an instance may list so many missions."""
+        return self._roster.may_hold(instance, held)
+
+    async def register(self, registration: Registration) -> Problem | None:
+        """Register an instance, or return why it may not be. Raises LedgerAwayError."""
+        objection = self._roster.objection(registration)
+        if objection is not None:
+            return objection
+        is_new = registration.instance not in self._soldiers
+        self._see(registration, None)  # before the ledger has it: those that register meanwhile count it
+        try:
+            await self._ledger.save_soldier(registration)
+        except LedgerAwayError:
+            if is_new:
+                self._roster.remove(registration.instance)
+            raise
         self._see(registration, None)
+        return None
 
     async def beat(self, instance: m.Instance, beat: Beat) -> bool:
         """Take a heartbeat; False when nobody of this name is registered."""
         if not await self._ledger.save_beat(instance, beat):
-            self._soldiers.pop(instance, None)
+            self._roster.remove(instance)
             return False
         seen = self._soldiers.get(instance)
         if seen is None:
@@ -148,7 +134,7 @@ class Garrison:
     async def dismiss(self, instance: m.Instance) -> None:
         """Forget an instance that is gone."""
         await self._ledger.remove_soldier(instance)
-        self._soldiers.pop(instance, None)
+        self._roster.remove(instance)
 
     def beat_elsewhere(self, heard: Sequence[Heard]) -> None:
         """Take heartbeats that another Commander took and could not tell the ledger; of who is known here."""
@@ -175,7 +161,7 @@ class Garrison:
         if changes == self._pool_changes:  # else the list is older than what this Commander was told
             self._pools = {(pool.namespace, pool.name): pool for pool in pools}
         for gone in self._soldiers.keys() - soldiers.keys():
-            del self._soldiers[gone]
+            self._roster.remove(gone)
         for registration, beat in soldiers.values():
             self._see(registration, beat)
 
@@ -191,18 +177,20 @@ class Garrison:
     def start_anew(self) -> None:
         """Give everybody a whole lease again: this Commander could not hear for a while."""
         now = self._clock.monotonic()
-        for instance, seen in self._soldiers.items():
-            self._soldiers[instance] = msgspec.structs.replace(seen, moved_at=now)
+        for seen in tuple(self._soldiers.values()):
+            self._roster.put(msgspec.structs.replace(seen, moved_at=now))
 
     def _see(self, registration: Registration, beat: Beat | None) -> None:
         seen = self._soldiers.get(registration.instance)
         if seen is not None and _number(beat) <= _number(seen.beat):
             if seen.registration != registration:
-                self._soldiers[registration.instance] = msgspec.structs.replace(seen, registration=registration)
+                size = size_of(registration)
+                self._roster.put(msgspec.structs.replace(seen, registration=registration, size_bytes=size))
             return
-        self._soldiers[registration.instance] = Seen(
-            registration=registration, beat=beat, moved_at=self._clock.monotonic()
-        )
+        is_same = seen is not None and seen.registration == registration
+        size = seen.size_bytes if seen is not None and is_same else size_of(registration)
+        now = self._clock.monotonic()
+        self._roster.put(Seen(registration=registration, beat=beat, moved_at=now, size_bytes=size))
 
 
 def _number(beat: Beat | None) -> int:

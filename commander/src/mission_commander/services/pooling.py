@@ -10,9 +10,10 @@ import structlog
 from mission_broker.port import Broker, BrokerAwayError
 from mission_commander.domain.memory import MissionMemory, PoolKey, pool_of
 from mission_commander.domain.record import Phase
+from mission_commander.domain.roster import Seen
 from mission_commander.ports import LedgerAwayError, PoolRecord
 from mission_commander.services.counting import QueueCounts
-from mission_commander.services.garrison import Garrison, Seen
+from mission_commander.services.garrison import Garrison
 from mission_commander.services.recorder import Recorder
 from mission_commander.services.timing import Timer
 from mission_contracts import topology

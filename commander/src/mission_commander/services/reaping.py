@@ -19,9 +19,10 @@ from mission_commander.domain import life
 from mission_commander.domain.life import Moment
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
+from mission_commander.domain.roster import Seen
 from mission_commander.ports import LedgerAwayError
 from mission_commander.services.counts import Counts
-from mission_commander.services.garrison import Garrison, Seen
+from mission_commander.services.garrison import Garrison
 from mission_commander.services.patience import happens
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_contracts import messages, metrics, telemetry, topology
