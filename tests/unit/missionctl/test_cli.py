@@ -1,6 +1,5 @@
 """The command line against a fake Commander: what it prints, where, and with which exit code."""
 
-import functools
 import json
 import re
 from collections.abc import Callable
@@ -9,11 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from mission_contracts.mission import MissionId, MissionState
 from missionctl.cli import connecting
-from missionctl.cli.app import app, hoisted
+from missionctl.cli.app import hoisted
 from missionctl.client import MissionControlSync, RejectedMessage, Retries
 from missionctl.testing import FakeCommander
 
@@ -21,37 +20,6 @@ Run = Callable[..., Result]
 
 MISSIONS = ("apply", "run", "get", "describe", "wait", "cancel", "events")
 COMMANDS = (*MISSIONS, "pools", "rejected", "health", "login", "logout", "token", "config", "dev", "version")
-QUICK = Retries(patience_seconds=2, first_seconds=0.001, longest_seconds=0.002)
-
-
-@pytest.fixture
-def commander() -> FakeCommander:
-    return FakeCommander(client_secret="s3cret")
-
-
-@pytest.fixture
-def run(commander: FakeCommander, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Run a command as a user would, with the fake at the end of the line."""
-    wired = functools.partial(MissionControlSync, transport=commander.transport)
-    monkeypatch.setattr(connecting, "MissionControlSync", wired)
-    monkeypatch.setattr(connecting, "ASKING", QUICK)
-    monkeypatch.setattr(connecting, "WAITING", QUICK)
-    monkeypatch.chdir(tmp_path)
-    environment = {
-        "MISSIONCTL_URL": commander.url,
-        "MISSIONCTL_CLIENT_ID": "me",
-        "MISSIONCTL_CLIENT_SECRET": "s3cret",
-        "MISSIONCTL_STATE_DIR": str(tmp_path / "state"),
-        "COLUMNS": "100",
-    }
-
-    def invoke(*words: str, input: str | None = None) -> Result:  # noqa: A002 - typer's word
-        result = CliRunner().invoke(app, [*words], input=input, env=environment)
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return invoke
 
 
 def mission_yaml(name: str, **spec: object) -> str:

@@ -65,14 +65,17 @@ def _text(payload: str) -> bytes:
 
 
 def _print(mission: MissionView, form: Format, screen: Screen) -> None:
-    screen.text(mission.mission_id if form is Format.TABLE else structured(mission, form))
+    if form is Format.TABLE:
+        screen.text(mission.mission_id)
+    else:
+        screen.document(structured(mission, form))
 
 
 def _print_end(mission: MissionView, form: Format, screen: Screen) -> None:
     if form is not Format.TABLE:
-        screen.text(structured(mission, form))
+        screen.document(structured(mission, form))
     elif mission.state is MissionState.COMPLETED:
-        screen.text(structured(result_of(mission), Format.JSON))
+        screen.document(structured(result_of(mission), Format.JSON))
     if mission.state is not MissionState.COMPLETED:
         raise CommandError(outcome(mission), Exit.NOT_COMPLETED)
     screen.remark(outcome(mission))

@@ -6,14 +6,12 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
-import msgspec
-
 from mission_contracts.resources import duration_text, whole_percent
 from missionctl.cli import connecting, naming, tables
 from missionctl.cli.exits import CommandError, Exit
 from missionctl.cli.formats import Format
 from missionctl.cli.places import CLIENT_ID_VARIABLE, CLIENT_SECRET_VARIABLE, Flags
-from missionctl.cli.screen import Screen, structured
+from missionctl.cli.screen import Screen, compact, structured
 from missionctl.cli.tables import STYLES, Cell, Table
 from missionctl.client import (
     Filter,
@@ -52,7 +50,7 @@ def _in(chosen: Filter, namespace: str | None) -> Filter:
 def _print(missions: Sequence[MissionView], form: Format, *, alone: bool = False) -> None:
     screen = Screen()
     if form in (Format.JSON, Format.YAML):
-        screen.text(structured(missions[0] if alone else {"missions": missions}, form))
+        screen.document(structured(missions[0] if alone else {"missions": missions}, form))
     elif not missions:
         screen.remark("no missions: `missionctl run noop` makes one")
     else:
@@ -76,7 +74,7 @@ def watch(flags: Flags, words: Sequence[str], chosen: Filter, *, form: Format) -
 def _teller(control: MissionControlSync, chosen: Filter, form: Format) -> Callable[[MissionView], None]:
     screen = Screen()
     if form in (Format.JSON, Format.YAML):
-        return lambda mission: screen.text(("---\n" if form is Format.YAML else "") + structured(mission, form))
+        return lambda mission: screen.document(("---\n" if form is Format.YAML else "") + structured(mission, form))
     # The missions that are there already say how wide the columns have to be.
     table = Table(tables.mission_columns(wide=form is Format.WIDE), control.page(chosen).missions)
     screen.cells(table.header())
@@ -156,7 +154,7 @@ def events(flags: Flags, *, namespace: str | None, after: str, form: Format) -> 
 def _print_event(event: MissionChanged, form: Format, screen: Screen) -> None:
     mission = event.mission
     if form is not Format.TABLE:
-        screen.text(msgspec.json.encode({"id": event.id, "mission": mission}).decode())
+        screen.document(compact({"id": event.id, "mission": mission}))
         return
     state = (f"{mission.state.camel:<10}", STYLES[mission.state])
     time = f"{datetime.now().astimezone():%H:%M:%S}"
@@ -170,7 +168,7 @@ def pools(flags: Flags, *, form: Format) -> None:
         found = control.pools()
     screen = Screen()
     if form in (Format.JSON, Format.YAML):
-        screen.text(structured({"pools": found}, form))
+        screen.document(structured({"pools": found}, form))
     elif not found:
         screen.remark("no pools: apply a SoldierPool, or start `missionctl dev`")
     else:
@@ -184,7 +182,7 @@ def rejected(flags: Flags, *, limit: int, form: Format) -> None:
         page = control.rejected(limit=limit)
     screen = Screen()
     if form in (Format.JSON, Format.YAML):
-        screen.text(structured(page, form))
+        screen.document(structured(page, form))
         return
     if page.rejected:
         table = Table(tables.rejected_columns(wide=form is Format.WIDE), page.rejected)
@@ -208,7 +206,7 @@ def health(flags: Flags, *, form: Format) -> None:
         report = control.health()
     screen = Screen()
     if form in (Format.JSON, Format.YAML):
-        screen.text(structured(report, form))
+        screen.document(structured(report, form))
     else:
         screen.lines(_health_lines(report))
     if report.status == "down":

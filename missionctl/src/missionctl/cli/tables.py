@@ -9,6 +9,7 @@ import msgspec
 from mission_contracts.mission import MissionState
 from mission_contracts.resources import duration_text, whole_percent
 from mission_contracts.rest import MissionView, PoolView, RejectedMessage
+from mission_contracts.text import printable
 
 T = TypeVar("T")
 GAP: Final = "   "
@@ -43,7 +44,7 @@ Cell = tuple[str, str]
 
 
 class Table(Generic[T]):
-    """Columns whose widths are settled by the first rows."""
+    """Columns whose widths are settled by the first rows; a cell is one line that moves no cursor."""
 
     def __init__(self, columns: Sequence[Column[T]], rows: Sequence[T]) -> None:
         self._columns = columns
@@ -51,13 +52,13 @@ class Table(Generic[T]):
 
     @staticmethod
     def _width(column: Column[T], rows: Sequence[T]) -> int:
-        return max(column.least, len(column.title), *(len(column.text(row)) for row in rows), 0)
+        return max(column.least, len(column.title), *(len(printable(column.text(row))) for row in rows), 0)
 
     def header(self) -> list[Cell]:
         return self._line([(column.title, "bold") for column in self._columns])
 
     def row(self, row: T) -> list[Cell]:
-        return self._line([(column.text(row) or NONE, column.style(row)) for column in self._columns])
+        return self._line([(printable(column.text(row)) or NONE, column.style(row)) for column in self._columns])
 
     def _line(self, cells: list[Cell]) -> list[Cell]:
         padded = [(text.ljust(width) + GAP, style) for (text, style), width in zip(cells, self._widths, strict=True)]
@@ -100,21 +101,17 @@ def pool_columns() -> list[Column[PoolView]]:
 
 
 def rejected_columns(*, wide: bool) -> list[Column[RejectedMessage]]:
-    """What they are made of was written by anybody: what could move a terminal's cursor is shown as its escape."""
+    """What could not be read, and why."""
     columns = [
         Column[RejectedMessage]("AGE", lambda one: age(one.rejected_at, utc_now())),
-        Column[RejectedMessage]("QUEUE", lambda one: printable(one.queue)),
-        Column[RejectedMessage]("DEFECT", lambda one: printable(one.defect)),
+        Column[RejectedMessage]("QUEUE", lambda one: one.queue),
+        Column[RejectedMessage]("DEFECT", lambda one: one.defect),
         Column[RejectedMessage]("BYTES", lambda one: str(one.bytes)),
-        Column[RejectedMessage]("REASON", lambda one: printable(one.reason)),
+        Column[RejectedMessage]("REASON", lambda one: one.reason),
     ]
     if not wide:
         return columns
-    return [*columns, Column[RejectedMessage]("BODY", lambda one: printable(one.body[:BODY_CHARACTERS]))]
-
-
-def printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    return [*columns, Column[RejectedMessage]("BODY", lambda one: one.body[:BODY_CHARACTERS])]
 
 
 def name_of(mission: MissionView) -> str:
