@@ -21,12 +21,14 @@ from tools import stack
 from tools.stack import pairs
 from yarl import URL
 
+from mission_commander.adapters import rabbitmq_management
 from mission_contracts import broker_rights, messages, topology
-from mission_contracts.broker_rights import Grants, PoolUsers
+from mission_contracts.broker_rights import Grants, PoolUsers, UserLimits
 from mission_contracts.envelope import Envelope
 from mission_contracts.install_key import InstallKey
 from mission_contracts.messages import Report, ReportKind, StatusMessage
 from mission_contracts.mission import Epoch, Instance, MissionId, era_of
+from mission_contracts.topology import QueueBound
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]  # two brokers of its own are started
 
@@ -268,3 +270,74 @@ def _table(granted: dict[str, set[tuple[str, str]]], used: dict[str, set[tuple[s
         lines.append(f"RabbitMQ permissions of {user}: granted {len(ones)}, seen {len(seen)}")
         lines += [f"  {'seen  ' if one in seen else 'UNUSED'} {one[0]:<9} {one[1]}" for one in sorted(ones)]
     return "\n".join(lines)
+
+
+# How much it may have open, and fill
+
+SMALL: Final = UserLimits(connections=2, channels=3)
+A_USER: Final = "soldiers.default.limited.of-this-test"
+
+
+async def _limited(broker: stack.RabbitServer) -> str:
+    async with rabbitmq_management.connect(broker.management_url, broker.url) as api:
+        await api.put(A_USER, "password", broker_rights.of_pool("default", "limited").rights(), SMALL)
+        assert (await api.limits())[A_USER] == SMALL
+    return _as(broker.url, f"{A_USER}:password")
+
+
+async def test_attack_22_a_pools_user_has_so_many_connections_and_channels_and_no_more(
+    broker: stack.RabbitServer,
+) -> None:
+    url = await _limited(broker)
+    async with aiormq.connect(url) as one, aiormq.connect(url):
+        with pytest.raises(aiormq.exceptions.AMQPError):
+            await aiormq.connect(url)
+        for _ in range(SMALL.channels):
+            await one.channel()
+        with pytest.raises(aiormq.exceptions.AMQPError):
+            await one.channel()
+
+
+@pytest.mark.parametrize("drops_oldest", [True, False], ids=["the oldest give way", "the newest are refused"])
+async def test_attack_22_a_queue_that_a_soldier_may_fill_is_bounded(
+    broker: stack.RabbitServer, drops_oldest: bool
+) -> None:
+    name = f"bounded.{drops_oldest}"
+    bound = QueueBound(
+        name=name, pattern=f"^{name}$", max_messages=10, max_bytes=1024 * 1024, drops_oldest=drops_oldest
+    )
+    arguments = topology.REJECTED.arguments()
+    async with aiormq.connect(broker.url) as connection:
+        channel = await connection.channel(publisher_confirms=True)
+        await channel.queue_declare(name, durable=True, arguments=arguments)
+        async with rabbitmq_management.connect(broker.management_url, broker.url) as api:
+            for _ in range(2):
+                await api.bound([bound])
+        count = 0
+        with contextlib.suppress(aiormq.exceptions.DeliveryError):
+            for count in range(1, 101):
+                await channel.basic_publish(b"%d" % count, exchange="", routing_key=name)
+                await asyncio.sleep(0.01)  # a quorum queue tells its publisher's channel a little later that it is full
+        held = (await channel.queue_declare(name, passive=True)).message_count or 0
+        first = (await channel.basic_get(name)).body
+        await channel.queue_delete(name)
+    assert (count == 100) is drops_oldest
+    assert held <= bound.max_messages + 5, "a quorum queue may exceed its bound by what was in flight"
+    assert (first == b"1") is not drops_oldest
+
+
+async def test_attack_22_an_installation_bounds_its_queues_and_users(
+    broker: stack.RabbitServer,
+    world: World,
+    thief: aiormq.abc.AbstractConnection,
+) -> None:
+    assert thief is not None
+    async with rabbitmq_management.connect(broker.management_url, broker.url) as api:
+        limits = await api.limits()
+    name = PoolUsers(InstallKey(world.install_key.encode())).name_of("default", "default")
+    assert limits[name] == broker_rights.POOL_LIMITS
+    async with httpx.AsyncClient(trust_env=False) as client:
+        found = (await client.get(f"{broker.management_url}/api/policies")).json()
+    assert {one.name: one.definition() for one in topology.QUEUE_BOUNDS}.items() <= {
+        one["name"]: one["definition"] for one in found
+    }.items()

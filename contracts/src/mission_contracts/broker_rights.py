@@ -17,6 +17,17 @@ from mission_contracts.install_key import InstallKey
 _SHOWN_OF_DIGEST: Final = 12
 
 
+class UserLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of RabbitMQ one user may have open."""
+
+    connections: int
+    channels: int
+
+
+POOL_LIMITS: Final = UserLimits(connections=2_500, channels=20_000)
+"""A pool has at most 1,000 soldiers with two connections each, and some ten channels on each."""
+
+
 class Rights(msgspec.Struct, frozen=True, kw_only=True):
     """Permissions in a virtual host: regular expressions over names of exchanges and queues."""
 

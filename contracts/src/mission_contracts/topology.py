@@ -15,6 +15,10 @@ KEEP_DELIVERY_LIMIT: Final = 1_000_000
 CONSUMER_TIMEOUT_MS: Final = 400 * 86_400 * 1000
 """Beyond any mission: a delivery is held as long as its handler runs."""
 
+MAX_HINTS: Final = 10_000
+"""Messages in one process's own queue: hints, of which each is said for sure elsewhere."""
+MAX_HINT_BYTES: Final = 16 * 1024 * 1024
+
 MOST_OF_AN_INSTANCE: Final = 100
 """A queue's name has at most 255 bytes; what tells instances apart is at the end of theirs."""
 
@@ -40,7 +44,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     def arguments(self) -> dict[str, Any]:
         """The queue's declaration arguments; frozen for its lifetime, so they carry nothing tunable."""
         if self.transient:
-            return {}
+            return {"x-max-length": MAX_HINTS, "x-max-length-bytes": MAX_HINT_BYTES}  # the oldest give way
         arguments: dict[str, Any] = {
             "x-queue-type": "quorum",
             "x-delivery-limit": self.delivery_limit,
@@ -72,6 +76,49 @@ REJECTED: Final = Queue(name="missions.rejected", bound_to=REPORTS, key="mission
 STATUS: Final = Queue(name="missions.status", bound_to=REPORTS, key="missions.status", single_active_consumer=True)
 
 FIXED_QUEUES: Final = (DEAD, REJECTED, STATUS)
+
+
+class QueueBound(msgspec.Struct, frozen=True, kw_only=True):
+    """What queues of some names may hold: a policy, since the arguments of a queue that exists cannot be changed."""
+
+    name: str
+    """Of the policy."""
+    pattern: str
+    max_messages: int
+    max_bytes: int
+    drops_oldest: bool
+    """Else what exceeds it is refused, and whoever publishes keeps it and tries again."""
+
+    def definition(self) -> dict[str, Any]:
+        """The policy's definition, in RabbitMQ's words."""
+        overflow = "drop-head" if self.drops_oldest else "reject-publish"
+        return {"max-length": self.max_messages, "max-length-bytes": self.max_bytes, "overflow": overflow}
+
+
+QUEUE_BOUNDS: Final = (
+    QueueBound(
+        name="missions.rejected",
+        pattern=r"^missions\.rejected$",
+        max_messages=10_000,
+        max_bytes=64 * 1024 * 1024,
+        drops_oldest=True,
+    ),
+    QueueBound(
+        name="missions.status",
+        pattern=r"^missions\.status$",
+        max_messages=1_000_000,
+        max_bytes=1024 * 1024 * 1024,
+        drops_oldest=False,
+    ),
+    QueueBound(
+        name="missions.hints",
+        pattern=r"^missions\.(control|accepted)\.",
+        max_messages=MAX_HINTS,
+        max_bytes=MAX_HINT_BYTES,
+        drops_oldest=True,
+    ),
+)
+"""Those that a soldier may fill: it publishes to the first two, and declares queues of the third kind as it likes."""
 
 
 def orders_of(namespace: str, pool: str, priority: Priority = Priority.NORMAL) -> Queue:

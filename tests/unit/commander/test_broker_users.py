@@ -1,7 +1,7 @@
 """Users of pools in RabbitMQ: made, mended and removed by looking, never by remembering what was done."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import pytest
@@ -10,8 +10,9 @@ from support.broker_probe import eventually
 from mission_commander.domain.memory import PoolKey
 from mission_commander.services.broker_users import LOOKS_UNTIL_REMOVED, BrokerUsers, UsersAwayError
 from mission_contracts import broker_rights
-from mission_contracts.broker_rights import PoolUsers, Rights
+from mission_contracts.broker_rights import POOL_LIMITS, PoolUsers, Rights, UserLimits
 from mission_contracts.install_key import InstallKey
+from mission_contracts.topology import QUEUE_BOUNDS, QueueBound
 
 NAMES = PoolUsers(InstallKey(b"the key of these tests and of no other"))
 ANOTHERS = PoolUsers(InstallKey(b"the key of another installation, also 32"))
@@ -23,6 +24,8 @@ class Desk:
 
     def __init__(self) -> None:
         self.held: dict[str, Rights] = {}
+        self.limited: dict[str, UserLimits] = {}
+        self.bounds: tuple[QueueBound, ...] = ()
         self.passwords: dict[str, str] = {}
         self.is_away = False
         self.puts = 0
@@ -32,8 +35,15 @@ class Desk:
             raise UsersAwayError("it is away, as the test wants it")
         return dict(self.held)
 
-    async def put(self, name: str, password: str, rights: Rights) -> None:
+    async def limits(self) -> Mapping[str, UserLimits]:
+        return dict(self.limited)
+
+    async def bound(self, queues: Sequence[QueueBound]) -> None:
+        self.bounds = tuple(queues)
+
+    async def put(self, name: str, password: str, rights: Rights, limits: UserLimits) -> None:
         self.puts += 1
+        self.limited[name] = limits
         self.held[name] = rights
         self.passwords[name] = password
 
@@ -53,6 +63,16 @@ async def test_each_pool_has_a_user_with_its_own_rights() -> None:
         NAMES.name_of("shop", name): broker_rights.of_pool("shop", name).rights() for name in ("default", "images")
     }
     assert len(set(desk.passwords.values())) == 2
+
+
+async def test_each_user_is_limited_again_when_its_limits_are_gone_and_the_queues_are_bounded() -> None:
+    desk = Desk()
+    users = users_of(desk, [DEFAULT])
+    await users.look()
+    desk.limited.clear()
+    await users.look()
+    assert desk.limited == {NAMES.name_of(*DEFAULT): POOL_LIMITS}
+    assert desk.bounds == QUEUE_BOUNDS
 
 
 async def test_looking_again_changes_nothing() -> None:

@@ -40,4 +40,7 @@ def test_one_commander_at_a_time_reads_the_reports() -> None:
 
 
 def test_a_processes_own_queue_asks_for_nothing_special() -> None:
-    assert Queue(name="mine", bound_to=MISSIONS, key="mine", transient=True).arguments() == {}
+    assert Queue(name="mine", bound_to=MISSIONS, key="mine", transient=True).arguments() == {
+        "x-max-length": 10_000,
+        "x-max-length-bytes": 16 * 1024 * 1024,
+    }

@@ -1,15 +1,18 @@
 """RabbitMQ's users by its management API: the only use that is made of it."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 import msgspec
 
 from mission_commander.services.broker_users import UsersAwayError
-from mission_contracts.broker_rights import Rights
+from mission_contracts.broker_rights import Rights, UserLimits
+from mission_contracts.topology import QueueBound
+
+T = TypeVar("T")
 
 TIMEOUT_SECONDS: Final = 5.0
 
@@ -21,7 +24,26 @@ class _Permission(msgspec.Struct, frozen=True):
     read: str
 
 
+class _UserLimits(msgspec.Struct, frozen=True):
+    user: str
+    value: dict[str, int]
+
+
+class _Policy(msgspec.Struct, frozen=True):
+    name: str
+    pattern: str
+    definition: dict[str, Any]
+    priority: int
+
+
 _permissions: Final = msgspec.json.Decoder(tuple[_Permission, ...])
+_user_limits: Final = msgspec.json.Decoder(tuple[_UserLimits, ...])
+_policies: Final = msgspec.json.Decoder(tuple[_Policy, ...])
+
+_CONNECTIONS: Final = "max-connections"
+_CHANNELS: Final = "max-channels"
+_PRIORITY: Final = 10
+"""Above an administrator's policy for all queues, of which RabbitMQ would apply one only."""
 
 
 class ManagementApi:
@@ -33,21 +55,38 @@ class ManagementApi:
 
     async def rights(self) -> Mapping[str, Rights]:
         answer = await self._ask("GET", f"/api/vhosts/{self._vhost}/permissions")
-        try:
-            found = _permissions.decode(answer.content)
-        except msgspec.MsgspecError as error:
-            raise UsersAwayError(f"the list of permissions cannot be read: {error}") from error
+        found = _read(_permissions, answer, "permissions")
         return {one.user: Rights(configure=one.configure, write=one.write, read=one.read) for one in found}
 
-    async def put(self, name: str, password: str, rights: Rights) -> None:
+    async def limits(self) -> Mapping[str, UserLimits]:
+        found = _read(_user_limits, await self._ask("GET", "/api/user-limits"), "user limits")
+        return {
+            one.user: UserLimits(connections=one.value.get(_CONNECTIONS, 0), channels=one.value.get(_CHANNELS, 0))
+            for one in found
+        }
+
+    async def bound(self, queues: Sequence[QueueBound]) -> None:
+        path = f"/api/policies/{self._vhost}"
+        found = {one.name: one for one in _read(_policies, await self._ask("GET", path), "policies")}
+        for queue in queues:
+            wanted = _Policy(name=queue.name, pattern=queue.pattern, definition=queue.definition(), priority=_PRIORITY)
+            if found.get(queue.name) != wanted:
+                body = {"apply-to": "queues"} | {
+                    key: value for key, value in msgspec.structs.asdict(wanted).items() if key != "name"
+                }
+                await self._ask("PUT", f"{path}/{quote(queue.name, safe='')}", body)
+
+    async def put(self, name: str, password: str, rights: Rights, limits: UserLimits) -> None:
         user = quote(name, safe="")
         await self._ask("PUT", f"/api/users/{user}", {"password": password, "tags": ""})
+        for limit, value in ((_CONNECTIONS, limits.connections), (_CHANNELS, limits.channels)):
+            await self._ask("PUT", f"/api/user-limits/{user}/{limit}", {"value": value})
         await self._ask("PUT", f"/api/permissions/{self._vhost}/{user}", msgspec.structs.asdict(rights))
 
     async def remove(self, name: str) -> None:
         await self._ask("DELETE", f"/api/users/{quote(name, safe='')}")
 
-    async def _ask(self, method: str, path: str, body: Mapping[str, str] | None = None) -> httpx.Response:
+    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
         try:
             answer = await self._http.request(method, path, json=body)
         except httpx.HTTPError as error:
@@ -59,6 +98,13 @@ class ManagementApi:
                 "the user of its address needs the tag administrator"
             )
         return answer
+
+
+def _read(decoder: "msgspec.json.Decoder[T]", answer: httpx.Response, what: str) -> T:
+    try:
+        return decoder.decode(answer.content)
+    except msgspec.MsgspecError as error:
+        raise UsersAwayError(f"the list of {what} cannot be read: {error}") from error
 
 
 @asynccontextmanager

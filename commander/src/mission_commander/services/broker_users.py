@@ -11,7 +11,8 @@ import structlog
 
 from mission_commander.domain.memory import PoolKey
 from mission_contracts import broker_rights
-from mission_contracts.broker_rights import PoolUsers, Rights
+from mission_contracts.broker_rights import POOL_LIMITS, PoolUsers, Rights, UserLimits
+from mission_contracts.topology import QUEUE_BOUNDS, QueueBound
 
 LOOK_SECONDS: Final = 10.0
 LOOKS_UNTIL_REMOVED: Final = 3
@@ -31,7 +32,16 @@ class UserDesk(Protocol):
         """Who may do what in our virtual host."""
         ...
 
-    async def put(self, name: str, password: str, rights: Rights) -> None: ...
+    async def limits(self) -> Mapping[str, UserLimits]:
+        """How much each user may have open."""
+        ...
+
+    async def put(self, name: str, password: str, rights: Rights, limits: UserLimits) -> None: ...
+
+    async def bound(self, queues: Sequence[QueueBound]) -> None:
+        """Make sure that queues are bounded as these say."""
+        ...
+
     async def remove(self, name: str) -> None: ...
 
 
@@ -81,13 +91,15 @@ class BrokerUsers:
 
     async def look(self) -> None:
         """Make the users that are missing or have other rights, and remove those whose pool is gone for long enough."""
-        found = await self._desk.rights()
+        await self._desk.bound(QUEUE_BOUNDS)
+        found, limits = await self._desk.rights(), await self._desk.limits()
         wanted = {self._names.name_of(*pool): pool for pool in self._pools()}
         for name, pool in wanted.items():
             rights = broker_rights.of_pool(*pool).rights()
             # Not only where something is missing: nobody tells whether the password is still ours.
-            if name not in self._made or found.get(name) != rights:
-                await self._desk.put(name, self._names.password_of(*pool), rights)
+            is_right = found.get(name) == rights and limits.get(name) == POOL_LIMITS
+            if name not in self._made or not is_right:
+                await self._desk.put(name, self._names.password_of(*pool), rights, POOL_LIMITS)
         self._made = frozenset(wanted)
         await self._remove(name for name in found if self._is_ours(name) and name not in wanted)
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from mission_commander.api import bodies
 from mission_commander.api.described import examples, parameters
 from mission_commander.api.described.operation import Answer, Body, Operation
-from mission_commander.api.soldiers import REGISTRATION_BYTES
+from mission_commander.api.soldiers import HEARTBEAT_BYTES, REGISTRATION_BYTES
 from mission_contracts.soldiering import (
     ClaimAnswers,
     ClaimRequest,
@@ -48,6 +48,10 @@ def operations() -> Iterable[Operation]:
                 example={"heartbeat_seconds": 1.5, "lease_seconds": 6.0, "era": examples.ERA},
             ),
         ),
+        problems={
+            413: "`RegistrationTooLarge`: a schema exceeds 64 KiB, or all of it 256 KiB; register without schemas.",
+            429: "`TooManySoldiers`: its pod, its pool or all pools have as many instances, or bytes, as they may.",
+        },
     )
     yield Operation(
         method="POST",
@@ -84,7 +88,7 @@ def operations() -> Iterable[Operation]:
         parameters=(parameters.SOLDIER,),
         body=Body(
             kind=Heartbeat,
-            limit=bodies.MANY_BYTES,
+            limit=HEARTBEAT_BYTES,
             example={
                 "beat": 7,
                 "after": 1788086400.5,
@@ -103,5 +107,8 @@ def operations() -> Iterable[Operation]:
                 example={"now": 1788086402.0, "era": examples.ERA, "applied": [_HELD]},
             ),
         ),
-        problems={404: "`UnknownSoldier`: register, then go on."},
+        problems={
+            404: "`UnknownSoldier`: register, then go on.",
+            429: "`TooManyHeld`: all soldiers together list more missions than a Commander holds.",
+        },
     )
