@@ -31,6 +31,8 @@ MAX_REGISTRATION_BYTES: Final = 256 * 1024
 REGISTRATION_TOO_LARGE: Final = "RegistrationTooLarge"
 """The code of a refusal that a registration without schemas may not meet."""
 MAX_CONCURRENCY: Final = 10_000
+MAX_PACE_SECONDS: Final = 3_600
+"""Of heartbeats, leases, and a wait before a claim is asked for again."""
 LAST_MOMENT: Final = 100_000_000_000.0
 """Unix seconds, in the year 5138: whatever is added to it is still a date that can be written."""
 MAX_COUNT: Final = 1_000_000_000
@@ -44,6 +46,8 @@ Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 Instant = Annotated[float, Meta(ge=-LAST_MOMENT, le=LAST_MOMENT)]
 Seconds = Annotated[float, Meta(ge=0, le=YEAR_SECONDS)]
 DelaySeconds = Annotated[float, Meta(ge=0, le=DAY_SECONDS)]
+PaceSeconds = Annotated[float, Meta(gt=0, le=MAX_PACE_SECONDS)]
+Milliseconds = Annotated[int, Meta(ge=0, le=MAX_PACE_SECONDS * 1_000)]
 Label = Annotated[str, Meta(max_length=MAX_LABEL_CHARACTERS)]
 Name = Annotated[str, Meta(max_length=MAX_NAME_CHARACTERS)]
 TypeName = Annotated[str, Meta(max_length=MAX_TYPE_CHARACTERS)]

@@ -15,7 +15,7 @@ import msgspec
 
 from mission_contracts import bounds
 from mission_contracts.envelope import Envelope
-from mission_contracts.mission import Epoch, Era, Instance, MissionId, OpenWords
+from mission_contracts.mission import Epoch, Instance, MissionId, OpenWords
 
 LEAVING_SECONDS: Final = 15
 """What a soldier may need beyond its drain: for its last claims and reports, and to say that it left."""
@@ -46,9 +46,9 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class Registered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The times that soldier and Commander must agree on; the Commander's settings win."""
 
-    heartbeat_seconds: float
-    lease_seconds: float
-    era: Era
+    heartbeat_seconds: bounds.PaceSeconds
+    lease_seconds: bounds.PaceSeconds
+    era: bounds.EraNumber
     broker_urls: tuple[str, ...] = ()
     """Where RabbitMQ is, with the user and the password of the soldier's pool. Empty: the soldier's own setting."""
 
@@ -98,12 +98,12 @@ class ClaimAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     verdict: Verdict
     drop: DropReason | None = None
-    wait_ms: int = 0
-    secret: str = ""
+    wait_ms: bounds.Milliseconds = 0
+    secret: bounds.Word = ""
     """Authorises the reports on this epoch by this instance."""
-    attempt: int = 0
+    attempt: bounds.Count = 0
     """This execution's number, from 1."""
-    timeout_seconds: float = 0
+    timeout_seconds: bounds.Seconds = 0
     """How long it may run: the attempt's timeout, or what is left of the deadline if that is less."""
     solo: bool = False
     """A suspect of killing its process: run it alone, in a child process."""
@@ -195,9 +195,9 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 class HeartbeatAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the Commander knows of the things in the instance's hands."""
 
-    now: float
+    now: bounds.Instant
     """The Commander's clock, Unix seconds."""
-    era: Era
+    era: bounds.EraNumber
     cancels: tuple[Held, ...] = ()
     """Stop these: the mission shall be cancelled; report how it ended."""
     drops: tuple[Held, ...] = ()

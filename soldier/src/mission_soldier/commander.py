@@ -1,13 +1,14 @@
 """The Commander as a soldier needs it: three calls, over HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Final, Protocol, TypeVar
 from urllib.parse import quote
 
 import httpx
 import msgspec
+import structlog
 
 from mission_contracts import bounds
 from mission_contracts.errors import Problem
@@ -23,6 +24,7 @@ from mission_contracts.soldiering import (
     HeartbeatAnswer,
     Registered,
     Registration,
+    Verdict,
 )
 from mission_soldier.tokens import Credential, Tokens
 
@@ -33,6 +35,12 @@ BEAT_TIMEOUT_SECONDS: Final = 1.0
 """A beat that takes longer is worth less than the next one."""
 TOKEN_TIMEOUT_SECONDS: Final = 2.0
 UNKNOWN_SOLDIER: Final = "UnknownSoldier"
+MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
+"""Twice what 10,000 claims of each list in a heartbeat's answer take."""
+UNREADABLE_WAIT_MS: Final = 1_000
+"""How long an order waits before it is claimed again, when the answer on it cannot be read."""
+
+log = structlog.get_logger(__name__)
 
 
 class CommanderAwayError(Exception):
@@ -59,13 +67,23 @@ class Commander(Protocol):
 
 _T = TypeVar("_T")
 
+
+class _AnswersApart(msgspec.Struct, frozen=True):
+    """ClaimAnswers that are not read yet."""
+
+    answers: tuple[msgspec.Raw, ...]
+
+
 _encoder: Final = msgspec.json.Encoder()
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _registered: Final = msgspec.json.Decoder(Registered)
 _claim_answers: Final = msgspec.json.Decoder(ClaimAnswers)
+_claim_answer: Final = msgspec.json.Decoder(ClaimAnswer)
+_answers_apart: Final = msgspec.json.Decoder(_AnswersApart)
 _heartbeat_answer: Final = msgspec.json.Decoder(HeartbeatAnswer)
 _token_answer: Final = msgspec.json.Decoder(TokenAnswer)
 _problem: Final = msgspec.json.Decoder(Problem)
-_JSON: Final = {"Content-Type": "application/json"}
+_JSON: Final = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 
 
 class _Line(Protocol):
@@ -90,11 +108,12 @@ class HttpCommander:
         self._patience = Patience(first_seconds=CALL_TIMEOUT_SECONDS, most_seconds=MOST_CALL_TIMEOUT_SECONDS)
 
     async def register(self, registration: Registration) -> Registered:
-        return await self._call("/soldiers", registration, _registered)
+        return _read(await self._call("/soldiers", registration), _registered)
 
     async def claim(self, instance: Instance, claims: Sequence[Claim]) -> Sequence[ClaimAnswer]:
         request = ClaimRequest(claims=tuple(claims))
-        answers = (await self._call(f"/soldiers/{quote(instance, safe='')}/claims", request, _claim_answers)).answers
+        body = await self._call(f"/soldiers/{quote(instance, safe='')}/claims", request)
+        answers = _answers(body)
         if len(answers) != len(claims):
             raise CommanderAwayError(
                 f"{len(claims)} claims got {len(answers)} answers: the Commander's answer is wrong"
@@ -102,18 +121,19 @@ class HttpCommander:
         return answers
 
     def beat(self, instance: Instance, heartbeat: Heartbeat) -> HeartbeatAnswer:
-        token = self._tokens.renewed() if self._tokens else None
-        body = _encoder.encode(heartbeat)
         path = f"/soldiers/{quote(instance, safe='')}/heartbeat"
-        status, answer = self._line.post_in_thread(path, body, token, BEAT_TIMEOUT_SECONDS)
-        self._note_refusal(status, token)
-        return _read(status, answer, _heartbeat_answer)
+        with _unforeseen():
+            token = self._tokens.renewed() if self._tokens else None
+            status, answer = self._line.post_in_thread(path, _encoder.encode(heartbeat), token, BEAT_TIMEOUT_SECONDS)
+            self._note_refusal(status, token)
+            return _read(_accepted(status, answer), _heartbeat_answer)
 
-    async def _call(self, path: str, message: msgspec.Struct, decoder: msgspec.json.Decoder[_T]) -> _T:
-        token = await self._token()
-        status, answer = await self._post(path, _encoder.encode(message), token)
-        self._note_refusal(status, token)
-        return _read(status, answer, decoder)
+    async def _call(self, path: str, message: msgspec.Struct) -> bytes:
+        with _unforeseen():
+            token = await self._token()
+            status, answer = await self._post(path, _encoder.encode(message), token)
+            self._note_refusal(status, token)
+            return _accepted(status, answer)
 
     async def _post(self, path: str, body: bytes, token: str | None) -> tuple[int, bytes]:
         seconds = self._patience.seconds
@@ -141,7 +161,7 @@ class HttpCommander:
             body = _encoder.encode(secret.request())
         except OSError as error:
             raise CommanderAwayError(f"this soldier cannot say who it is: {error}") from error
-        return _read(*self._line.post_in_thread("/token", body, None, TOKEN_TIMEOUT_SECONDS), _token_answer)
+        return _read(_accepted(*self._line.post_in_thread("/token", body, None, TOKEN_TIMEOUT_SECONDS)), _token_answer)
 
 
 @asynccontextmanager
@@ -173,10 +193,15 @@ class _NetworkLine:
 
     def post_in_thread(self, path: str, body: bytes, token: str | None, timeout_seconds: float) -> tuple[int, bytes]:
         try:
-            response = self._own.post(path, content=body, headers=_headers(token), timeout=timeout_seconds)
+            with self._own.stream(
+                "POST", path, content=body, headers=_headers(token), timeout=timeout_seconds
+            ) as response:
+                answer = bytearray()
+                for chunk in response.iter_bytes():
+                    _append(answer, chunk)
         except httpx.HTTPError as error:
             raise _away(error) from error
-        return response.status_code, response.content
+        return response.status_code, bytes(answer)
 
 
 class _InProcessLine:
@@ -207,10 +232,21 @@ async def _post(
     client: httpx.AsyncClient, path: str, body: bytes, token: str | None, timeout_seconds: float
 ) -> tuple[int, bytes]:
     try:
-        response = await client.post(path, content=body, headers=_headers(token), timeout=timeout_seconds)
+        async with client.stream(
+            "POST", path, content=body, headers=_headers(token), timeout=timeout_seconds
+        ) as response:
+            answer = bytearray()
+            async for chunk in response.aiter_bytes():
+                _append(answer, chunk)
     except httpx.HTTPError as error:
         raise _away(error) from error
-    return response.status_code, response.content
+    return response.status_code, bytes(answer)
+
+
+def _append(answer: bytearray, chunk: bytes) -> None:
+    answer += chunk
+    if len(answer) > MAX_ANSWER_BYTES:
+        raise CommanderAwayError(f"the answer has more than {MAX_ANSWER_BYTES:,} bytes: nothing that long is expected")
 
 
 def _headers(token: str | None) -> dict[str, str]:
@@ -221,20 +257,51 @@ def _away(error: httpx.HTTPError) -> CommanderAwayError:
     return CommanderAwayError(f"no answer: {type(error).__name__}: {error}")
 
 
-def _read(status: int, body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
-    """Turn an answer into its value, or into the error that says what to do."""
+def _accepted(status: int, body: bytes) -> bytes:
+    """Return the body of an answer, or raise the error that says what to do."""
     if not 200 <= status < 300:
         raise _refusal(status, body)
+    return body
+
+
+def _read(body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
     try:
         return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise CommanderAwayError(f"the answer cannot be read: {error}") from error
+
+
+def _answers(body: bytes) -> Sequence[ClaimAnswer]:
+    """Read the verdicts one by one where they cannot be read together: one that is odd costs its neighbours nothing."""
+    try:
+        return _claim_answers.decode(body).answers
+    except _UNREADABLE:
+        return [_answer(raw) for raw in _read(body, _answers_apart).answers]
+
+
+def _answer(raw: msgspec.Raw) -> ClaimAnswer:
+    try:
+        return _claim_answer.decode(raw)
+    except _UNREADABLE as error:
+        log.warning("cannot read the answer to a claim; asking again", error=str(error))
+        return ClaimAnswer(verdict=Verdict.WAIT, wait_ms=UNREADABLE_WAIT_MS)
+
+
+@contextmanager
+def _unforeseen() -> Iterator[None]:
+    """Whatever goes wrong in a call, the caller asks again: no answer ends a soldier."""
+    try:
+        yield
+    except (CommanderAwayError, UnknownSoldierError):
+        raise
+    except Exception as error:
+        raise CommanderAwayError(f"the call failed: {type(error).__name__}: {error}") from error
 
 
 def _refusal(status: int, body: bytes) -> Exception:
     try:
         problem = _problem.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return CommanderAwayError(f"refused with HTTP status {status} and no problem+json")
     if status == httpx.codes.NOT_FOUND and problem.code == UNKNOWN_SOLDIER:
         return UnknownSoldierError(problem.detail)

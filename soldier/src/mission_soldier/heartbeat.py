@@ -108,6 +108,7 @@ class HeartbeatThread:
         """Tell, and hear; True when it was answered."""
         try:
             answer = self._commander.beat(self._instance, self._book.next_beat())
+            self._book.apply(answer)
         except UnknownSoldierError:
             self._in_loop(self._on_unknown)
             return self._leaving.is_set()  # there is nobody to say goodbye to
@@ -118,7 +119,6 @@ class HeartbeatThread:
             log.exception("a heartbeat failed in an unforeseen way")
         else:
             self._answered_at = time.monotonic()
-            self._book.apply(answer)
             self._in_loop(self._on_answer, answer)
             return True
         return False
