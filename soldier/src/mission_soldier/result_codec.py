@@ -17,6 +17,7 @@ import pydantic
 from pydantic_core import PydanticSerializationError
 
 from mission_contracts import json_defects, results, strict_json
+from mission_contracts.json_defects import Defect
 from mission_contracts.spec import MAX_RESULT_BYTES
 from mission_contracts.strict_json import StrictJsonError
 from mission_contracts.text import encodable
@@ -129,8 +130,8 @@ def _pydantic_json(annotation: Any) -> Write:
         if has_dataclass:
             # pydantic writes a subclass of a dataclass by its base's fields, unless it writes all by what it is.
             _complete(plain, adapter.dump_python(result, mode="json", serialize_as_any=True, fallback=_plain, **_HOW))
-        if (path := _lost_number(python, plain)) is not None:
-            raise StrictJsonError(f"result{path}", json_defects.not_a_number("NaN or Infinity"))
+        if (lost := _lost_number(python, plain)) is not None:
+            raise StrictJsonError(f"result{lost.path}", lost.reason)
         return _sound_json(plain)
 
     return write
@@ -179,10 +180,11 @@ def _complete(plain: Any, by_value: Any) -> None:
             _complete(one, other)
 
 
-def _lost_number(python: Any, plain: Any) -> str | None:
-    """Return the path to a number that JSON cannot carry and that was written as null."""
+def _lost_number(python: Any, plain: Any) -> Defect | None:
+    """Return where a number that JSON cannot carry was written as null."""
     if isinstance(python, float):
-        return "" if plain is None and not math.isfinite(python) else None
+        lost = plain is None and not math.isfinite(python)
+        return Defect("", json_defects.not_a_number(_NUMBER_NAMES[repr(python)])) if lost else None
     if isinstance(python, dict) and isinstance(plain, dict):
         pairs = [(json_defects.step(key), item, plain.get(key)) for key, item in python.items()]
     elif isinstance(python, list | tuple) and isinstance(plain, list):
@@ -190,7 +192,7 @@ def _lost_number(python: Any, plain: Any) -> str | None:
     else:
         return None
     found = ((step, _lost_number(one, other)) for step, one, other in pairs)
-    return next((step + path for step, path in found if path is not None), None)
+    return next((Defect(step + defect.path, defect.reason) for step, defect in found if defect is not None), None)
 
 
 def _refuse_lazy(python: Any) -> None:
@@ -248,8 +250,8 @@ def _model(model: pydantic.BaseModel) -> Any:
     python = model.model_dump(warnings="error", **_HOW)
     _refuse_lazy(python)
     plain = model.model_dump(mode="json", fallback=_plain, **_HOW)
-    if (path := _lost_number(python, plain)) is not None:
-        raise BadResultError(f"the result cannot be written as JSON: {path}: NaN or Infinity is not a JSON number")
+    if (lost := _lost_number(python, plain)) is not None:
+        raise StrictJsonError(f"{name_of(type(model))}{lost.path}", lost.reason)
     return plain
 
 
