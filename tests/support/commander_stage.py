@@ -19,13 +19,15 @@ from mission_commander.domain.retention import Retention
 from mission_commander.domain.unrecorded import Unrecorded
 from mission_commander.ports import NO_EVENT, Change, Committed, Conflict, EventId, LedgerAwayError, PoolRecord
 from mission_commander.services.acceptances import Acceptances
+from mission_commander.services.admission import Admission, Bounds
 from mission_commander.services.counts import Counts
 from mission_commander.services.eras import Eras
 from mission_commander.services.feed import Feed
 from mission_commander.services.garrison import Garrison
+from mission_commander.services.headroom import Headroom
 from mission_commander.services.late_records import LateRecords
+from mission_commander.services.limiting import Alone, Limit, Limiter
 from mission_commander.services.proofs import Proofs
-from mission_commander.services.quotas import Quotas
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.reporting import Reporter
 from mission_commander.services.restoring import RestoreMore, Restorer
@@ -100,12 +102,13 @@ class GatedLedger(MemoryLedger):
         seen: EventId = NO_EVENT,
         lanes: Sequence[LaneChange] = (),
         floor: int = 0,
+        admits: bool = False,
     ) -> Sequence[Committed | Conflict]:
         self.under_way += 1
         try:
             await self.gate.wait()
             self.commits.append(changes)
-            answers = await super().commit(era, changes, seen=seen, lanes=lanes, floor=floor)
+            answers = await super().commit(era, changes, seen=seen, lanes=lanes, floor=floor, admits=admits)
             if self.answers_to_lose:
                 self.answers_to_lose -= 1
                 raise LedgerAwayError("the answer was lost")
@@ -150,6 +153,9 @@ class Stage:
         self.ids = MissionIds(KEY)
         self.unrecorded = Unrecorded(self.memory)
         self.acceptances = Acceptances(self.broker, self.seals, self.unrecorded, self.clock)
+        self.headroom = Headroom(self.ledger, self.unrecorded, self.clock, watermark=0.8, ledger_bytes=0)
+        unlimited = Limiter(dict.fromkeys(Limit), Alone(), self.clock, share_while_away=1)
+        self.admission = Admission(Bounds(), self.headroom, unlimited, self.memory.live_of, self.counts)
         self.is_known_to_be_away = False
 
     def a_submitter(self, around: Callable[[Envelope], Surroundings] | None = None) -> Submitter:
@@ -161,7 +167,7 @@ class Stage:
             self.clock,
             around or self.around,
             self.acceptances,
-            Quotas(None, self.memory.live_of, self.counts),
+            self.admission,
             namespace="default",
             refusal=spec.refusal,
             is_away=lambda: self.is_known_to_be_away,

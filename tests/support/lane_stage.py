@@ -11,7 +11,6 @@ from mission_commander.domain.life import Moment
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.ports import PoolRecord
 from mission_commander.services.eras import Eras
-from mission_commander.services.quotas import Quotas
 from mission_commander.services.recorder import Command, Decision, Recorder
 from mission_commander.services.submission import Accepted, Answer, RefusedError, Request, Submitter
 from mission_commander.services.timing import Timer
@@ -40,7 +39,7 @@ class LaneStage(Stage):
             self.clock,
             self.around,
             self.acceptances,
-            Quotas(None, self.memory.live_of, self.counts),
+            self.admission,
             namespace="default",
             refusal=lambda _, __: None,
             is_away=lambda: False,

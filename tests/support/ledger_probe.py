@@ -126,6 +126,12 @@ class Stage(Protocol):
         """Go back to an earlier moment, as a failover to a stale replica does."""
         ...
 
+    async def fill(self) -> None:
+        """Leave no memory for new missions, until `make_room`."""
+        ...
+
+    async def make_room(self) -> None: ...
+
 
 class MemoryStage:
     def __init__(self) -> None:
@@ -144,6 +150,12 @@ class MemoryStage:
         await asyncio.sleep(0.002)  # event ids are times: no real rollback is done within their millisecond
         self.store.roll_back(backup)
 
+    async def fill(self) -> None:
+        self.store.max_bytes = 0
+
+    async def make_room(self) -> None:
+        self.store.max_bytes = None
+
 
 class RedisStage:
     def __init__(self, url: str, stack: AsyncExitStack, operation_seconds: float) -> None:
@@ -151,12 +163,15 @@ class RedisStage:
         self._stack = stack
         self._operation_seconds = operation_seconds
 
-    async def another(self, *, prefix: str = "test:", url: str = "") -> RedisLedger:
+    async def another(
+        self, *, prefix: str = "test:", url: str = "", events_kept: int = EVENTS_KEPT, events_bytes: int = 16_000_000
+    ) -> RedisLedger:
         settings = RedisSettings(
             urls=(url or self.url,),
             prefix=prefix,
             operation_seconds=self._operation_seconds,
-            events_kept=EVENTS_KEPT,
+            events_kept=events_kept,
+            events_bytes=events_bytes,
         )
         return await self._stack.enter_async_context(connect(settings))
 
@@ -170,6 +185,12 @@ class RedisStage:
         await self.wipe()
         for key, value in backup.items():
             await self.command("RESTORE", key, 0, value)
+
+    async def fill(self) -> None:
+        await self.command("CONFIG", "SET", "maxmemory", "1")
+
+    async def make_room(self) -> None:
+        await self.command("CONFIG", "SET", "maxmemory", "0")
 
     async def command(self, *words: str | int) -> Any:
         """Say something to Redis as an administrator."""

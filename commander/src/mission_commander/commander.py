@@ -16,6 +16,7 @@ from mission_commander.domain.retention import Retention
 from mission_commander.domain.unrecorded import Unrecorded
 from mission_commander.ports import Ledger, LedgerAwayError
 from mission_commander.services.acceptances import Acceptances
+from mission_commander.services.admission import Admission, Bounds
 from mission_commander.services.auditing import Auditor
 from mission_commander.services.broker_users import BrokerUsers, UserDesk
 from mission_commander.services.claims import Claims
@@ -27,6 +28,7 @@ from mission_commander.services.explaining import Explainer
 from mission_commander.services.feed import Feed
 from mission_commander.services.garrison import Garrison
 from mission_commander.services.gauges import Gauges
+from mission_commander.services.headroom import Headroom
 from mission_commander.services.heartbeats import Heartbeats
 from mission_commander.services.late_records import LateRecords
 from mission_commander.services.limiting import Limit, Limiter, Tally
@@ -38,7 +40,6 @@ from mission_commander.services.pool_news import PoolNews
 from mission_commander.services.pooling import Pools
 from mission_commander.services.proofs import Proofs
 from mission_commander.services.purging import Purger
-from mission_commander.services.quotas import Quotas
 from mission_commander.services.reaping import Reaper
 from mission_commander.services.recorder import Recorder
 from mission_commander.services.rejected import RejectedMessages
@@ -88,8 +89,7 @@ class Commander:
         secrets = ClaimSecrets(key)
         self.counts = Counts()
         self.limiter = _limiter(settings, tally, clock)
-        self.settings, self.clock = settings, clock
-        self.install_key = key
+        self.settings, self.clock, self.install_key = settings, clock, key
         self.ledger, self.broker = ledger, broker
         rejects = Rejects(broker, clock, count=self._count_rejected)
         self.memory = MissionMemory(
@@ -117,11 +117,18 @@ class Commander:
         self.scheduler = Scheduler(ledger, self.outbox)
         self.feed = Feed(ledger, self.memory, self.recorder.horizon)
         self.ends = Ends(self.memory)
-        self.vitals = Vitals(ledger, broker, clock, lambda: self.outbox.silent_queues)
         seals = Seals(key)
         self.unrecorded = Unrecorded(self.memory)
         self.acceptances = Acceptances(broker, seals, self.unrecorded, clock)
-        quotas = Quotas(settings.limit_live or None, self._live_of, self.counts)
+        self.headroom = Headroom(
+            ledger,
+            self.unrecorded,
+            clock,
+            watermark=settings.ledger_watermark,
+            ledger_bytes=settings.ledger_bytes,
+        )
+        self.vitals = Vitals(ledger, broker, clock, lambda: self.outbox.silent_queues, self.headroom.room)
+        admission = Admission(_bounds(settings), self.headroom, self.limiter, self._live_of, self.counts)
         self.submitter = Submitter(
             self.recorder,
             self.eras,
@@ -129,12 +136,12 @@ class Commander:
             clock,
             self.around,
             self.acceptances,
-            quotas,
+            admission,
             namespace=settings.namespace,
             refusal=spec.refusal,
             is_away=lambda: not self.is_loaded or self.vitals.ledger_is_away,
         )
-        self.retrier = Retrier(self.recorder, ledger, MissionIds(key), clock, self.around, quotas)
+        self.retrier = Retrier(self.recorder, ledger, MissionIds(key), clock, self.around, admission)
         self.claims = Claims(
             self.recorder,
             tombstones,
@@ -242,6 +249,7 @@ class Commander:
             clock,
             era=lambda: self.recorder.era,
             unaccounted=lambda: self.auditor.unaccounted,
+            room=self.headroom.room,
         )
         self.feed.on_gap(self.eras.look)
         self._services: tuple[Callable[[], Awaitable[None]], ...] = (
@@ -330,6 +338,7 @@ class Commander:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_forever(self.vitals.run))
             tasks.create_task(_forever(self.limiter.run))
+            tasks.create_task(_forever(self.headroom.run))
             await self._declare()  # before the ledger is read: work may be accepted by way of the broker meanwhile
             tasks.create_task(_forever(self._peers.run))
             tasks.create_task(_forever(self.acceptances.run))
@@ -346,6 +355,7 @@ class Commander:
                 await self.garrison.refresh()
                 await self.scheduler.look()
                 await self.vitals.look()
+                await self.headroom.look()
             except LedgerAwayError as error:
                 if tries % TRIES_PER_LOG_LINE == 0:
                     self._log.warning("waiting for the ledger", why=str(error))
@@ -367,9 +377,19 @@ def _lane_rules(settings: CommanderSettings) -> LaneRules:
     )
 
 
+def _bounds(settings: CommanderSettings) -> Bounds:
+    return Bounds(
+        missions=settings.limit_live or None,
+        payload=settings.limit_payload_bytes or None,
+        payload_of_all=settings.limit_payload_bytes_all or None,
+        ledger_share=settings.limit_ledger_share,
+    )
+
+
 def _limiter(settings: CommanderSettings, tally: Tally, clock: Clock) -> Limiter:
     rates = {
         Limit.SUBMIT: rate_of(settings.limit_submit),
+        Limit.SUBMIT_BYTES: rate_of(settings.limit_submit_bytes),
         Limit.READ: rate_of(settings.limit_read),
         Limit.WISH: rate_of(settings.limit_wish),
         Limit.LOGIN_ADDRESS: rate_of(settings.limit_login_address),

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import msgspec
 
 from mission_commander.domain.lane import Lane, LaneChange, LaneKey
+from mission_commander.domain.owners import Owner, Usage
 from mission_commander.domain.record import Mission
 from mission_contracts import mission as m
 from mission_contracts.soldiering import Beat, Registration
@@ -19,6 +20,10 @@ from mission_contracts.soldiering import Beat, Registration
 
 class LedgerAwayError(Exception):
     """The ledger cannot be reached now, or did not answer in time; the write may or may not have happened."""
+
+
+class LedgerFullError(Exception):
+    """The ledger has no memory left for new missions. Nothing was written; what it holds already goes on."""
 
 
 class EraChangedError(Exception):
@@ -143,6 +148,13 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     dead_letters: int
 
 
+class StoreMemory(msgspec.Struct, frozen=True):
+    """How many bytes the store has in use, and how many it may use; None where it has no bound or does not say."""
+
+    used: int
+    limit: int | None = None
+
+
 class Durability(msgspec.Struct, frozen=True):
     """Whether every accepted write is on disk first; `why_weak` is one sentence when it is not."""
 
@@ -156,7 +168,25 @@ class Ledger(Protocol):
     async def durability(self) -> Durability: ...
 
     async def touch(self) -> None:
-        """Write something of no meaning: LedgerAwayError when the store can be read, perhaps, but takes no change."""
+        """Write something of no meaning: LedgerAwayError when the store can be read, perhaps, but takes no change.
+
+        A store that is merely out of memory takes it: it is full, and not away.
+        """
+        ...
+
+    async def memory(self) -> StoreMemory:
+        """Return how full the store is."""
+        ...
+
+    async def usage(self, owners: Sequence[Owner]) -> tuple[Usage, Sequence[Usage]]:
+        """Return what all missions take together, and what those of each of these owners take, in order.
+
+        Counted in the step that writes or purges a record, so that it is what the records come to at each moment.
+        """
+        ...
+
+    async def trim_events(self) -> None:
+        """Drop the oldest events where the stream has more bytes than it is meant to keep."""
         ...
 
     async def era(self) -> m.Era | None:
@@ -178,8 +208,12 @@ class Ledger(Protocol):
         seen: EventId = NO_EVENT,
         lanes: Sequence[LaneChange] = (),
         floor: int = 0,
+        admits: bool = False,
     ) -> Sequence[Committed | Conflict]:
         """Apply each change if its expectation holds; one answer each, in order; one script, one fsync for all.
+
+        `admits` says that there is new work in it, which a store without memory refuses with LedgerFullError, and
+        writes nothing. Everything else (ends, claims, cancellations, what was accepted before) is written beyond that.
 
         A mission appears at most once in a commit. Each applied change is announced in the event stream; a final
         one leaves the live set. A lane's change and those of its missions are applied together or not at all: where

@@ -200,6 +200,37 @@ class CommanderSettings(BaseSettings):
     in no queue of the broker. What it takes comes on top of some 0.75 KB for each live mission.
     """
 
+    limit_submit_bytes: Limited = "64000000 per 10 seconds"
+    """How many bytes of missions one subject may submit, and the objects of one namespace; 1,500 count for each mission
+    beside its payload. What is too much is refused with 429; objects wait and are submitted again.
+    """
+
+    limit_payload_bytes: Annotated[int, Field(ge=0)] = 256 * 1024 * 1024
+    """How many bytes of payload the ledger holds for one subject, or for one namespace's objects; beyond it new ones
+    are 429 (QuotaReached). 0: no bound. Payloads of more than 1 KiB leave at the end of their missions, those of dead
+    letters with their records.
+    """
+
+    limit_payload_bytes_all: Annotated[int, Field(ge=0)] = 1024 * 1024 * 1024
+    """How many bytes of payload the ledger holds in all; 0: no bound. One subject may have as much as is still free,
+    so that several share it and there is always some left for another one.
+    """
+
+    limit_ledger_share: Annotated[float, Field(gt=0, le=1_000)] = 1.0
+    """How many bytes of the ledger one subject's missions may take, final ones included, for each byte that is still
+    free below the watermark; beyond it new ones are 429 (QuotaReached). At 1 one subject can take half of the ledger,
+    two subjects a third each. Raise it where there is only one.
+    """
+
+    ledger_watermark: Annotated[float, Field(gt=0, le=0.95)] = 0.8
+    """The part of Redis' maxmemory from which on new missions are refused (503, LedgerFull) and `/health` is degraded.
+
+    The rest is for those that are there: they run, end, are cancelled and purged also beyond maxmemory.
+    """
+
+    ledger_bytes: Annotated[int, Field(ge=0)] = 0
+    """How many bytes missions may take in a Redis without a maxmemory of its own; 0: no bound."""
+
     limit_live: Annotated[int, Field(ge=0)] = 1_000_000
     """How many missions that are not final one subject may have; one more is 429 (QuotaReached). 0: any number.
 

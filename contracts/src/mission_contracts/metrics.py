@@ -147,6 +147,22 @@ CLAIMS_ABANDONED: Final = Metric(
 
 LEDGER_UP: Final = Metric("missioncontrol_ledger_up", Kind.GAUGE, "1 while the ledger (Redis) answers.")
 BROKER_UP: Final = Metric("missioncontrol_broker_up", Kind.GAUGE, "1 while the broker (RabbitMQ) can be reached.")
+LEDGER_BYTES: Final = Metric(
+    "missioncontrol_ledger_bytes", Kind.GAUGE, "Bytes of memory that the ledger has in use, as admission counts them."
+)
+LEDGER_BYTES_LIMIT: Final = Metric(
+    "missioncontrol_ledger_bytes_limit",
+    Kind.GAUGE,
+    "Bytes of memory that the ledger may use: Redis' maxmemory, else the setting ledger_bytes.",
+)
+LEDGER_BYTES_WATERMARK: Final = Metric(
+    "missioncontrol_ledger_bytes_watermark", Kind.GAUGE, "Bytes in use from which on new missions are refused."
+)
+LEDGER_REFUSED: Final = Metric(
+    "missioncontrol_ledger_full_refusals_total",
+    Kind.COUNTER,
+    "Missions refused with 503 (LedgerFull) because the ledger's memory had reached the watermark.",
+)
 DURABILITY_WEAK: Final = Metric(
     "missioncontrol_durability_weak", Kind.GAUGE, "1 while a crash of the ledger may lose accepted missions."
 )
@@ -187,7 +203,8 @@ LIMITED: Final = Metric(
     "missioncontrol_limited_total",
     Kind.COUNTER,
     "Missions and requests refused with 429, by the limit that they exceeded: submit, read, wish, login_address, "
-    "login_user, client_address, client (wrong client secrets), live (missions of one subject that are not final).",
+    "login_user, client_address, client (wrong client secrets), live (missions of one subject that are not final), "
+    "submit_bytes, payload_bytes and ledger_bytes (of one subject, or of one namespace's objects).",
     ("limit",),
 )
 CONNECTIONS_ENDED: Final = Metric(
@@ -265,6 +282,10 @@ ALL: Final = (
     LEASES_EXPIRED,
     CLAIMS_ABANDONED,
     LEDGER_UP,
+    LEDGER_BYTES,
+    LEDGER_BYTES_LIMIT,
+    LEDGER_BYTES_WATERMARK,
+    LEDGER_REFUSED,
     BROKER_UP,
     DURABILITY_WEAK,
     ON_DUTY,

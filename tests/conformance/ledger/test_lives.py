@@ -32,7 +32,6 @@ from mission_commander.services.auditing import Auditor
 from mission_commander.services.claims import Claims
 from mission_commander.services.heartbeats import Heartbeats
 from mission_commander.services.outbox import Outbox
-from mission_commander.services.quotas import Quotas
 from mission_commander.services.retrying import Retrier
 from mission_commander.services.submission import Accepted, Request
 from mission_commander.services.undelivered import Undelivered
@@ -592,7 +591,7 @@ async def test_a_retry_of_the_later_life_is_a_mission_of_its_own(older: Commande
         older.ids,
         older.clock,
         older.around,
-        Quotas(None, older.memory.live_of, older.counts),
+        older.admission,
     )
 
     async def retry(mission: Mission) -> Mission:

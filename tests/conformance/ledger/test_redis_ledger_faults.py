@@ -43,6 +43,7 @@ from mission_commander.ports import (
     Committed,
     EraChangedError,
     LedgerAwayError,
+    LedgerFullError,
     RolledBackError,
     Stored,
     order_of,
@@ -218,21 +219,39 @@ async def test_a_demoted_node_is_away_and_serves_again_when_promoted(ledger: Red
     assert list(await all_live(ledger)) == ["m-1"]
 
 
-async def test_a_full_redis_says_what_to_do_and_loses_nothing(ledger: RedisLedger, stage: RedisStage) -> None:
+async def test_a_full_redis_refuses_new_missions_as_a_whole_and_writes_everything_else(
+    ledger: RedisLedger, stage: RedisStage
+) -> None:
     mission = a_mission()
     await put(ledger, mission)
-    await stage.command("CONFIG", "SET", "maxmemory", "1")
+    await stage.fill()
     try:
-        with pytest.raises(LedgerAwayError, match="raise maxmemory") as caught:
-            await ledger.commit(ERA, [step(mission, changed(mission)), creation(a_mission("new"))])
-        assert isinstance(caught.value.__cause__, OutOfMemoryError)
-        with pytest.raises(LedgerAwayError, match="raise maxmemory"):
-            await ledger.touch()
-        assert await all_live(ledger) == {mission.id: mission}, "what is there can be read"
+        with pytest.raises(LedgerFullError) as caught:
+            await ledger.commit(ERA, [step(mission, changed(mission)), creation(a_mission("new"))], admits=True)
+        assert isinstance(caught.value.__cause__, LedgerAwayError)
+        assert isinstance(caught.value.__cause__.__cause__, OutOfMemoryError)
+        assert await all_live(ledger) == {mission.id: mission}, "nothing was written"
+        await must(ledger, step(mission, finished(mission)))
+        assert await all_live(ledger) == {}, "what is there ends"
     finally:
-        await stage.command("CONFIG", "SET", "maxmemory", "0")
-    await ledger.touch()
-    assert await all_live(ledger) == {mission.id: mission}
+        await stage.make_room()
+
+
+async def test_a_stream_of_large_events_keeps_fewer_of_them(stage: RedisStage) -> None:
+    ledger = await stage.another(events_kept=100_000, events_bytes=1_000_000)
+    await ledger.begin_era(ERA)
+    first = (await put(ledger, a_mission("first")))[0].event
+    for start in range(0, 4_000, 500):
+        large = [changed(a_mission(f"m-{start + i}"), result=b"x" * 2_000) for i in range(500)]
+        await put(ledger, *large)
+    last = (await put(ledger, a_mission("last")))[0].event
+    assert await stage.command("MEMORY", "USAGE", "test:events", "SAMPLES", 0) > 4_000_000
+
+    await ledger.trim_events()
+    assert await stage.command("MEMORY", "USAGE", "test:events", "SAMPLES", 0) <= 1_000_000
+    assert await ledger.events(first, wait_seconds=0) is None, "a reader that is far behind is told so"
+    assert await ledger.events(last, wait_seconds=0) == []
+    await ledger.commit(ERA, (), seen=first)  # dropped by its age: that is no rollback
 
 
 async def test_a_redis_that_cannot_write_to_its_disk_says_what_to_do_and_loses_nothing(

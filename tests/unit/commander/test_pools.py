@@ -40,7 +40,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def vitals(stage: Stage) -> Vitals:
-    return Vitals(stage.ledger, stage.broker, stage.clock, tuple)
+    return Vitals(stage.ledger, stage.broker, stage.clock, tuple, stage.headroom.room)
 
 
 @pytest.fixture

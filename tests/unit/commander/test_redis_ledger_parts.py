@@ -53,7 +53,7 @@ def test_a_change_fills_as_many_fields_as_the_script_reads() -> None:
     one = a_mission()
     changes = [Change(changed(one), one.sequence, hands_out=True), Change(finished(one), one.sequence)]
     fields = list(redis_codec.arguments_of(changes))
-    assert f"STRIDE = 10, {len(fields) // 2}\n" in script
+    assert f"STRIDE = 11, {len(fields) // 2}\n" in script
 
 
 def test_a_record_of_a_newer_commander_is_read_and_passed_on_word_for_word() -> None:

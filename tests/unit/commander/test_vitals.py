@@ -18,14 +18,14 @@ class Troubled(MemoryBroker):
 
 
 async def test_all_is_well(stage: Stage) -> None:
-    vitals = Vitals(stage.ledger, stage.broker, stage.clock, tuple)
+    vitals = Vitals(stage.ledger, stage.broker, stage.clock, tuple, stage.headroom.room)
     await vitals.look()
     health = vitals.health()
     assert (health.status, health.parts) == ("ok", {"ledger": "ok", "broker": "ok"})
 
 
 async def test_a_trouble_with_one_queue_degrades_and_is_told(stage: Stage) -> None:
-    vitals = Vitals(stage.ledger, Troubled(), stage.clock, tuple)
+    vitals = Vitals(stage.ledger, Troubled(), stage.clock, tuple, stage.headroom.room)
     await vitals.look()
     health = vitals.health()
     assert (health.status, health.parts["broker"]) == ("degraded", "troubled")
@@ -33,7 +33,9 @@ async def test_a_trouble_with_one_queue_degrades_and_is_told(stage: Stage) -> No
 
 
 async def test_a_queue_that_does_not_answer_is_named(stage: Stage) -> None:
-    vitals = Vitals(stage.ledger, stage.broker, stage.clock, lambda: ["missions.orders.default.images"])
+    vitals = Vitals(
+        stage.ledger, stage.broker, stage.clock, lambda: ["missions.orders.default.images"], stage.headroom.room
+    )
     await vitals.look()
     health = vitals.health()
     assert health.status == "degraded"
@@ -42,7 +44,7 @@ async def test_a_queue_that_does_not_answer_is_named(stage: Stage) -> None:
 
 @pytest.mark.parametrize("fault", ["cut", "block"])
 async def test_a_broker_that_takes_nothing_degrades(stage: Stage, fault: str) -> None:
-    vitals = Vitals(stage.ledger, stage.broker, stage.clock, tuple)
+    vitals = Vitals(stage.ledger, stage.broker, stage.clock, tuple, stage.headroom.room)
     await vitals.look()
     getattr(stage.broker, fault)()
     health = vitals.health()
@@ -50,7 +52,7 @@ async def test_a_broker_that_takes_nothing_degrades(stage: Stage, fault: str) ->
 
 
 async def test_a_troubled_broker_is_not_down_when_the_ledger_is_away(stage: Stage) -> None:
-    vitals = Vitals(stage.ledger, Troubled(), stage.clock, tuple)
+    vitals = Vitals(stage.ledger, Troubled(), stage.clock, tuple, stage.headroom.room)
     stage.ledger.cut()
     await vitals.look()
     assert vitals.health().status == "degraded"
@@ -58,7 +60,7 @@ async def test_a_troubled_broker_is_not_down_when_the_ledger_is_away(stage: Stag
 
 
 async def test_without_both_it_is_down(stage: Stage) -> None:
-    vitals = Vitals(stage.ledger, stage.broker, stage.clock, tuple)
+    vitals = Vitals(stage.ledger, stage.broker, stage.clock, tuple, stage.headroom.room)
     stage.ledger.cut()
     stage.broker.cut()
     await vitals.look()

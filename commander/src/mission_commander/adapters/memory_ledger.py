@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import accumulate, islice
 
@@ -19,6 +20,7 @@ from mission_commander.adapters.memory_lanes import LaneShelf
 from mission_commander.adapters.memory_ranking import Ranking
 from mission_commander.adapters.memory_stream import EventStream
 from mission_commander.domain.lane import Lane, LaneChange, LaneKey
+from mission_commander.domain.owners import MISSION_BYTES, Owner, Usage, drops_payload, owner_of
 from mission_commander.domain.record import Mission
 from mission_commander.ports import (
     NO_EVENT,
@@ -30,10 +32,12 @@ from mission_commander.ports import (
     EventId,
     Kept,
     LedgerAwayError,
+    LedgerFullError,
     Listing,
     OutboxEntry,
     PoolRecord,
     Stored,
+    StoreMemory,
     Totals,
 )
 from mission_contracts import mission as m
@@ -71,15 +75,24 @@ class MemoryData:
         self.beats: dict[m.Instance, Beat] = {}
         self.scheduler_stopped: bool | None = None
         self.lanes = LaneShelf()
+        self.usage: Counter[str] = Counter()
+        """By field, as in Redis: b<owner>, p<owner>."""
 
     def stored(self, mission_id: m.MissionId) -> Stored | None:
         mission = self.records.get(mission_id)
         return None if mission is None else Stored(mission, self.payloads.get(mission_id, b""))
 
+    def size(self) -> int:
+        return self.usage["b"]
+
+    def usage_of(self, owner: Owner) -> Usage:
+        return Usage(held=self.usage[f"b{owner}"], payload=self.usage[f"p{owner}"])
+
     def write(self, change: Change) -> None:
         mission = change.mission
         if change.replaces:
             self.remove(mission.id)
+        self._count(mission.id, -1)
         if mission.id not in self.records:
             self.tombstones.pop(mission.id, None)
             listing = self.listings.setdefault(mission.envelope.namespace, Ranking())
@@ -87,16 +100,31 @@ class MemoryData:
         self.records[mission.id] = mission
         if change.payload:
             self.payloads.setdefault(mission.id, change.payload)
+        if drops_payload(mission):
+            self.payloads.pop(mission.id, None)
+        self._count(mission.id, 1)
         if change.hands_out:
             self.outbox.setdefault(OutboxEntry(mission.id, mission.epoch))
         self._index(mission)
 
     def remove(self, mission_id: m.MissionId) -> None:
+        self._count(mission_id, -1)
         mission = self.records.pop(mission_id)
         self.payloads.pop(mission_id, None)
         self.listings[mission.envelope.namespace].drop(mission_id)
         self.purgeable.drop(mission_id)
         self.dead.drop(mission_id)
+
+    def _count(self, mission_id: m.MissionId, sign: int) -> None:
+        mission = self.records.get(mission_id)
+        if mission is None:
+            return
+        payload = len(self.payloads.get(mission_id, b""))
+        held = MISSION_BYTES + len(msgspec.msgpack.encode(mission)) + payload
+        for owner in (owner_of(mission.envelope), ""):
+            self.usage[f"b{owner}"] += sign * held
+            self.usage[f"p{owner}"] += sign * payload
+        self.usage = +self.usage
 
     def relist(self, listing: Listing) -> None:
         held = self.records.get(listing.mission_id)
@@ -132,6 +160,8 @@ class MemoryStore:
     ) -> None:
         self.clock = clock or SystemClock()
         self.tombstone_seconds = tombstone_seconds
+        self.max_bytes: int | None = None
+        """From this much on, no new mission is written, as with Redis' maxmemory."""
         self._events_kept = events_kept
         self.data = MemoryData(events_kept)
         self._waiting: set[asyncio.Future[None]] = set()
@@ -200,6 +230,16 @@ class MemoryLedger:
     async def touch(self) -> None:
         self._reach_to_write()
 
+    async def memory(self) -> StoreMemory:
+        return StoreMemory(used=self._reach().size(), limit=self.store.max_bytes)
+
+    async def usage(self, owners: Sequence[Owner]) -> tuple[Usage, Sequence[Usage]]:
+        data = self._reach()
+        return data.usage_of(""), [data.usage_of(owner) for owner in owners]
+
+    async def trim_events(self) -> None:
+        self._reach()  # it is bounded by its count
+
     async def era(self) -> m.Era | None:
         return self._reach().era
 
@@ -217,10 +257,13 @@ class MemoryLedger:
         seen: EventId = NO_EVENT,
         lanes: Sequence[LaneChange] = (),
         floor: int = 0,
+        admits: bool = False,
     ) -> Sequence[Committed | Conflict]:
         check(changes)
         check_lanes(changes, lanes)
         data = self._reach_to_write() if changes or lanes else self._reach()
+        if admits and self.store.max_bytes is not None and data.size() >= self.store.max_bytes:
+            raise LedgerFullError("the ledger has no memory left for new missions")
         if data.era != era:
             raise other_era(data.era, era)
         if not data.stream.knows(seen):

@@ -8,6 +8,7 @@ import msgspec
 
 from mission_commander.adapters.ledger_rules import indexes_of
 from mission_commander.domain.lane import Lane, LaneChange, LaneKey, LaneRecord, Place
+from mission_commander.domain.owners import drops_payload, owner_of
 from mission_commander.domain.record import Mission
 from mission_commander.ports import Change, OutboxEntry, PoolRecord
 from mission_contracts.mission import Epoch, MissionId
@@ -63,6 +64,8 @@ def arguments_of(changes: Sequence[Change]) -> Iterator[Any]:
         yield score(indexes.purgeable_since)
         yield score(indexes.dead_since)
         yield ("n" if change.is_new else "") + ("r" if change.replaces else "")
+        yield owner_of(envelope)
+        yield "1" if drops_payload(mission) else ""
 
 
 def lane_arguments_of(lanes: Sequence[LaneChange], changes: Sequence[Change]) -> list[Any]:

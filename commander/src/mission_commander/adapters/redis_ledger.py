@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from redis.exceptions import OutOfMemoryError
+
 from mission_commander.adapters import redis_codec as codec
 from mission_commander.adapters.ledger_rules import (
     LIVE_BATCH,
@@ -16,10 +18,12 @@ from mission_commander.adapters.ledger_rules import (
     without_floor,
 )
 from mission_commander.adapters.redis_durability import judge, judge_refusal
+from mission_commander.adapters.redis_memory import memory_of, to_keep
 from mission_commander.adapters.redis_nodes import Nodes
-from mission_commander.adapters.redis_script import Script
+from mission_commander.adapters.redis_script import Script, WhenFull
 from mission_commander.adapters.redis_wire import Command, Wire
 from mission_commander.domain.lane import Lane, LaneChange, LaneKey
+from mission_commander.domain.owners import MISSION_BYTES, Owner, Usage
 from mission_commander.domain.record import Mission
 from mission_commander.ports import (
     NO_EVENT,
@@ -31,10 +35,12 @@ from mission_commander.ports import (
     EventId,
     Kept,
     LedgerAwayError,
+    LedgerFullError,
     Listing,
     OutboxEntry,
     PoolRecord,
     Stored,
+    StoreMemory,
     Totals,
     order_of,
 )
@@ -68,7 +74,10 @@ class RedisSettings:
     """Commands that may be under way at once; the rest wait their turn within their deadline."""
 
     events_kept: int = 100_000
-    """About how many changes the event stream remembers, so how long a reader may be gone. Each takes about 1 KiB."""
+    """About how many changes the event stream remembers, so how long a reader may be gone."""
+
+    events_bytes: int = 16 * 1024 * 1024
+    """How many bytes it may take: fewer changes are remembered where they are large. A noop's takes about 420."""
 
     tombstone_seconds: int = 7 * 86_400
     """How long a purged mission's id is remembered. Keep it beyond the oldest order that a queue may still hold."""
@@ -101,6 +110,7 @@ class RedisLedger:
     dead        zset     ids of dead letters, by their end
     t:<id>      string   a tombstone, with an expiry: when the mission had ended
     events      stream   r: the record, b: the id of the event before, so that a reader sees a gap, l: its lane's change
+    usage       hash     b<owner>: bytes held, p<owner>: of them payload; b and p: of all owners
     l:<lane>    hash     v: version, r: record, and for each place who stands there (nothing: it is spent)
     lanes       zset     "<namespace>/<pool>/<ordering key>", by the time until which it is kept
     scheduler   string   whether the outbox relay was stopped
@@ -115,13 +125,17 @@ class RedisLedger:
         self._commands = commands
         self._waiting = waiting
         key = self._key
-        indexes = ("era", "live", "outbox", "purgeable", "dead", "events", "lanes", "floor")
-        self._commit = Script("commit", commands, *map(key, indexes))
+        indexes = ("era", "live", "outbox", "purgeable", "dead", "events", "lanes", "floor", "usage")
+        keys = tuple(map(key, indexes))
+        self._commit = Script("commit", commands, *keys)
+        self._admit = Script("commit", commands, *keys, when_full=WhenFull.REFUSED)
+        self._compare = Script("commit", commands, *keys, when_full=WhenFull.READS)
+        self._write_one = Script("write", commands)
         self._begin = Script("era", commands, key("era"), key("floor"))
-        self._read = Script("read", commands)
-        self._list = Script("list", commands)
-        self._purge = Script("purge", commands, key("purgeable"), key("dead"), key("floor"))
-        self._read_lanes = Script("read_lanes", commands)
+        self._read = Script("read", commands, when_full=WhenFull.READS)
+        self._list = Script("list", commands, when_full=WhenFull.READS)
+        self._purge = Script("purge", commands, key("purgeable"), key("dead"), key("floor"), key("usage"))
+        self._read_lanes = Script("read_lanes", commands, when_full=WhenFull.READS)
         self._purge_lanes = Script("purge_lanes", commands, key("lanes"))
         self._put_back = Script("put_back", commands, key("era"), key("outbox"))
         self._relist = Script("relist", commands, key("era"), key("live"))
@@ -135,7 +149,22 @@ class RedisLedger:
         return judge(dict(_pairs(_texts(found))))
 
     async def touch(self) -> None:
-        await self._ask("SET", self._key("touched"), "")
+        await self._put("SET", "touched", "")
+
+    async def memory(self) -> StoreMemory:
+        return memory_of(await self._ask("INFO", "memory"))
+
+    async def usage(self, owners: Sequence[Owner]) -> tuple[Usage, Sequence[Usage]]:
+        fields = [f"{kind}{owner}" for owner in ("", *owners) for kind in "bp"]
+        counts = [int(count or 0) for count in await self._ask("HMGET", self._key("usage"), *fields)]
+        everybody, *each = map(Usage, counts[::2], counts[1::2])
+        return everybody, each
+
+    async def trim_events(self) -> None:
+        events = self._key("events")
+        size, length = await self._ask_all(("MEMORY", "USAGE", events, "SAMPLES", 0), ("XLEN", events))
+        if size and size > self._settings.events_bytes:
+            await self._ask("XTRIM", events, "MAXLEN", to_keep(length, size, self._settings.events_bytes))
 
     # Era.
 
@@ -157,14 +186,23 @@ class RedisLedger:
         seen: EventId = NO_EVENT,
         lanes: Sequence[LaneChange] = (),
         floor: int = 0,
+        admits: bool = False,
     ) -> Sequence[Committed | Conflict]:
         check(changes)
         check_lanes(changes, lanes)
-        answers = await self._write(era, changes, lanes, seen, floor)
+        changing = self._admit if admits else self._commit
+        script = changing if changes or lanes else self._compare
+        try:
+            answers = await self._write(script, era, changes, lanes, seen, floor)
+        except LedgerAwayError as error:
+            if admits and isinstance(error.__cause__, OutOfMemoryError):
+                raise LedgerFullError("the ledger has no memory left for new missions") from error
+            raise
         return [_answer_of(answer) for answer in answers[len(lanes) :]]
 
     async def _write(
         self,
+        script: Script,
         era: m.Era,
         changes: Sequence[Change],
         lanes: Sequence[LaneChange],
@@ -175,8 +213,8 @@ class RedisLedger:
         of_lanes = codec.lane_arguments_of(lanes, changes)
         kept = (self._settings.events_kept, seen, key("l:"), len(of_lanes))
         above = floor if any(change.is_new for change in changes) else ""
-        heading = (era, key("m:"), key("ns:"), *kept, above, key("t:"))
-        answers = await self._run(self._commit, *heading, *of_lanes, *codec.arguments_of(changes))
+        heading = (era, key("m:"), key("ns:"), *kept, above, key("t:"), MISSION_BYTES)
+        answers = await self._run(script, *heading, *of_lanes, *codec.arguments_of(changes))
         if answers == b"rolled back":
             raise rolled_back(seen)
         if answers == b"no floor":
@@ -261,9 +299,9 @@ class RedisLedger:
 
     async def purge(self, before: float, limit: int) -> int:
         key = self._key
-        purged: int = await self._run(
-            self._purge, codec.score(before), limit, key("m:"), key("ns:"), key("t:"), self._settings.tombstone_seconds
-        )
+        prefixes = (key("m:"), key("ns:"), key("t:"))
+        stands = self._settings.tombstone_seconds
+        purged: int = await self._run(self._purge, codec.score(before), limit, *prefixes, stands, MISSION_BYTES)
         return purged
 
     async def purged(self, ids: Sequence[m.MissionId]) -> Mapping[m.MissionId, float]:
@@ -293,7 +331,7 @@ class RedisLedger:
 
     async def save_lanes(self, era: m.Era, lanes: Sequence[LaneChange]) -> Sequence[bool]:
         check_lanes((), lanes)
-        return [bool(answer) for answer in await self._write(era, (), lanes)]
+        return [bool(answer) for answer in await self._write(self._commit, era, (), lanes)]
 
     async def purge_lanes(self, now: float, limit: int) -> int:
         purged: int = await self._run(self._purge_lanes, codec.score(now), limit, self._key("l:"))
@@ -359,12 +397,12 @@ class RedisLedger:
         return None if said is None else bool(said == _STOPPED)
 
     async def save_scheduler(self, *, stopped: bool) -> None:
-        await self._ask("SET", self._key("scheduler"), _STOPPED if stopped else _STARTED)
+        await self._put("SET", "scheduler", _STOPPED if stopped else _STARTED)
 
     # Pools and soldiers.
 
     async def save_pool(self, pool: PoolRecord) -> None:
-        await self._ask("HSET", self._key("pools"), f"{pool.namespace}/{pool.name}", codec.encode(pool))
+        await self._put("HSET", "pools", f"{pool.namespace}/{pool.name}", codec.encode(pool))
 
     async def delete_pool(self, namespace: str, name: str) -> None:
         await self._ask("HDEL", self._key("pools"), f"{namespace}/{name}")
@@ -374,7 +412,7 @@ class RedisLedger:
         return sorted(pools, key=lambda pool: (pool.namespace, pool.name))
 
     async def save_soldier(self, registration: Registration) -> None:
-        await self._ask("HSET", self._key("soldiers"), registration.instance, codec.encode(registration))
+        await self._put("HSET", "soldiers", registration.instance, codec.encode(registration))
 
     async def save_beat(self, instance: m.Instance, beat: Beat) -> bool:
         return bool(await self._run(self._beat, instance, beat.beat, codec.encode(beat)))
@@ -407,6 +445,10 @@ class RedisLedger:
 
     async def _ask_all(self, *commands: Command) -> list[Any]:
         return await self._commands.ask(*commands, timeout_seconds=self._settings.operation_seconds)
+
+    async def _put(self, command: str, name: str, *arguments: str | bytes) -> None:
+        """Write a few bytes of ours, which must not wait for memory."""
+        await self._run(self._write_one, command, *arguments, keys=(self._key(name),))
 
     async def _run(self, script: Script, *arguments: str | bytes | int, keys: Sequence[str] = ()) -> Any:
         return await script.run(arguments, keys=keys, timeout_seconds=self._settings.operation_seconds)

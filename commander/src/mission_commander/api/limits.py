@@ -27,6 +27,7 @@ _MAKES_ONE: Final = ("/retry", "/redrive")
 
 _WHAT: Final = {
     Limit.SUBMIT: "missions submitted by this subject",
+    Limit.SUBMIT_BYTES: "bytes submitted by this subject",
     Limit.READ: "requests that read by this subject",
     Limit.WISH: "requests that change something by this subject",
     Limit.LOGIN_ADDRESS: "logins tried from this address",

@@ -72,6 +72,8 @@ class Mission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     """It gave up, and nobody has redriven it yet."""
     retried_as: MissionId | None = None
     """The mission that tries the same again."""
+    payload_bytes: int = 0
+    """How large its payload is, or was; 0 in records of a Commander that did not count."""
     payload_lost: bool = False
     """The record was made anew without its payload: an order, a submission or a Commander's memory brings it back."""
     acknowledged: bool = False

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from mission_commander.domain.memory import MissionMemory
+from mission_commander.domain.owners import ADMITTED_BYTES, Owner, owner_of
 from mission_commander.domain.record import Mission, Phase
 from mission_contracts.messages import Acceptance
 from mission_contracts.mission import NUMBERS_PER_ERA, Epoch, MissionId, Sequence
@@ -28,6 +29,7 @@ def as_accepted(acceptance: Acceptance) -> Mission:
         attempt=floor.attempt if floor else 0,
         phase=Phase.WAITING,
         message=_MESSAGE,
+        payload_bytes=len(bytes(acceptance.payload)),
     )
 
 
@@ -37,6 +39,9 @@ class Unrecorded:
     def __init__(self, memory: MissionMemory, *, most: int = MOST_UNRECORDED) -> None:
         self._missions: dict[MissionId, Mission] = {}
         self._of: Counter[str] = Counter()
+        self._bytes_of: Counter[Owner] = Counter()
+        self.bytes = 0
+        """What the ledger will take for all of them."""
         self._most = most
         self._retention = memory.retention
         memory.listen(self._note_record)
@@ -51,20 +56,38 @@ class Unrecorded:
         """How many of them are one subject's."""
         return self._of[subject]
 
+    def bytes_of(self, owner: Owner) -> int:
+        """What the ledger will take for one owner's."""
+        return self._bytes_of[owner]
+
     def add(self, mission: Mission) -> None:
-        if mission.id not in self._missions:
-            self._of[mission.envelope.subject] += 1
+        self._leave(mission.id)
         self._missions[mission.id] = mission
+        self._count(mission, 1)
 
     def has_room(self, now: float) -> bool:
         """Tell whether one more may be accepted; what is past its deadline, and was never heard of, makes room."""
         if len(self._missions) >= self._most:
-            self._missions = {i: one for i, one in self._missions.items() if one.envelope.deadline_at > now}
-            self._of = Counter(one.envelope.subject for one in self._missions.values())
+            for mission in self.all():
+                if mission.envelope.deadline_at <= now:
+                    self._leave(mission.id)
         return len(self._missions) < self._most
 
     def _note_record(self, mission: Mission) -> None:
         accepted = self._missions.get(mission.id)
         if accepted is not None and not self._retention.is_earlier_life(mission, accepted):
-            del self._missions[mission.id]
-            self._of[mission.envelope.subject] -= 1
+            self._leave(mission.id)
+
+    def _leave(self, mission_id: MissionId) -> None:
+        mission = self._missions.pop(mission_id, None)
+        if mission is not None:
+            self._count(mission, -1)
+
+    def _count(self, mission: Mission, sign: int) -> None:
+        subject, owner = mission.envelope.subject, owner_of(mission.envelope)
+        size = sign * (ADMITTED_BYTES + mission.payload_bytes)
+        self.bytes += size
+        for counter, key, change in ((self._of, subject, sign), (self._bytes_of, owner, size)):
+            counter[key] += change
+            if not counter[key]:
+                del counter[key]

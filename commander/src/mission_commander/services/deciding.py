@@ -54,6 +54,7 @@ class Command(msgspec.Struct, Generic[T], frozen=True):
     `accepted_at` says which of the missions that used this id one after the other is meant, where it was accepted then:
     a record that was past its retention by then is of an earlier one, and the decision is made as if there were none.
     `weight` is how many bytes it may add to a commit, beside the record.
+    `admits` says that it is new work, which a full ledger refuses (LedgerFullError).
     """
 
     mission_id: m.MissionId
@@ -63,6 +64,7 @@ class Command(msgspec.Struct, Generic[T], frozen=True):
     fresh: bool = False
     weight: int = 0
     accepted_at: float | None = None
+    admits: bool = False
 
 
 class Waiting(msgspec.Struct, Generic[T]):
@@ -146,7 +148,7 @@ class Plan:
             one.refuse(error)
             return
         if decision.mission is not None:
-            self._after[mission_id] = decision.mission
+            self._after[mission_id] = _with_size(decision.mission, decision.payload)
             if before is None and not decision.rebuilds:
                 self._new.add(mission_id)
         if decision.payload is not None:
@@ -244,3 +246,10 @@ class Plan:
 def _is_for_the_outbox(before: Mission, after: Mission) -> bool:
     """A new hand-out, or one that could not be published for want of its payload."""
     return before.epoch != after.epoch or (before.payload_lost and not after.payload_lost)
+
+
+def _with_size(mission: Mission, payload: bytes | None) -> Mission:
+    """Note how large the payload is that comes with a record: quotas and the end of the mission go by it."""
+    if not payload or mission.payload_bytes:
+        return mission
+    return msgspec.structs.replace(mission, payload_bytes=len(payload))

@@ -11,6 +11,7 @@ from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Phase
 from mission_commander.services.counts import Labels
 from mission_commander.services.duty import Duty
+from mission_commander.services.headroom import Room
 from mission_commander.services.overview import Overview
 from mission_commander.services.vitals import Vitals
 from mission_contracts import metrics
@@ -38,6 +39,7 @@ class Gauges:
         *,
         era: Callable[[], m.Era],
         unaccounted: Callable[[], int],
+        room: Callable[[], Room],
     ) -> None:
         self._overview = overview
         self._memory = memory
@@ -47,6 +49,7 @@ class Gauges:
         self._clock = clock
         self._era = era
         self._unaccounted = unaccounted
+        self._room = room
 
     async def read(self) -> Mapping[Metric, Values]:
         """Give every gauge that is known."""
@@ -77,7 +80,11 @@ class Gauges:
         }
 
     def _of_this_process(self) -> dict[Metric, float | None]:
+        room = self._room()
         return {
+            metrics.LEDGER_BYTES: room.used,
+            metrics.LEDGER_BYTES_LIMIT: room.limit,
+            metrics.LEDGER_BYTES_WATERMARK: room.watermark,
             metrics.DUE: self._memory.due_count(self._clock.now()),
             metrics.OLDEST_ORDER: max(self._ages_of_orders(), default=0.0),
             metrics.LEDGER_UP: not self._vitals.ledger_is_away,

@@ -29,6 +29,7 @@ class Limit(StrEnum):
     """What is limited, each by itself."""
 
     SUBMIT = "submit"  # missions, not requests
+    SUBMIT_BYTES = "submit_bytes"
     READ = "read"
     WISH = "wish"  # whatever changes something that is there
     LOGIN_ADDRESS = "login_address"

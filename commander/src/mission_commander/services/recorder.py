@@ -22,6 +22,7 @@ from mission_commander.ports import (
     EraChangedError,
     Ledger,
     LedgerAwayError,
+    LedgerFullError,
     RolledBackError,
 )
 from mission_commander.services.counts import Counts
@@ -149,10 +150,10 @@ class Recorder:
         return decided
 
     async def decide_what_can_be(self, commands: Iterable[Command[T]]) -> Sequence[T | BaseException]:
-        """As `decide_each`, but what could not be made durable is answered with its LedgerAwayError."""
+        """As `decide_each`, but what is not durable is answered with its LedgerAwayError, or LedgerFullError."""
         asked = await self._ask(commands)
         for one in asked:
-            if one.error is not None and not isinstance(one.error, LedgerAwayError):
+            if one.error is not None and not isinstance(one.error, LedgerAwayError | LedgerFullError):
                 self._log.error("a decision failed: a defect of ours", exc_info=one.error)
         return [one.error or one.answer() for one in asked]
 
@@ -247,6 +248,9 @@ class Recorder:
         era = self.era
         try:
             return await self._try(batch)
+        except LedgerFullError as full:
+            self._refuse([one for one in batch if one.command.admits], full)
+            return [one for one in batch if not one.command.admits]
         except EraFullError as full:
             error = EraChangedError(str(full))
             self._tell_of_full_era(era)
@@ -264,7 +268,8 @@ class Recorder:
         era = self.era
         plan = await self._plan(batch, era)
         changes = plan.changes()
-        lost = await self._write(changes, plan.lanes(changes), era)
+        admits = any(one.command.admits for one in batch)
+        lost = await self._write(changes, plan.lanes(changes), era, admits=admits)
         await self._differences.settle(self._clock.now())
         if self._differences.show_loss(era):
             self._tell_of_loss(RolledBackError())
@@ -319,15 +324,17 @@ class Recorder:
             return stored
         return known
 
-    async def _write(self, changes: Sequence[Change], lanes: Sequence[LaneChange], era: m.Era) -> set[m.MissionId]:
+    async def _write(
+        self, changes: Sequence[Change], lanes: Sequence[LaneChange], era: m.Era, *, admits: bool
+    ) -> set[m.MissionId]:
         """Commit, and take in what came of it; give the missions that somebody else moved first."""
         if not changes and not lanes:
             return set()
         self._quiet.clear()
         try:
             began = self._clock.monotonic()
-            floor = self.horizon.floor
-            outcomes = await self._ledger.commit(era, changes, seen=self.horizon.seen, lanes=lanes, floor=floor)
+            seen, floor = self.horizon.seen, self.horizon.floor
+            outcomes = await self._ledger.commit(era, changes, seen=seen, lanes=lanes, floor=floor, admits=admits)
             self._counts.observe(metrics.COMMIT_SECONDS, self._clock.monotonic() - began)
             self._counts.observe(metrics.COMMIT_SIZE, len(changes))
             lost = self._take_in(changes, outcomes, era)

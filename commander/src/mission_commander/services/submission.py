@@ -12,10 +12,10 @@ import structlog
 from mission_commander.domain import lane, life
 from mission_commander.domain.life import Moment, Surroundings
 from mission_commander.domain.record import Mission
-from mission_commander.ports import LedgerAwayError
+from mission_commander.ports import LedgerAwayError, LedgerFullError
 from mission_commander.services.acceptances import Acceptances
+from mission_commander.services.admission import Admission, Refusal, Ticket
 from mission_commander.services.eras import Eras
-from mission_commander.services.quotas import Quotas
 from mission_commander.services.recorder import Command, Decision, Newcomer, Recorder
 from mission_contracts import mission as m
 from mission_contracts import strict_json
@@ -26,8 +26,6 @@ from mission_contracts.messages import Acceptance, Shown
 from mission_contracts.rest import Floor, Submission
 from mission_contracts.spec import MAX_PAYLOAD_BYTES
 from mission_contracts.strict_json import StrictJsonError
-
-QUOTA_RETRY_SECONDS: Final = 5.0
 
 _canonical: Final = msgspec.json.Encoder(order="sorted")
 _NOT_OF_THE_BODY: Final = {"idempotency_key", "floor", "suspend", "cancel", "ttl_seconds_after_finished"}
@@ -99,7 +97,7 @@ class Submitter:
         clock: Clock,
         around: Around,
         acceptances: Acceptances,
-        quotas: Quotas,
+        admission: Admission,
         *,
         namespace: str,
         refusal: RefusalRule,
@@ -112,7 +110,7 @@ class Submitter:
         self._clock = clock
         self._around = around
         self._acceptances = acceptances
-        self._quotas = quotas
+        self._admission = admission
         self._namespace = namespace
         self._refusal = refusal
         self._is_away = is_away
@@ -120,23 +118,30 @@ class Submitter:
 
     async def submit_all(self, requests: Sequence[Request]) -> Sequence[Answer]:
         """Accept what can be accepted, durably; one answer each, in order."""
-        taken: list[str] = []
+        prepared = [self._prepare(request) for request in requests]
+        if not self._is_away():
+            await self._admission.freshen(one.envelope for one in prepared if isinstance(one, _Asked))
+        tickets: dict[int, Ticket] = {}
+        recorded: set[int] = set()
         try:
-            prepared = [self._within_quota(self._prepare(request), taken) for request in requests]
-            answers = iter(await self._accept_all([one for one in prepared if isinstance(one, _Asked)]))
+            admitted = [self._admitted(place, one, tickets) for place, one in enumerate(prepared)]
+            places = [place for place, one in enumerate(admitted) if isinstance(one, _Asked)]
+            accepted = await self._accept_all([one for one in admitted if isinstance(one, _Asked)])
+            answers = dict(zip(places, accepted, strict=True))
+            recorded.update(place for place, one in answers.items() if isinstance(one, Accepted) and one.is_recorded)
         finally:
-            for subject in taken:
-                self._quotas.give_back(subject)
-        return [one if isinstance(one, RefusedError) else next(answers) for one in prepared]
+            for place, ticket in tickets.items():
+                self._admission.release(ticket, is_recorded=place in recorded)
+        return [one if isinstance(one, RefusedError) else answers[place] for place, one in enumerate(admitted)]
 
-    def _within_quota(self, asked: _Asked | RefusedError, taken: list[str]) -> _Asked | RefusedError:
-        """Take a place for what is new. An object in the cluster is there whether it is accepted or not."""
-        if isinstance(asked, RefusedError) or asked.envelope.door is Door.CLUSTER or self._is_known(asked):
+    def _admitted(self, place: int, asked: _Asked | RefusedError, tickets: dict[int, Ticket]) -> _Asked | RefusedError:
+        """Take a place for what is new."""
+        if isinstance(asked, RefusedError) or self._is_known(asked):
             return asked
-        subject = asked.envelope.subject
-        if not self._quotas.take(subject):
-            return quota_reached(self._quotas)
-        taken.append(subject)
+        ticket = self._admission.take(asked.envelope, asked.payload)
+        if isinstance(ticket, Refusal):
+            return refused(ticket)
+        tickets[place] = ticket
         return asked
 
     def _is_known(self, asked: _Asked) -> bool:
@@ -148,9 +153,13 @@ class Submitter:
         if self._is_away():
             return await asyncio.gather(*map(self._accept_without_ledger, asked))
         decided = await self._recorder.decide_what_can_be([self._command(one) for one in asked])
-        return await asyncio.gather(*map(self._answer, asked, decided)) if _any_away(decided) else _told(decided)
+        if not any(isinstance(one, LedgerAwayError | LedgerFullError) for one in decided):
+            return _told(decided)
+        return await asyncio.gather(*map(self._answer, asked, decided))
 
     async def _answer(self, asked: _Asked, decided: Accepted | RefusedError | BaseException) -> Answer:
+        if isinstance(decided, LedgerFullError):
+            return refused(self._admission.full())  # it is there, and says no: the broker must not take it instead
         if isinstance(decided, LedgerAwayError):
             return await self._accept_without_ledger(asked)
         [told] = _told([decided])
@@ -216,6 +225,7 @@ class Submitter:
             newcomer=newcomer,
             weight=len(payload),
             accepted_at=envelope.accepted_at,
+            admits=not self._is_known(asked),
         )
 
     def _is_behind(self, mission_id: m.MissionId, floor: Floor | None) -> bool:
@@ -317,10 +327,6 @@ _NOT_RUNNABLE: Final = (
     "the ledger is away, and until it is back only work that can run at once is accepted "
     "(no startAfter that lies ahead, no orderingKey, neither suspended nor cancelled)"
 )
-
-
-def _any_away(decided: Sequence[object]) -> bool:
-    return any(isinstance(one, LedgerAwayError) for one in decided)
 
 
 def _told(decided: Sequence[Accepted | RefusedError | BaseException]) -> Sequence[Accepted | RefusedError]:
@@ -426,14 +432,9 @@ def _objected(
             return _accepted(life.come_too_late(life.accept(envelope, moment, around), moment, why), payload)
 
 
-def quota_reached(quotas: Quotas) -> RefusedError:
-    return RefusedError(
-        "QuotaReached",
-        f"this subject has {quotas.most} missions that are not final, and may not have more: wait for some to end, "
-        "or cancel some",
-        status=429,
-        retry_after=QUOTA_RETRY_SECONDS,
-    )
+def refused(refusal: Refusal) -> RefusedError:
+    """Word a refusal that is about the moment, and not about the mission."""
+    return RefusedError(refusal.code, refusal.detail, status=refusal.status, retry_after=refusal.retry_after)
 
 
 def _number_taken(envelope: Envelope) -> RefusedError:

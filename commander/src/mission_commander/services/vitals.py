@@ -8,6 +8,8 @@ import structlog
 
 from mission_broker.port import Broker
 from mission_commander.ports import Durability, Ledger, LedgerAwayError
+from mission_commander.services.admission import full_sentence
+from mission_commander.services.headroom import Room
 from mission_contracts.clock import Clock
 from mission_contracts.rest import Health
 
@@ -16,6 +18,8 @@ NEWLY_BACK_SECONDS: Final = 5.0
 """How long after its return the ledger may lack what was accepted without it."""
 OK: Final = "ok"
 AWAY: Final = "away"
+FULL: Final = "full"
+"""It takes no new missions; whatever it has goes on."""
 TROUBLED: Final = "troubled"
 """It is there, and something of it is not as it should be: `detail` says what."""
 
@@ -24,13 +28,19 @@ class Vitals:
     """Keeps the last known state of ledger and broker."""
 
     def __init__(
-        self, ledger: Ledger, broker: Broker, clock: Clock, silent_queues: Callable[[], Sequence[str]]
+        self,
+        ledger: Ledger,
+        broker: Broker,
+        clock: Clock,
+        silent_queues: Callable[[], Sequence[str]],
+        room: Callable[[], Room],
     ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._back_since: float | None = None
         self._broker = broker
         self._silent_queues = silent_queues
+        self._room = room
         self._ledger_state = "not asked yet"
         self._why_away = ""
         self._durability = Durability(is_strong=False, why_weak="not asked yet")
@@ -55,11 +65,15 @@ class Vitals:
         away = self._broker.away
         troubles = self._troubles_of_broker()
         broker = away.value if away is not None else (TROUBLED if troubles else OK)
-        parts = {"ledger": self._ledger_state, "broker": broker}
+        room = self._room()
+        is_full = room.is_full and not self.ledger_is_away
+        parts = {"ledger": FULL if is_full else self._ledger_state, "broker": broker}
         is_down = self.ledger_is_away and away is not None
         detail = {} if self._durability.is_strong else {"why_weak": self._durability.why_weak}
         if self._why_away:
             detail["ledger"] = self._why_away
+        elif is_full:
+            detail["ledger"] = full_sentence(room)
         if troubles:
             detail["broker"] = "; ".join(troubles)
         return Health(

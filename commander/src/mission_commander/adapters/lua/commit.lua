@@ -7,16 +7,22 @@
 -- A new mission has numbers above the purge floor: where that is higher than the caller knew, the answer is
 -- {the record held, the floor}.
 --
--- KEYS: era, live, outbox, purgeable, dead, events, lanes, floor
+-- What each owner has is counted in `usage`: bytes held (field b<owner>), of them payload (p<owner>); without an owner, of
+-- all together.
+--
+-- KEYS: era, live, outbox, purgeable, dead, events, lanes, floor, usage
 -- ARGV: era, prefix of missions, prefix of listings, events to keep, event seen, prefix of lanes, how many fields lanes
---     have, the floor that new missions were decided with ('': there are none), prefix of tombstones;
+--     have, the floor that new missions were decided with ('': there are none), prefix of tombstones, bytes that a
+--     mission takes beside its record and payload;
 -- for each lane: name, expected version, version, record, until when it is kept, '1' if this is the whole lane, what to
 --     announce, how many entries, each as place and mission ('-': nobody), how many changes, each by its number from 0;
--- then twelve fields for each change; the last one says 'n' of a new mission, and 'r' where it replaces the record of
+-- then fourteen fields for each change; the twelfth says 'n' of a new mission, and 'r' where it replaces the record of
 -- an earlier life of its id:
 local ID, EXPECTED, SEQUENCE, RECORD, PAYLOAD, NAMESPACE = 0, 1, 2, 3, 4, 5
 local ACCEPTED_AT, HAND_OUT, IS_LIVE, PURGEABLE_SINCE, DEAD_SINCE, KIND = 6, 7, 8, 9, 10, 11
-local LANES, STRIDE = 10, 12
+local OWNER, DROPS_PAYLOAD = 12, 13
+local LANES, STRIDE = 11, 14
+local MISSION_BYTES = tonumber(ARGV[10])
 local FIRST = LANES + ARGV[7]
 
 local call = redis.call
@@ -107,6 +113,13 @@ local function is(kind, at)
     return ARGV[at + KIND]:find(kind, 1, true) ~= nil
 end
 
+local grown = {} -- by field of the usage
+
+local function grow(owner, held, payload)
+    grown['b' .. owner] = (grown['b' .. owner] or 0) + held
+    grown['p' .. owner] = (grown['p' .. owner] or 0) + payload
+end
+
 local function fits(at)
     if is_too_low and is('n', at) then
         return false
@@ -148,6 +161,9 @@ for at = FIRST, #ARGV, STRIDE do
     if spoiled[at] or not fits(at) then
         answers[#answers + 1] = { held and call('HGET', key, 'r'), is_too_low and is('n', at) and floor }
     else
+        -- The id of a mission names its owner, so that an earlier life of it counted for the same one.
+        local record_before, payload_before = call('HSTRLEN', key, 'r'), call('HSTRLEN', key, 'p')
+        local others_before = held and MISSION_BYTES or 0
         if held and is('r', at) then
             call('ZREM', listings .. call('HGET', key, 'n'), id)
             call('UNLINK', key)
@@ -166,6 +182,13 @@ for at = FIRST, #ARGV, STRIDE do
         if payload ~= '' then
             call('HSETNX', key, 'p', payload)
         end
+        if ARGV[at + DROPS_PAYLOAD] == '1' then
+            call('HDEL', key, 'p')
+        end
+        local more_payload = call('HSTRLEN', key, 'p') - payload_before
+        local more = #record - record_before + more_payload + MISSION_BYTES - others_before
+        grow(ARGV[at + OWNER], more, more_payload)
+        grow('', more, more_payload)
         if ARGV[at + HAND_OUT] ~= '' then
             hand_out(ARGV[at + HAND_OUT])
         end
@@ -186,6 +209,12 @@ for at = FIRST, #ARGV, STRIDE do
         end
         next_id = '*'
         answers[#answers + 1] = last_event
+    end
+end
+
+for field, bytes in pairs(grown) do
+    if bytes ~= 0 and call('HINCRBY', KEYS[9], field, bytes) <= 0 then
+        call('HDEL', KEYS[9], field) -- what an older Commander wrote was never counted
     end
 end
 return answers

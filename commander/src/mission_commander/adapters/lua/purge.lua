@@ -3,10 +3,32 @@
 -- The floor rises to the highest number that one of them showed: a later mission of the same id begins above it. No
 -- era is compared here: what is past its retention is so in every era, and the floor only rises.
 --
--- KEYS: purgeable, dead, floor
--- ARGV: finished before, limit, prefix of missions, prefix of listings, prefix of tombstones, seconds a tombstone stands
-local PURGEABLE, DEAD, FLOOR = KEYS[1], KEYS[2], KEYS[3]
+-- KEYS: purgeable, dead, floor, usage
+-- ARGV: finished before, limit, prefix of missions, prefix of listings, prefix of tombstones, seconds a tombstone stands,
+--     bytes that a mission takes beside its record and payload
+local PURGEABLE, DEAD, FLOOR, USAGE = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local missions, listings, tombstones, stands = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+
+local function shrink(field, bytes)
+    if bytes ~= 0 and redis.call('HINCRBY', USAGE, field, -bytes) <= 0 then
+        redis.call('HDEL', USAGE, field) -- what an older Commander wrote was never counted
+    end
+end
+
+-- As `owner_of` of domain/owners.py says it.
+local function owner_of(envelope)
+    local door = envelope.door or 'rest'
+    return door .. '/' .. ((door == 'cluster' and envelope.namespace or envelope.subject) or '')
+end
+
+local function discount(key)
+    local record, payload = redis.call('HGET', key, 'r'), redis.call('HSTRLEN', key, 'p')
+    local held = #record + payload + ARGV[7]
+    for _, owner in ipairs({ owner_of(cmsgpack.unpack(record).envelope), '' }) do
+        shrink('b' .. owner, held)
+        shrink('p' .. owner, payload)
+    end
+end
 
 local doomed = redis.call('ZRANGEBYSCORE', PURGEABLE, '-inf', '(' .. ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])
 local top = tonumber(redis.call('GET', FLOOR) or 0)
@@ -16,6 +38,7 @@ for i = 1, #doomed, 2 do
     local namespace, sequence = row[1], row[2]
     if namespace then
         redis.call('ZREM', listings .. namespace, id)
+        discount(missions .. id)
         top = math.max(top, tonumber(sequence))
     end
     redis.call('UNLINK', missions .. id)
