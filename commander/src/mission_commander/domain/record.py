@@ -73,7 +73,7 @@ class Mission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     retried_as: MissionId | None = None
     """The mission that tries the same again."""
     payload_bytes: int = 0
-    """How large its payload is, or was; 0 in records of a Commander that did not count."""
+    """How large its payload is, or was, where it is large: beyond `owners.RETRY_PAYLOAD_BYTES`."""
     payload_lost: bool = False
     """The record was made anew without its payload: an order, a submission or a Commander's memory brings it back."""
     acknowledged: bool = False

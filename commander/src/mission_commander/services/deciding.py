@@ -11,6 +11,7 @@ import msgspec
 from mission_commander.domain.lane import LaneChange, LaneKey, Objection, Taken, lane_of
 from mission_commander.domain.life import EraFullError, Moment
 from mission_commander.domain.memory import MissionMemory
+from mission_commander.domain.owners import RETRY_PAYLOAD_BYTES
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.domain.retention import MAX_CLOCK_SKEW_SECONDS
 from mission_commander.ports import Change
@@ -249,7 +250,7 @@ def _is_for_the_outbox(before: Mission, after: Mission) -> bool:
 
 
 def _with_size(mission: Mission, payload: bytes | None) -> Mission:
-    """Note how large the payload is that comes with a record: quotas and the end of the mission go by it."""
-    if not payload or mission.payload_bytes:
+    """Note how large the payload is that comes with a record, where the end of the mission goes by it."""
+    if payload is None or len(payload) <= RETRY_PAYLOAD_BYTES or mission.payload_bytes:
         return mission
     return msgspec.structs.replace(mission, payload_bytes=len(payload))

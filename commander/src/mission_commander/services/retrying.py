@@ -71,9 +71,9 @@ class Retrier:
     def _answer(self, made: Mission | RefusedError | BaseException) -> Mission | RefusedError:
         if isinstance(made, LedgerFullError):
             return refused(self._admission.full())
-        if isinstance(made, BaseException):
-            raise made
-        return made
+        if isinstance(made, Mission | RefusedError):
+            return made
+        raise made
 
     def _command(
         self, mission: Mission, envelope: Envelope, payload: bytes | None, tickets: list[Ticket]
