@@ -204,3 +204,15 @@ def test_who_looks_like_the_control_plane_in_a_served_namespace_reaches_nothing(
 
 def test_a_soldier_of_one_team_reaches_none_of_another(several: Network) -> None:
     assert not several.lets(SOLDIER._replace(namespace="team-a"), SOLDIER._replace(namespace="team-b"), 8484)
+
+
+# TLS
+
+
+def test_with_tls_the_ports_that_speak_it_are_open_and_the_others_are_not() -> None:
+    network = Network(helm.objects("--set=tls.enabled=true"))
+    secured = {("rabbitmq", 5672): ("rabbitmq", 5671), ("rabbitmq", 15672): ("rabbitmq", 15671)}
+    for source, target, port in USED:
+        assert network.lets(WHO[source], WHO[target], secured.get((target, port), (target, port))[1])
+    for target, port in secured:
+        assert not network.lets(WHO["commander"], WHO[target], port)

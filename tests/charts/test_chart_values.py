@@ -7,6 +7,7 @@ import pytest
 import yaml
 from tools.charts import helm
 
+PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 REFUSED = [
     pytest.param(
         {"comander": {"replicas": 2}}, "additional properties 'comander' not allowed", id="a misspelt section"
@@ -99,6 +100,22 @@ REFUSED = [
         "soldiers there could not read its Secret, which tells them where RabbitMQ is",
         id="the broker's Secret for soldiers of another namespace",
     ),
+    pytest.param(
+        {"tls": {"enabled": True, "certificates": "CertManager", "authority": PEM}},
+        "set tls.issuer.name",
+        id="cert-manager without an issuer",
+    ),
+    pytest.param(
+        {"tls": {"enabled": True, "certificates": "Secret"}},
+        "tls.certificates is Secret and nothing says which authority signs, so no client could believe the servers",
+        id="certificates of an authority that nobody is told of",
+    ),
+    pytest.param(
+        {"tls": {"enabled": True, "authority": PEM}},
+        "tls.authority would be ignored, because tls.certificates is Generated",
+        id="an authority beside the generated one",
+    ),
+    pytest.param({"tls": {"authority": "a password"}}, "tls", id="an authority that is no certificate"),
     pytest.param({"namespaces": ["Team A"]}, "namespaces", id="what is no namespace"),
     pytest.param({"namespaces": ["team-a", "team-a"]}, "namespaces", id="a namespace twice"),
 ]

@@ -15,7 +15,7 @@ from support.commander_stage import GatedLedger, eventually
 
 from mission_broker.memory import MemoryBroker
 from mission_broker.port import Delivery, Message
-from mission_commander import http_server
+from mission_commander import http_server, tls
 from mission_commander.adapters.memory_ledger import MemoryStore
 from mission_commander.adapters.memory_users import MemoryUserData, MemoryUsers
 from mission_commander.app import create_app
@@ -31,6 +31,8 @@ from mission_contracts.tokens import Holder, Role, Tokens
 
 ROLES = {"anna": "user", "ben": "user", "vera": "viewer", "ada": "admin", "operator": "operator", "soldiers": "soldier"}
 SECRET = "not a secret at all"
+RENEWAL_SECONDS = 0.02
+"""How often these tests' Commander looks for a renewed certificate."""
 
 
 def settings(more_clients: Mapping[str, Mapping[str, str]] | None = None, **fields: Any) -> CommanderSettings:
@@ -153,7 +155,8 @@ async def serving(
         cluster=cluster,
         on_failure=lambda: failures.append("a service ended"),
     )
-    server = _Server(http_server.config(app, chosen, timeout_graceful_shutdown=1))
+    server = _Server(http_server.config(app, chosen, timeout_graceful_shutdown=1, **tls.files(chosen)))
+    scheme = "http" if chosen.tls_certificate_file is None else "https"
     # With its protocol named, asyncio sends small answers at once; else each would wait 40 ms for the one before.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         if send_buffer is not None:
@@ -167,7 +170,8 @@ async def serving(
             if loaded:
                 await eventually(lambda: commander.is_loaded, "the Commander is loaded")
             async with contextlib.AsyncExitStack() as stack:
-                yield Api(f"http://127.0.0.1:{listening.getsockname()[1]}", commander, app, stack)
+                await stack.enter_async_context(tls.kept_fresh(server.config, chosen, every_seconds=RENEWAL_SECONDS))
+                yield Api(f"{scheme}://127.0.0.1:{listening.getsockname()[1]}", commander, app, stack)
             await eventually(lambda: not server.server_state.connections, "the server noticed that all have left")
             assert not failures, failures
         finally:

@@ -44,6 +44,12 @@ def kubernetes(environment: Mapping[str, str], account: Path = ACCOUNT) -> Send:
     )
 
 
+def trusting(environment: Mapping[str, str]) -> ssl.SSLContext | None:
+    """Believe the installation's own authority, where it has one."""
+    file = environment.get("AUTHORITY_FILE")
+    return ssl.create_default_context(cafile=file) if file else None
+
+
 def readable(error: Exception) -> str:
     """Say what a server said, or why there was none."""
     if isinstance(error, urllib.error.HTTPError):

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from api_access import Json, Send, http, kubernetes, readable
+from api_access import Json, Send, http, kubernetes, readable, trusting
 
 PATIENCE_SECONDS = 120.0
 AGAIN_SECONDS = 0.2
@@ -26,7 +26,7 @@ def main() -> int:
 def _is_served(environment: Mapping[str, str]) -> bool:
     where = f" ({environment['NAMESPACE']})"
     results = [
-        _tried(f"REST{where}", lambda: through_rest(http(), environment)),
+        _tried(f"REST{where}", lambda: through_rest(http(trust=trusting(environment)), environment)),
         _tried(f"Kubernetes{where}", lambda: through_kubernetes(kubernetes(environment), environment)),
     ]
     return all(results)

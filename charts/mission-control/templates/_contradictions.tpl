@@ -50,4 +50,16 @@
 {{- fail "namespaces names others than the release's own, and soldiers there could not read its Secret, which tells them where RabbitMQ is: add rabbitmq_management to rabbitmq.embedded.plugins, or set rabbitmq.external.managementUrl, so that the Commander tells them." }}
 {{- end }}
 {{- end }}
+{{- if .Values.tls.enabled }}
+{{- $by := .Values.tls.certificates }}
+{{- if and (eq $by "CertManager") (not .Values.tls.issuer.name) }}
+{{- fail "tls.certificates is CertManager and no issuer is named, so no certificate would be made: set tls.issuer.name." }}
+{{- end }}
+{{- if and (ne $by "Generated") (not .Values.tls.authority) }}
+{{- fail (printf "tls.certificates is %s and nothing says which authority signs, so no client could believe the servers: set tls.authority to its certificate in PEM." $by) }}
+{{- end }}
+{{- if and (eq $by "Generated") .Values.tls.authority }}
+{{- fail "tls.authority would be ignored, because tls.certificates is Generated and the chart makes an authority of its own: leave it out, or set tls.certificates=Secret." }}
+{{- end }}
+{{- end }}
 {{- end }}

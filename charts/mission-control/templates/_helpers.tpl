@@ -131,7 +131,7 @@ spec:
 {{- end }}
 
 {{- define "mission-control.commanderUrl" -}}
-http://{{ include "mission-control.host" (list . "commander") }}:{{ .Values.commander.service.port }}
+{{ include "mission-control.scheme" . }}://{{ include "mission-control.host" (list . "commander") }}:{{ .Values.commander.service.port }}
 {{- end }}
 
 {{/* Where an embedded server keeps its data: a volume that outlives it, or the pod. Takes (list $ "component"). */}}
@@ -256,9 +256,15 @@ spec:
     securityContext: {{- include "mission-control.containerSecurity" false | nindent 6 }}
     volumeMounts:
     - {{ include "mission-control.apiAccessMount" $root }}
+    {{- if $root.Values.tls.enabled }}
+    - {{ include "mission-control.authorityMount" $root }}
+    {{- end }}
     - {name: programs, mountPath: /programs, readOnly: true}
   volumes:
   - {{- include "mission-control.apiAccessVolume" $root | nindent 4 }}
+  {{- if $root.Values.tls.enabled }}
+  - {{- include "mission-control.authorityVolume" $root | nindent 4 }}
+  {{- end }}
   - name: programs
     configMap: {name: {{ include "mission-control.name" $name }}}
 {{- end }}

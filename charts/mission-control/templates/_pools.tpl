@@ -54,7 +54,8 @@ variables.{{ first . }}.filter(n, !{{ include "mission-control.celAmong" (printf
 
 {{/*
 The names in a pod's fields, which a pool's template has too. Takes (dict "pod" "container" "own" "accounts"): where in
-the object, which variables (e) are the installation's own, and which accounts are always allowed.
+the object, which variables (e) and, as "ownVolume", volumes (v) are the
+installation's own, and which accounts are always allowed.
 */}}
 {{- define "mission-control.celNames" -}}
 - name: env
@@ -69,7 +70,7 @@ the object, which variables (e) are the installation's own, and which accounts a
   expression: >-
     variables.env.filter(e, e.?valueFrom.?configMapKeyRef.hasValue()).map(e, e.valueFrom.configMapKeyRef.name)
     + {{ .container }}.?envFrom.orValue([]).filter(e, e.?configMapRef.hasValue()).map(e, e.configMapRef.name)
-    + {{ .pod }}.?volumes.orValue([]).filter(v, v.?configMap.hasValue()).map(v, v.configMap.name)
+    + {{ .pod }}.?volumes.orValue([]).filter(v, v.?configMap.hasValue()){{ with .ownVolume }}.filter(v, !({{ . }})){{ end }}.map(v, v.configMap.name)
 - name: claims
   expression: >-
     {{ .pod }}.?volumes.orValue([]).filter(v, v.?persistentVolumeClaim.hasValue()).map(v, v.persistentVolumeClaim.claimName)

@@ -35,7 +35,7 @@ are made once per rendering and kept in .Values, because a second call would mak
 {{- $data := deepCopy .Values.generated }}
 {{- if .Values.rabbitmq.embedded.enabled }}
 {{- $host := include "mission-control.host" (list . "rabbitmq") }}
-{{- $_ := set $data "rabbitmq-urls" (printf "amqp://mission-control:%s@%s:5672/" (get $data "rabbitmq-password") $host) }}
+{{- $_ := set $data "rabbitmq-urls" (printf "%s://mission-control:%s@%s:%s/" (ternary "amqps" "amqp" .Values.tls.enabled) (get $data "rabbitmq-password") $host (include "mission-control.amqpPort" .)) }}
 {{- else if .Values.rabbitmq.external.urls }}
 {{- $_ := set $data "rabbitmq-urls" (join "," .Values.rabbitmq.external.urls) }}
 {{- with .Values.rabbitmq.external.managementUrl }}
@@ -44,7 +44,7 @@ are made once per rendering and kept in .Values, because a second call would mak
 {{- end }}
 {{- if .Values.redis.embedded.enabled }}
 {{- $host := include "mission-control.name" (list . "redis") }}
-{{- $_ := set $data "redis-url" (printf "redis://:%s@%s:6379/0" (get $data "redis-password") $host) }}
+{{- $_ := set $data "redis-url" (printf "%s://:%s@%s:6379/0" (ternary "rediss" "redis" .Values.tls.enabled) (get $data "redis-password") $host) }}
 {{- else if .Values.redis.external.url }}
 {{- $_ := set $data "redis-url" .Values.redis.external.url }}
 {{- end }}
@@ -72,7 +72,7 @@ checksum/keys: {{ include "mission-control.secretData" . | sha256sum }}
 {{- if .Values.rabbitmq.embedded.enabled }}
 - {{ include "mission-control.fromSecret" (list "RABBITMQ_PASSWORD" (include "mission-control.secretName" .) "rabbitmq-password") }}
 - name: COMMANDER_RABBITMQ_MANAGEMENT_URL
-  value: http://mission-control:$(RABBITMQ_PASSWORD)@{{ include "mission-control.name" (list . "rabbitmq") }}:15672
+  value: {{ include "mission-control.scheme" . }}://mission-control:$(RABBITMQ_PASSWORD)@{{ include "mission-control.name" (list . "rabbitmq") }}:{{ include "mission-control.managementPort" . }}
 {{- else }}
 - {{ include "mission-control.fromSecret" (list "COMMANDER_RABBITMQ_MANAGEMENT_URL" (include "mission-control.rabbitmqSecretName" .) "rabbitmq-management-url") }}
 {{- end }}

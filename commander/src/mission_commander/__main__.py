@@ -5,6 +5,8 @@ import asyncio
 import gc
 import sys
 from contextlib import AsyncExitStack
+from pathlib import Path
+from urllib.parse import quote
 
 import pydantic
 import structlog
@@ -13,7 +15,7 @@ import uvloop
 
 from mission_broker import clients, rabbitmq
 from mission_broker.port import Broker
-from mission_commander import http_server, logs
+from mission_commander import http_server, logs, tls
 from mission_commander.adapters import kubernetes_cluster, rabbitmq_management, redis_ledger, redis_tally, redis_users
 from mission_commander.app import create_app
 from mission_commander.services.broker_users import UserDesk
@@ -52,11 +54,12 @@ def _spare_the_collector() -> None:
 async def serve(settings: CommanderSettings) -> None:
     """Serve on real adapters until SIGTERM or SIGINT."""
     async with AsyncExitStack() as stack:
-        store = redis_ledger.RedisSettings(urls=(settings.redis_url,), prefix=settings.redis_prefix)
+        redis_url = _with_authority(settings.redis_url, settings.authority_file)
+        store = redis_ledger.RedisSettings(urls=(redis_url,), prefix=settings.redis_prefix)
         ledger = await stack.enter_async_context(redis_ledger.connect(store))
         users = await stack.enter_async_context(redis_users.connect(store))
         broker = await stack.enter_async_context(clients.connect(_broker(settings), settings.rabbitmq_client))
-        tally = await stack.enter_async_context(redis_tally.connect(settings.redis_url, settings.redis_prefix))
+        tally = await stack.enter_async_context(redis_tally.connect(redis_url, settings.redis_prefix))
         desk, cluster = await _desk(settings, stack), await _cluster(settings, stack)
         if settings.require_broker_at_start:
             await _wait_for(broker)
@@ -79,16 +82,26 @@ async def serve(settings: CommanderSettings) -> None:
                 port=settings.listen_port,
                 loop="none",
                 timeout_graceful_shutdown=STOP_SECONDS,
+                **tls.files(settings),
             )
         )
+        await stack.enter_async_context(tls.kept_fresh(server.config, settings))
         structlog.get_logger("commander").info("listening", host=settings.listen_host, port=settings.listen_port)
         await server.serve()
+
+
+def _with_authority(url: str, authority_file: Path | None) -> str:
+    """Have redis-py believe our authority too, unless the address names one itself."""
+    if authority_file is None or not url.startswith("rediss://") or "ssl_ca_certs=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}ssl_ca_certs={quote(str(authority_file))}"
 
 
 def _broker(settings: CommanderSettings) -> rabbitmq.RabbitMQSettings:
     # Sooner than soldiers: no user's code runs here, and all reports wait for the one active consumer.
     return rabbitmq.RabbitMQSettings(
         urls=tuple(settings.rabbitmq_urls),
+        authority_file=settings.authority_file,
         exchanges=topology.EXCHANGES,
         name="commander",
         heartbeat_seconds=HEARTBEAT_SECONDS,
@@ -99,7 +112,7 @@ async def _desk(settings: CommanderSettings, stack: AsyncExitStack) -> UserDesk 
     url = settings.rabbitmq_management_url
     if url is None:
         return None
-    api = rabbitmq_management.connect(url.get_secret_value(), settings.rabbitmq_urls[0])
+    api = rabbitmq_management.connect(url.get_secret_value(), settings.rabbitmq_urls[0], settings.authority_file)
     return await stack.enter_async_context(api)
 
 

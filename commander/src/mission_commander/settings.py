@@ -101,6 +101,16 @@ class CommanderSettings(BaseSettings):
     listen_port: Annotated[int, Field(ge=0, le=65535)] = 8484
     """The port to listen on; 0 takes a free one."""
 
+    tls_certificate_file: Path | None = None
+    """A certificate in PEM, and its chain: the API then speaks HTTPS only. It is read again when it has changed."""
+
+    tls_key_file: Path | None = None
+    """The key of that certificate, in PEM."""
+
+    authority_file: Path | None = None
+    """Authorities in PEM that the certificates of RabbitMQ, its management API and Redis may come from, besides the
+    system's."""
+
     rabbitmq_urls: Annotated[list[str], NoDecode] = Field(
         default_factory=lambda: ["amqp://guest:guest@127.0.0.1:5672/"]
     )
@@ -304,6 +314,12 @@ class CommanderSettings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What is worth a log line."""
+
+    @model_validator(mode="after")
+    def _serves_tls_or_not(self) -> Self:
+        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_certificate_file and tls_key_file belong together: set both, or neither")
+        return self
 
     @property
     def served(self) -> frozenset[str]:

@@ -169,6 +169,7 @@ def _installation(settings: OperatorSettings) -> Installation:
             (settings.soldier_rabbitmq_secret_name or settings.soldier_secret_name) if is_in_secret else None
         ),
         service_account=settings.soldier_service_account,
+        authority_config_map=settings.soldier_authority_config_map,
         allowance=_allowance(settings),
     )
 
@@ -236,7 +237,7 @@ class Service:
 
     def _commander(self) -> client.Connection:
         settings = self._settings
-        return client.connect(str(settings.commander_url), _proof(settings), self._clock)
+        return client.connect(str(settings.commander_url), _proof(settings), self._clock, settings.authority_file)
 
     def _why_not_live(self) -> str:
         return self._operator.why_stale() if self._operator else ""

@@ -58,6 +58,9 @@ class OperatorSettings(BaseSettings):
     commander_url: AnyHttpUrl
     """Where the Commander listens, for example http://commander:8080."""
 
+    authority_file: Path | None = None
+    """Authorities in PEM that the Commander's certificate may come from, besides the system's."""
+
     client_id: str = "operator"
     """The name this operator logs in to the Commander with (OAuth 2.0 client credentials)."""
 
@@ -135,6 +138,9 @@ class OperatorSettings(BaseSettings):
 
     reserved_names: Patterns = ()
     """Names that no pool's template may use, whatever the four above allow: those of the installation's own objects."""
+
+    soldier_authority_config_map: str | None = None
+    """A ConfigMap of the served namespace whose key `ca.crt` holds the authorities that soldiers are to believe."""
 
     probe_port: int = Field(default=8081, ge=0, le=65535)
     """Where /livez and /readyz answer. 0 takes any free port and logs it."""

@@ -49,9 +49,11 @@ async def _serve(soldier: Soldier, settings: Settings) -> None:
         _on_signals(stop, hurry)
         access = BrokerAccess(tuple(url.get_secret_value() for url in settings.rabbitmq_urls))
         broker = await stack.enter_async_context(
-            clients.connect(_rabbitmq_settings(access, instance), settings.rabbitmq_client)
+            clients.connect(_rabbitmq_settings(access, instance, settings), settings.rabbitmq_client)
         )
-        post = await stack.enter_async_context(commander.connect(settings.commander_url, _secret(settings)))
+        post = await stack.enter_async_context(
+            commander.connect(settings.commander_url, _secret(settings), settings.authority_file)
+        )
         await runtime.serve(
             soldier,
             settings,
@@ -83,8 +85,9 @@ def _leave_unbegun(_number: int, _frame: object) -> None:
     os._exit(0)
 
 
-def _rabbitmq_settings(access: BrokerAccess, instance: str) -> "rabbitmq.RabbitMQSettings":
-    return rabbitmq.RabbitMQSettings(access=access.current, name=f"soldier {instance}")
+def _rabbitmq_settings(access: BrokerAccess, instance: str, settings: Settings) -> "rabbitmq.RabbitMQSettings":
+    name, authority = f"soldier {instance}", settings.authority_file
+    return rabbitmq.RabbitMQSettings(access=access.current, name=name, authority_file=authority)
 
 
 def _secret(settings: Settings) -> Credential | None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Final, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ import httpx
 import msgspec
 import structlog
 
+from mission_broker.trust import tls_context
 from mission_contracts import bounds
 from mission_contracts.errors import Problem
 from mission_contracts.mission import Instance
@@ -165,12 +167,15 @@ class HttpCommander:
 
 
 @asynccontextmanager
-async def connect(url: str, secret: Credential | None = None) -> AsyncIterator[HttpCommander]:
+async def connect(
+    url: str, secret: Credential | None = None, authority_file: Path | None = None
+) -> AsyncIterator[HttpCommander]:
     """Give a Commander at an address; nothing is sent yet."""
+    tls = tls_context(authority_file) if url.startswith("https://") else False
     async with AsyncExitStack() as stack:
         # The heartbeat has connections of its own: a queue of claims must not delay it.
-        shared = await stack.enter_async_context(httpx.AsyncClient(base_url=url))
-        own = stack.enter_context(httpx.Client(base_url=url, timeout=BEAT_TIMEOUT_SECONDS))
+        shared = await stack.enter_async_context(httpx.AsyncClient(base_url=url, verify=tls))
+        own = stack.enter_context(httpx.Client(base_url=url, verify=tls, timeout=BEAT_TIMEOUT_SECONDS))
         yield HttpCommander(_NetworkLine(shared, own), secret)
 
 

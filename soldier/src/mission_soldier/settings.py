@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     commander_url: Annotated[str, Field(pattern=r"^https?://[^/]")] = "http://127.0.0.1:8484"
     """The Commander's address."""
 
+    authority_file: Path | None = None
+    """Authorities in PEM that the Commander's and RabbitMQ's certificates may come from, besides the system's."""
+
     client_id: str = "soldier"
     """Who this soldier says it is when it asks the Commander for a token."""
 

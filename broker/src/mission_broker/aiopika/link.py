@@ -68,6 +68,7 @@ class Link:
         try:
             connection = await aio_pika.connect(
                 URL(url).update_query(heartbeat=str(self._settings.heartbeat_seconds)),
+                ssl_context=self._settings.tls_of(url),
                 timeout=self._settings.connect_timeout_seconds,
                 client_properties={"connection_name": f"{self._settings.name} {self._purpose}"},
             )

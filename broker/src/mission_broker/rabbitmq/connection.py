@@ -89,7 +89,8 @@ async def open_connection(url: str, purpose: str, settings: RabbitMQSettings, *,
         client_properties={"connection_name": f"{settings.name} {purpose}"},
     )
     async with asyncio.timeout(settings.connect_timeout_seconds):
-        tap = await factory.open(connection, dead_after_seconds=settings.silence_seconds)
+        context = settings.tls_of(url)
+        tap = await factory.open(connection, context, dead_after_seconds=settings.silence_seconds)
         await _shake_hands(connection, tap, settings.connect_timeout_seconds)
     return Connection(connection, tap, settings, is_guest=is_guest)
 

@@ -1,9 +1,12 @@
 """How to reach RabbitMQ, and how soon silence counts as loss."""
 
+import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import msgspec
 
+from mission_broker.trust import tls_context
 from mission_contracts.topology import Exchange
 
 
@@ -31,6 +34,9 @@ class RabbitMQSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     access: Callable[[], Awaitable[Access]] | None = None
     """Instead of `urls`: asked before each round of tries, which waits until somebody knows."""
+
+    authority_file: Path | None = None
+    """Authorities in PEM that the certificates of amqps:// nodes may come from, besides the system's."""
 
     exchanges: tuple[Exchange, ...] = ()
     """Declared at each connect, for guests who may not declare them and bind to them."""
@@ -74,6 +80,10 @@ class RabbitMQSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     async def current_access(self) -> Access:
         return Access(urls=self.urls) if self.access is None else await self.access()
+
+    def tls_of(self, url: str) -> ssl.SSLContext | None:
+        """Return what to check a node's certificate with. Read at each connect: the authority may have changed."""
+        return tls_context(self.authority_file) if url.startswith("amqps://") else None
 
     @property
     def silence_seconds(self) -> float:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
 import aiormq
-from aiormq import SSLContextProvider
 from pamqp import commands
 
 from mission_broker.rabbitmq import frames
@@ -208,12 +207,13 @@ class TapFactory(aiormq.TransportFactory):
     def __init__(self) -> None:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def open(self, connection: aiormq.Connection, *, dead_after_seconds: float) -> Tap:
+    async def open(
+        self, connection: aiormq.Connection, context: ssl.SSLContext | None = None, *, dead_after_seconds: float
+    ) -> Tap:
         """Open the socket that a connection shall use. Raises OSError."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader(loop=loop)
         host, port = connection.url.host or "localhost", connection.url.port or AMQP_PORT
-        context = await _tls(connection, loop)
         transport, tap = await loop.create_connection(lambda: Tap(reader, loop), host, port, ssl=context)
         _let_the_kernel_watch(transport, dead_after_seconds)
         self._streams = reader, asyncio.StreamWriter(transport, tap, reader, loop)
@@ -223,12 +223,6 @@ class TapFactory(aiormq.TransportFactory):
         if self._streams is None:
             raise aiormq.AMQPConnectionError("the socket is opened before the connection is made, and was not")
         return self._streams
-
-
-async def _tls(connection: aiormq.Connection, loop: asyncio.AbstractEventLoop) -> ssl.SSLContext | None:
-    if connection.url.scheme != "amqps":
-        return None
-    return await SSLContextProvider(ssl_context=None, ssl_certs=connection.ssl_certs, loop=loop).get_context()
 
 
 def _let_the_kernel_watch(transport: asyncio.BaseTransport, dead_after_seconds: float) -> None:

@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 import msgspec
 
+from mission_broker.trust import tls_context
 from mission_commander.services.broker_users import UsersAwayError
 from mission_contracts.broker_rights import Rights, UserLimits
 from mission_contracts.topology import QueueBound
@@ -108,12 +110,15 @@ def _read(decoder: "msgspec.json.Decoder[T]", answer: httpx.Response, what: str)
 
 
 @asynccontextmanager
-async def connect(url: str, broker_url: str) -> AsyncIterator[ManagementApi]:
+async def connect(url: str, broker_url: str, authority_file: Path | None = None) -> AsyncIterator[ManagementApi]:
     """Speak to the API at `url`, which holds user and password, about the virtual host of the broker's address."""
     parts = urlsplit(url)
     own = (unquote(parts.username or ""), unquote(parts.password or ""))
     place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-    async with httpx.AsyncClient(base_url=place, auth=own, timeout=TIMEOUT_SECONDS, trust_env=False) as http:
+    tls = tls_context(authority_file) if parts.scheme == "https" else False
+    async with httpx.AsyncClient(
+        base_url=place, auth=own, timeout=TIMEOUT_SECONDS, verify=tls, trust_env=False
+    ) as http:
         yield ManagementApi(http, _vhost_of(broker_url))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -288,8 +289,18 @@ Connection = AbstractAsyncContextManager[CommanderClient]
 
 
 @asynccontextmanager
-async def connect(url: str, proof: Proof, clock: Clock) -> AsyncIterator[CommanderClient]:
+async def connect(
+    url: str, proof: Proof, clock: Clock, authority_file: Path | None = None
+) -> AsyncIterator[CommanderClient]:
     """Keep connections to the Commander while the context is open."""
+    tls = _tls(authority_file) if url.startswith("https://") else False
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=30)
-    async with httpx.AsyncClient(base_url=url, limits=limits, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=url, limits=limits, verify=tls, trust_env=False) as http:
         yield CommanderClient(http, TokenSource(http, proof, clock))
+
+
+def _tls(authority_file: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if authority_file is not None:
+        context.load_verify_locations(cafile=authority_file)
+    return context

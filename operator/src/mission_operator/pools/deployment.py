@@ -26,6 +26,9 @@ _AUDIENCE: Final = "mission-control"
 _IDENTITY: Final = "identity"
 _IDENTITY_FOLDER: Final = "/var/run/secrets/mission-control"
 _IDENTITY_SECONDS: Final = 3600
+_AUTHORITY: Final = "authority"
+_AUTHORITY_FOLDER: Final = "/etc/mission-control/authority"
+_AUTHORITY_KEY: Final = "ca.crt"
 
 CLIENT_SECRET_KEY: Final = "client-secret"  # noqa: S105 - a key of a Secret, not its content
 RABBITMQ_URLS_KEY: Final = "rabbitmq-urls"
@@ -44,6 +47,8 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
     rabbitmq_secret_name: str | None
     """None: the Commander tells soldiers where RabbitMQ is."""
     service_account: str
+    authority_config_map: str | None = None
+    """None: soldiers believe what their image believes."""
     allowance: Allowance = Allowance()
     """What else pools' templates may name."""
 
@@ -181,18 +186,21 @@ def _container(pool: Pool, installation: Installation, given: Manifest) -> Manif
 
 def _volumes(installation: Installation, given: Manifest) -> list[Manifest]:
     return [
-        *_others(given.get("volumes", ()), "tmp", _IDENTITY),
+        *_others(given.get("volumes", ()), "tmp", _IDENTITY, _AUTHORITY),
         {"name": "tmp", "emptyDir": {}},
         *([_identity()] if installation.secret_name is None else []),
+        *([_authority(installation.authority_config_map)] if installation.authority_config_map else []),
     ]
 
 
 def _mounts(installation: Installation, given: Manifest) -> list[Manifest]:
     identity = {"name": _IDENTITY, "mountPath": _IDENTITY_FOLDER, "readOnly": True}
+    authority = {"name": _AUTHORITY, "mountPath": _AUTHORITY_FOLDER, "readOnly": True}
     return [
-        *_others(given.get("volumeMounts", ()), "tmp", _IDENTITY),
+        *_others(given.get("volumeMounts", ()), "tmp", _IDENTITY, _AUTHORITY),
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
         *([identity] if installation.secret_name is None else []),
+        *([authority] if installation.authority_config_map else []),
     ]
 
 
@@ -200,6 +208,11 @@ def _identity() -> Manifest:
     """A token that opens the Commander and nothing else: the Kubernetes API refuses its audience."""
     token = {"audience": _AUDIENCE, "expirationSeconds": _IDENTITY_SECONDS, "path": "token"}
     return {"name": _IDENTITY, "projected": {"sources": [{"serviceAccountToken": token}]}}
+
+
+def _authority(config_map: str) -> Manifest:
+    items = [{"key": _AUTHORITY_KEY, "path": _AUTHORITY_KEY}]
+    return {"name": _AUTHORITY, "configMap": {"name": config_map, "items": items}}
 
 
 def _others(given: Any, *own: str) -> list[Manifest]:
@@ -217,6 +230,8 @@ def _environment(pool: Pool, installation: Installation) -> list[Manifest]:
         "SOLDIER_CLIENT_ID": installation.client_id,
         "SOLDIER_PROBE_PORT": str(_PROBE_PORT),
     }
+    if installation.authority_config_map:
+        values["SOLDIER_AUTHORITY_FILE"] = f"{_AUTHORITY_FOLDER}/{_AUTHORITY_KEY}"
     if pool.spec.handlers:
         values["SOLDIER_HANDLERS"] = pool.spec.handlers
     broker = installation.rabbitmq_secret_name
