@@ -13,7 +13,8 @@ in it: the queue that has piled up, retries, the load of this machine.
 Objects count as final when a watch shows it, others when the ledger says it.
 
 **Throughput** is the number of short missions of a wave by the seconds from its first submission to its last end:
-one such wave runs before the fault, one of the same size when all that met the fault is final.
+one such wave runs before the fault, one of the same size when all that met the fault is final. Under a load, which
+breaks nothing, such a wave of other users runs while it lasts too.
 """
 
 import statistics
@@ -52,6 +53,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     recovered_seconds: float | None
     before_per_second: float
     after_per_second: float
+    during_per_second: float | None = None
+    """Of a wave while the fault lasted, where nothing is broken meanwhile."""
     took_seconds: float
 
 
@@ -72,6 +75,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     recovered_seconds: float | None
     throughput_ratio: float | None
     before_per_second: float
+    during_ratio: float | None = None
 
 
 def rows(outcomes: Sequence[Outcome]) -> list[Row]:
@@ -85,6 +89,11 @@ def rows(outcomes: Sequence[Outcome]) -> list[Row]:
 def _row(fault: str, rounds: Sequence[Outcome]) -> Row:
     counts = totals(rounds)
     ratios = [one.after_per_second / one.before_per_second for one in rounds if one.before_per_second]
+    during = [
+        one.during_per_second / one.before_per_second
+        for one in rounds
+        if one.before_per_second and one.during_per_second is not None
+    ]
     named = {Wrong.LOST, Wrong.STUCK, Wrong.DOUBLE}
     return Row(
         fault=fault,
@@ -100,6 +109,7 @@ def _row(fault: str, rounds: Sequence[Outcome]) -> Row:
         recovered_seconds=_median(one.recovered_seconds for one in rounds),
         throughput_ratio=_median(ratios),
         before_per_second=_median(one.before_per_second for one in rounds) or 0.0,
+        during_ratio=_median(during),
     )
 
 

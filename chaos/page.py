@@ -24,6 +24,7 @@ _COLUMNS: Final = (
     "Seconds to first end",
     "Seconds to recover",
     "Throughput after ÷ before",
+    "During ÷ before",
 )
 
 
@@ -62,6 +63,7 @@ def _cells(row: Row) -> Iterator[str]:
     yield from map(str, (row.accepted, row.final, row.lost, row.stuck, row.double, row.other, row.extra_executions))
     yield from (_number(seconds, 1) for seconds in (row.first_seconds, row.recovered_seconds))
     yield _number(row.throughput_ratio, 2)
+    yield _number(row.during_ratio, 2)
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -77,6 +77,7 @@ def _table(found: Sequence[Row]) -> Table:
         "s to first end",
         "s to recover",
         "throughput after ÷ before",
+        "during ÷ before",
     ):
         table.add_column(title, justify="right")
     for row in found:
@@ -85,7 +86,7 @@ def _table(found: Sequence[Row]) -> Table:
             *map(str, (row.accepted, row.final, row.lost, row.stuck, row.double, row.other, row.extra_executions)),
             _seconds(row.first_seconds),
             _seconds(row.recovered_seconds),
-            "" if row.throughput_ratio is None else f"{row.throughput_ratio:.2f}",
+            *("" if ratio is None else f"{ratio:.2f}" for ratio in (row.throughput_ratio, row.during_ratio)),
         )
     return table
 

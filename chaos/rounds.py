@@ -66,6 +66,7 @@ class Round:
         self._swallowed: list[str] = []
         self._forgotten: set[str] = set()
         self._outage: Outage | None = None
+        self._during_per_second: float | None = None
         self._deeds_before = ground.noted_bytes
         self._pending: set[asyncio.Task[None]] = set()
 
@@ -89,6 +90,7 @@ class Round:
             recovered_seconds=recovered.all_seconds,
             before_per_second=before,
             after_per_second=after,
+            during_per_second=self._during_per_second,
             took_seconds=time.monotonic() - began_at,
         )
         return outcome, history
@@ -109,11 +111,14 @@ class Round:
         running = self._start(self._sent(plan.running, over_seconds=0))
         await until(lambda: len(self._begun()) >= plan.begun, f"{plan.begun} missions begin", PATIENCE_SECONDS)
         self._tell("striking", *self._progress())
-        during = self._start(self._sent(plan.during, over_seconds=plan.lasts_seconds + 0.5))
+        during = self._start(self._during())
         struck_at, held = time.time(), self._held_by_victims()
         await self._bounded(fault.strike(self._ground), "strikes")
         away_at = time.time()
-        await asyncio.sleep(plan.lasts_seconds)
+        if fault.is_load:
+            self._during_per_second = await self._measured(plan.during, "during")
+        else:
+            await asyncio.sleep(plan.lasts_seconds)
         if fault.away is not None:
             self._outage = Outage(who=fault.away, began_at=away_at, ended_at=time.time())
         await self._bounded(fault.end(self._ground), "ends")
@@ -124,6 +129,11 @@ class Round:
         await self._all_sent((running, during, late))
         await self._until_final(plan.caught, "recovering")
         return recovery(clock_at, self._caught(clock_at, ended_at, held))
+
+    async def _during(self) -> None:
+        """What comes in while it lasts; under a load that is measured, and sent when it has begun."""
+        if not self._fault.is_load:
+            await self._sent(self._plan.during, over_seconds=self._plan.lasts_seconds + 0.5)
 
     async def _bounded(self, deed: Awaitable[None], verb: str) -> None:
         try:

@@ -42,6 +42,8 @@ class Scheduled(Protocol):
     def brings_poison(self) -> bool: ...
     @property
     def brings_long(self) -> bool: ...
+    @property
+    def is_load(self) -> bool: ...
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +100,8 @@ def plan(fault: Scheduled, number: int, missions: int, seed: int, *, lease_secon
         "during": [_mixed(next(names), chance, MEDIUM_SECONDS) for _ in range(counts["during"])],
         "late": [_mixed(next(names), chance, MEDIUM_SECONDS) for _ in range(counts["late"])],
     }
+    if fault.is_load:  # it compares with the wave before, so it is of the same kind and, where there are enough, size
+        waves["during"] = [_quick(one.key, chance) for one in waves["during"]]
     if fault.brings_long:
         waves["running"] = [*_long(waves["running"][:LONG_ONES], lease_seconds), *waves["running"][LONG_ONES:]]
     if fault.brings_poison:

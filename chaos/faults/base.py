@@ -44,6 +44,8 @@ class Fault(ABC):
     brings_poison: ClassVar[bool] = False
     brings_long: ClassVar[bool] = False
     """Whether some of its missions run for two leases."""
+    is_load: ClassVar[bool] = False
+    """Whether nothing is broken: others' missions are measured while it lasts."""
     away: ClassVar[Away | None] = None
     """Who is not there from its strike to its end, while all others are well."""
     forgets: ClassVar[bool] = False

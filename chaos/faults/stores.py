@@ -13,7 +13,6 @@ from chaos.faults.base import ALL_SLOTS, Fault, Stuck
 from chaos.ground import COMMANDERS, Ground, until
 from chaos.history import Away
 
-REFUSING_BYTES: Final = 1
 ROOM_BYTES: Final = 4096
 """What is left on the disk when it is full: enough for a few records and the half of one."""
 DIE_SECONDS: Final = 20.0
@@ -47,7 +46,7 @@ class RedisWiped(Fault):
     forgets = True
 
     async def strike(self, ground: Ground) -> None:
-        await asyncio.to_thread(_tell, ground, "FLUSHALL")
+        await asyncio.to_thread(tell, ground, "FLUSHALL")
 
 
 class RedisRolledBack(Fault):
@@ -70,16 +69,18 @@ class RedisRolledBack(Fault):
 
 class RedisRefusesWrites(Fault):
     name = "redis-refuses-writes"
-    sentence = "Redis is out of memory for about a lease: it answers reads and refuses every write"
+    sentence = (
+        "Redis lacks a replica that it must write to, for about a lease: it answers reads and refuses every write"
+    )
     away = Away.REDIS
 
     async def strike(self, ground: Ground) -> None:
         """Leases would end just when it takes writes again, were soldiers taken for silent that could not be heard."""
-        await asyncio.to_thread(_tell, ground, "CONFIG", "SET", "maxmemory", str(REFUSING_BYTES))
+        await asyncio.to_thread(tell, ground, "CONFIG", "SET", "min-replicas-to-write", "1")
         await asyncio.sleep(0.6 * self.lease_seconds)
 
     async def end(self, ground: Ground) -> None:
-        await asyncio.to_thread(_tell, ground, "CONFIG", "SET", "maxmemory", "0")
+        await asyncio.to_thread(tell, ground, "CONFIG", "SET", "min-replicas-to-write", "0")
 
 
 class RedisDiskFull(Fault):
@@ -92,7 +93,7 @@ class RedisDiskFull(Fault):
         Redis would get round it by beginning a new file; that is switched off until it starts again.
         """
         server = ground.servers.redis
-        await asyncio.to_thread(_tell, ground, "CONFIG", "SET", "auto-aof-rewrite-percentage", "0")
+        await asyncio.to_thread(tell, ground, "CONFIG", "SET", "auto-aof-rewrite-percentage", "0")
         written = max(_data(ground).glob("*.incr.aof"), key=lambda file: file.stat().st_mtime)
         await asyncio.to_thread(_limit_files, server.processes[0].pid, written.stat().st_size + ROOM_BYTES)
         await until(lambda: not server.is_running, "Redis dies of its full disk", DIE_SECONDS)
@@ -136,7 +137,7 @@ class ApiServerRestarted(ApiServerKilled):
         await asyncio.to_thread(ground.servers.kube.stop)
 
 
-def _tell(ground: Ground, *command: str) -> Any:
+def tell(ground: Ground, *command: str) -> Any:
     with contextlib.closing(redis.Redis.from_url(ground.servers.redis.url)) as client:
         return client.execute_command(*command)  # type: ignore[no-untyped-call]
 

@@ -93,5 +93,6 @@ def _settings() -> tuple[str, ...]:
     return (
         *("--appendonly", "yes", "--appendfsync", "always"),
         *("--maxmemory-policy", "noeviction", "--save", ""),
+        *("--hash-max-listpack-value", "1024"),
         *("--databases", str(DATABASES), "--daemonize", "no"),
     )

@@ -109,7 +109,7 @@ async def test_a_dead_letter_keeps_its_payload_until_it_is_redriven(ledger: Ledg
 async def test_a_purge_takes_all_of_it_back(ledger: Ledger, door: Door) -> None:
     missions = [await submitted(ledger, payload, f"m-{i}", door) for i, payload in enumerate((LARGE, SMALL, b"{}"))]
     for mission in missions:
-        await must(ledger, step(mission, dead(changed(mission, acknowledged=True))))
+        await must(ledger, step(mission, dead(changed(mission, acknowledged=True, result=b"null"))))
     assert await ledger.purge(3000.0, 100) == 3
     everybody, each = await ledger.usage(["rest/", "cluster/default"])
     assert [everybody, *each] == [Usage()] * 3

@@ -37,6 +37,7 @@ from tools.stack.ports import free_port
 
 from mission_commander.adapters import redis_codec as codec
 from mission_commander.adapters.redis_ledger import RedisLedger, RedisSettings, connect
+from mission_commander.domain.owners import MISSION_BYTES
 from mission_commander.domain.record import Mission
 from mission_commander.ports import (
     Change,
@@ -237,6 +238,26 @@ async def test_a_full_redis_refuses_new_missions_as_a_whole_and_writes_everythin
         await stage.make_room()
 
 
+async def test_a_record_that_an_older_version_wrote_counts_from_its_next_change_on(
+    ledger: RedisLedger, stage: RedisStage
+) -> None:
+    known, ended = a_mission("changed"), a_mission("never-changed")
+    await put(ledger, known)
+    await must(ledger, creation(ended))
+    await must(ledger, step(ended, finished(ended)))
+    for mission in (known, ended):
+        await stage.command("HDEL", f"test:m:{mission.id}", "o")
+    await stage.command("DEL", "test:usage")
+
+    await must(ledger, step(known, changed(known, message="x")))
+    everybody, [own] = await ledger.usage(["rest/"])
+    assert everybody == own
+    assert own.held > MISSION_BYTES
+    await must(ledger, step(changed(known, message="x"), finished(changed(known))))
+    assert await ledger.purge(3000.0, 10) == 2
+    assert (await ledger.usage(["rest/"]))[0].held == 0
+
+
 async def test_a_stream_of_large_events_keeps_fewer_of_them(stage: RedisStage) -> None:
     ledger = await stage.another(events_kept=100_000, events_bytes=1_000_000)
     await ledger.begin_era(ERA)
@@ -326,8 +347,20 @@ async def test_a_purged_mission_leaves_a_tombstone_and_no_other_key(ledger: Redi
 
 async def test_event_ids_grow_also_when_wipes_follow_within_a_millisecond(stage: RedisStage) -> None:
     script = (resources.files("mission_commander.adapters") / "lua" / "commit.lua").read_text()
-    keys = ("era", "live", "outbox", "purgeable", "dead", "events", "lanes", "floor")
-    arguments = (ERA, "m:", "ns:", 100, "0-0", "l:", 0, "", "t:", *codec.arguments_of([creation(a_mission())]))
+    keys = ("era", "live", "outbox", "purgeable", "dead", "events", "lanes", "floor", "usage")
+    arguments = (
+        ERA,
+        "m:",
+        "ns:",
+        100,
+        "0-0",
+        "l:",
+        0,
+        "",
+        "t:",
+        MISSION_BYTES,
+        *codec.arguments_of([creation(a_mission())]),
+    )
     with contextlib.closing(redis.Redis.from_url(stage.url)) as client, client.pipeline(transaction=False) as at_once:
         for _ in range(50):
             at_once.flushall()

@@ -102,7 +102,7 @@ class RedisLedger:
 
     era         string   the era in force
     floor       string   the highest number that a purged record showed
-    m:<id>      hash     s: sequence, r: record, n: namespace, p: payload
+    m:<id>      hash     s: sequence, r: record, n: namespace, o: owner that it counts for, p: payload
     live        zset     ids of missions that are not final, by id
     ns:<name>   zset     ids of a namespace's missions, by acceptance
     outbox      zset     "<id> <epoch>" of hand-outs to confirm, by order of arrival

@@ -161,9 +161,12 @@ for at = FIRST, #ARGV, STRIDE do
     if spoiled[at] or not fits(at) then
         answers[#answers + 1] = { held and call('HGET', key, 'r'), is_too_low and is('n', at) and floor }
     else
-        -- The id of a mission names its owner, so that an earlier life of it counted for the same one.
-        local record_before, payload_before = call('HSTRLEN', key, 'r'), call('HSTRLEN', key, 'p')
-        local others_before = held and MISSION_BYTES or 0
+        -- What was counted of it; a record by an older Commander never was, and counts in full from now on. An earlier
+        -- life counted for the same owner, since a mission's id names its owner.
+        local counted = call('HEXISTS', key, 'o') == 1
+        local record_before = counted and call('HSTRLEN', key, 'r') or 0
+        local payload_before = counted and call('HSTRLEN', key, 'p') or 0
+        local others_before = counted and MISSION_BYTES or 0
         if held and is('r', at) then
             call('ZREM', listings .. call('HGET', key, 'n'), id)
             call('UNLINK', key)
@@ -172,10 +175,10 @@ for at = FIRST, #ARGV, STRIDE do
             held = false
         end
         if held then
-            call('HSET', key, 's', ARGV[at + SEQUENCE], 'r', record)
+            call('HSET', key, 's', ARGV[at + SEQUENCE], 'r', record, 'o', ARGV[at + OWNER])
         else
             local namespace = ARGV[at + NAMESPACE]
-            call('HSET', key, 's', ARGV[at + SEQUENCE], 'r', record, 'n', namespace)
+            call('HSET', key, 's', ARGV[at + SEQUENCE], 'r', record, 'n', namespace, 'o', ARGV[at + OWNER])
             call('ZADD', listings .. namespace, ARGV[at + ACCEPTED_AT], id)
             call('DEL', ARGV[9] .. id)
         end
@@ -214,7 +217,7 @@ end
 
 for field, bytes in pairs(grown) do
     if bytes ~= 0 and call('HINCRBY', KEYS[9], field, bytes) <= 0 then
-        call('HDEL', KEYS[9], field) -- what an older Commander wrote was never counted
+        call('HDEL', KEYS[9], field)
     end
 end
 return answers

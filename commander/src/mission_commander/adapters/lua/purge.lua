@@ -11,22 +11,16 @@ local missions, listings, tombstones, stands = ARGV[3], ARGV[4], ARGV[5], ARGV[6
 
 local function shrink(field, bytes)
     if bytes ~= 0 and redis.call('HINCRBY', USAGE, field, -bytes) <= 0 then
-        redis.call('HDEL', USAGE, field) -- what an older Commander wrote was never counted
+        redis.call('HDEL', USAGE, field)
     end
 end
 
--- As `owner_of` of domain/owners.py says it.
-local function owner_of(envelope)
-    local door = envelope.door or 'rest'
-    return door .. '/' .. ((door == 'cluster' and envelope.namespace or envelope.subject) or '')
-end
-
-local function discount(key)
-    local record, payload = redis.call('HGET', key, 'r'), redis.call('HSTRLEN', key, 'p')
-    local held = #record + payload + ARGV[7]
-    for _, owner in ipairs({ owner_of(cmsgpack.unpack(record).envelope), '' }) do
-        shrink('b' .. owner, held)
-        shrink('p' .. owner, payload)
+local function discount(key, owner)
+    local payload = redis.call('HSTRLEN', key, 'p')
+    local held = redis.call('HSTRLEN', key, 'r') + payload + ARGV[7]
+    for _, one in ipairs({ owner, '' }) do
+        shrink('b' .. one, held)
+        shrink('p' .. one, payload)
     end
 end
 
@@ -34,11 +28,13 @@ local doomed = redis.call('ZRANGEBYSCORE', PURGEABLE, '-inf', '(' .. ARGV[1], 'W
 local top = tonumber(redis.call('GET', FLOOR) or 0)
 for i = 1, #doomed, 2 do
     local id, ended_at = doomed[i], doomed[i + 1]
-    local row = redis.call('HMGET', missions .. id, 'n', 's')
-    local namespace, sequence = row[1], row[2]
+    local row = redis.call('HMGET', missions .. id, 'n', 's', 'o')
+    local namespace, sequence, owner = row[1], row[2], row[3]
     if namespace then
         redis.call('ZREM', listings .. namespace, id)
-        discount(missions .. id)
+        if owner then -- else an older Commander wrote it, and it was never counted
+            discount(missions .. id, owner)
+        end
         top = math.max(top, tonumber(sequence))
     end
     redis.call('UNLINK', missions .. id)
