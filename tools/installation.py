@@ -93,6 +93,8 @@ class Installation:
         known = {
             "install_key": self.install_key,
             "clients": json.dumps(clients),
+            "rights": json.dumps({"everything": {"high_priority": True}}),
+            "default_rights": "everything",
             "namespace": self.namespace,
             "listen_port": str(port),
             "rabbitmq_urls": rabbitmq_url,

@@ -41,6 +41,7 @@ def settings(more_clients: Mapping[str, Mapping[str, str]] | None = None, **fiel
         "install_key": "of these tests, and of no installation",
         "clients": clients,
         "password_cost": 4,
+        "namespaces": ["elsewhere"],
     } | fields
     return CommanderSettings(**told)
 

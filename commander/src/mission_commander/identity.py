@@ -19,6 +19,7 @@ from mission_commander.api.grants import (
     ServiceAccount,
 )
 from mission_commander.api.limits import Limits
+from mission_commander.api.permits import Permits
 from mission_commander.commander import Commander
 from mission_commander.domain.users import trouble_with_password
 from mission_commander.services.first_admin import FirstAdmin
@@ -80,6 +81,12 @@ class Identity:
             users=self.users,
             keys=keys,
             limits=limits,
+            permits=Permits(
+                {name: one.rights() for name, one in settings.rights.items()},
+                default=settings.default_rights,
+                served=settings.served,
+                namespace=settings.namespace,
+            ),
         )
         self._first_admin = _first_admin(self.users, settings)
 

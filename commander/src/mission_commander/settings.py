@@ -2,18 +2,41 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 import limits
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mission_broker.client_kind import ClientKind
 from mission_commander.domain.rates import Rate
-from mission_contracts.names import DNS_LABEL_PATTERN
+from mission_commander.domain.rights import Rights
+from mission_contracts.names import DNS_LABEL_PATTERN, TYPE_PATTERN
 from mission_contracts.tokens import LONGEST_TOKEN_SECONDS, Role
 
 DnsLabel = Annotated[str, Field(pattern=DNS_LABEL_PATTERN)]
+
+
+MAX_RIGHTS_SETS: Final = 1_000
+MAX_NAMES: Final = 1_000
+"""In one list of a set of rights."""
+
+RightsName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+DnsLabels = Annotated[frozenset[DnsLabel], Field(max_length=MAX_NAMES)]
+
+
+class RightsSet(BaseModel):
+    """What the users and clients that name this set may submit, and which pools they see. Without a list: any."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    namespaces: DnsLabels | None = None
+    pools: DnsLabels | None = None
+    types: Annotated[frozenset[Annotated[str, Field(pattern=TYPE_PATTERN)]], Field(max_length=MAX_NAMES)] | None = None
+    high_priority: bool = False
+
+    def rights(self) -> Rights:
+        return Rights(**self.model_dump())
 
 
 class Client(BaseModel):
@@ -24,6 +47,8 @@ class Client(BaseModel):
     namespace: DnsLabel | None = None
     pool: DnsLabel | None = None
     """A soldier's: the one pool, and its namespace, that it may register, claim and beat for. Unset: any."""
+    rights: RightsName | None = None
+    """The set of rights of a user or viewer, from `COMMANDER_RIGHTS`. Unset: the one of `COMMANDER_DEFAULT_RIGHTS`."""
 
     @model_validator(mode="after")
     def _has_both_or_neither(self) -> Self:
@@ -68,6 +93,18 @@ class CommanderSettings(BaseSettings):
 
     clients: dict[str, Client] = Field(default_factory=dict)
     """Who may get a token for a secret, as JSON: {"operator": {"secret": "…", "role": "operator"}, …}."""
+
+    rights: Annotated[dict[RightsName, RightsSet], Field(max_length=MAX_RIGHTS_SETS)] = Field(default_factory=dict)
+    """Sets of rights by name, as JSON: {"shop": {"pools": ["web"], "types": ["resize"], "high_priority": true}, …}.
+
+    A set has lists of `namespaces`, `pools` and `types` (without a list: any) and `high_priority` (false). Clients name
+    their set in `COMMANDER_CLIENTS`, users are given one by an admin (`POST /register`, `PATCH /users/{name}`). It says
+    which missions they may submit and which pools they see. Admins and the operator are not restricted.
+    """
+
+    default_rights: RightsName | Literal[""] = ""
+    """The set of users and clients that name none. Empty: every namespace that is served, every pool and type, and
+    priority Normal."""
 
     operator_account: str = ""
     """The ServiceAccount whose pods are the operator, in `operator_namespace`.
@@ -319,6 +356,14 @@ class CommanderSettings(BaseSettings):
     def _serves_tls_or_not(self) -> Self:
         if (self.tls_certificate_file is None) != (self.tls_key_file is None):
             raise ValueError("tls_certificate_file and tls_key_file belong together: set both, or neither")
+        return self
+
+    @model_validator(mode="after")
+    def _names_sets_that_exist(self) -> Self:
+        named = {f"client {name}": client.rights for name, client in self.clients.items() if client.rights}
+        for who, rights in {**named, "default_rights": self.default_rights}.items():
+            if rights and rights not in self.rights:
+                raise ValueError(f"{who} names the set of rights {rights!r}, and `rights` has none of that name")
         return self
 
     @property

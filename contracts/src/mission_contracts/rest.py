@@ -370,16 +370,26 @@ class RegisterRequest(msgspec.Struct, frozen=True, kw_only=True):
     username: str
     password: str
     role: Role = Role.USER
+    rights: str = ""
+    """The name of a set of rights; empty: the default one. For an admin to give."""
 
     def __repr__(self) -> str:
         return f"RegisterRequest({self.username!r}, …)"
 
 
-class UserView(msgspec.Struct, frozen=True, kw_only=True):
+class UserView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A user, without secrets."""
 
     username: str
     role: Role
+    rights: str = ""
+    """The name of the set of rights; empty: the default one."""
+
+
+class UserChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What an admin changes of a user; tokens that were given before keep the old rights until they end."""
+
+    rights: str
 
 
 class DeleteUserRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -47,6 +47,8 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The one pool (of that namespace) that a soldier may claim for; None: any."""
     pod: str | None = None
     """The one pod that a soldier runs in: it speaks for instances of that pod only."""
+    rights: str | None = None
+    """Of a user or viewer: the name of its set of rights; None: the default one."""
     session: str | None = None
     """A digest of the key that a soldier made at its start: it speaks for instances that it registered itself."""
     account: str | None = None
@@ -102,6 +104,7 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True):
     pool: _Text | None = None
     pod: _Text | None = None
     session: _Text | None = None
+    rights: _Text | None = None
     account: _Text | None = None
     family: _Text | None = None
 
@@ -137,6 +140,7 @@ class Tokens:
             pool=body.pool,
             pod=body.pod,
             session=body.session,
+            rights=body.rights,
             account=body.account,
             family=body.family,
         )

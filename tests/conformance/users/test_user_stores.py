@@ -108,3 +108,14 @@ async def test_who_waits_hears_at_once(store: UserStore, other: UserStore) -> No
     await store.end_family("f1", Revocation("f1", 9e9))
     _, revocations = await asyncio.wait_for(waiting, PATIENCE_SECONDS)
     assert list(revocations) == [Revocation("f1", 9e9)]
+
+
+async def test_a_user_is_updated_while_the_account_is_there(store: UserStore, other: UserStore) -> None:
+    assert not await store.update_user(ANN)
+    assert await store.add_user(ANN)
+    changed = msgspec.structs.replace(ANN, rights="shop")
+    assert await other.update_user(changed)
+    assert await store.user("ann") == changed
+    assert not await store.update_user(ann_again("b" * 32))
+    assert await store.user("ann") == changed
+    assert (await store.revocations("", wait_seconds=0.001))[1] == ()

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from support.commander_stage import HEARTBEAT_SECONDS, SOLDIER, Stage, a_beat, a_pool, a_soldier
+from support.commander_stage import HEARTBEAT_SECONDS, SOLDIER, Stage, a_beat, a_pool, a_soldier, running
 
 from mission_commander.ports import LedgerAwayError, PoolRecord
 from mission_contracts.mission import Instance
@@ -151,3 +151,14 @@ async def test_an_odd_name_is_a_name(stage: Stage) -> None:
     odd = "ünïcode with spaces/and:more"
     await stage.garrison.register(a_soldier(odd))
     assert await stage.garrison.beat(Instance(odd), a_beat(1))
+
+
+async def test_a_soldier_says_what_is_in_hand_for_its_own_pool_only(stage: Stage) -> None:
+    """Else a soldier of one pool could keep lost orders of another from being handed out again."""
+    async with running(stage.recorder.run):
+        mission = await stage.accept("m-1")
+    await stage.garrison.register(a_soldier(pool="other"))
+    await stage.garrison.beat(SOLDIER, a_beat(1, unclaimed=[mission]))
+    in_hand = stage.garrison.in_hand()
+    assert in_hand.get(("default", "other")) == {(mission.id, mission.epoch)}
+    assert ("default", "default") not in in_hand

@@ -30,6 +30,12 @@ class MemoryUsers:
     async def add_user(self, user: User) -> bool:
         return self._there().users.setdefault(user.name, user) is user
 
+    async def update_user(self, user: User) -> bool:
+        if not self._has(user.name, user.account):
+            return False
+        self._data.users[user.name] = user
+        return True
+
     async def replace_user(self, user: User, *, account: str, revocation: Revocation) -> bool:
         if not self._has(user.name, account):
             return False

@@ -60,6 +60,9 @@ class RedisUsers:
     async def add_user(self, user: User) -> bool:
         return await self._write(self._user_key(user.name), _ABSENT, user.account, user)
 
+    async def update_user(self, user: User) -> bool:
+        return await self._write(self._user_key(user.name), user.account, user.account, user)
+
     async def replace_user(self, user: User, *, account: str, revocation: Revocation) -> bool:
         return await self._write(self._user_key(user.name), account, user.account, user, revocation=revocation)
 

@@ -48,21 +48,24 @@ def routes(doors: Doors) -> list[Route]:
         if not mission.dead_letter and mission.retried_as is None:
             why = "this mission is no dead letter: POST /missions/{id}/retry tries any final mission again"
             raise ProblemError(409, "NotADeadLetter", why)
-        return await retried(commander, mission, request)
+        return await retried(doors, claims, mission, request)
 
     async def redrive_many(request: Request) -> Response:
         claims = doors.gate.admit(request, *SUBMITTERS)
         commander = doors.loaded()
         asked = await bodies.read_as(request, _redrive, bodies.ONE_MISSION_BYTES, empty=RedriveRequest())
         found = await _gather(commander, claims, _checked(asked))
-        doors.limits.charge_missions(claims, len(found.missions))
-        answers = await commander.retrier.retry_all(found.missions, trace_id=request.state.request_id)
+        objections = [doors.permits.objection_to_retry(claims, one.envelope) for one in found.missions]
+        allowed = [one for one, why in zip(found.missions, objections, strict=True) if why is None]
+        doors.limits.charge_missions(claims, len(allowed))
+        answers = await commander.retrier.retry_all(allowed, trace_id=request.state.request_id)
         made = tuple(view(one) for one in answers if isinstance(one, Mission))
         refused = tuple(
             problem(one.status, one.code, one.detail, retry_after=one.retry_after)
             for one in answers
             if isinstance(one, RefusedError)
         )
+        refused += tuple(why for why in objections if why is not None)
         more = found.cursor is not None
         answer = RedriveAnswer(redriven=len(made), more=more, missions=made, refused=refused, cursor=found.cursor)
         return json_answer(answer)

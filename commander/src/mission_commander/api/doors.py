@@ -8,6 +8,7 @@ from mission_commander.api.answers import ProblemError
 from mission_commander.api.authentication import Gate
 from mission_commander.api.grants import Grants, Issuer
 from mission_commander.api.limits import Limits
+from mission_commander.api.permits import Permits
 from mission_commander.commander import Commander
 from mission_commander.domain.record import Mission
 from mission_commander.services.users import Users
@@ -30,6 +31,7 @@ class Doors:
     users: Users
     keys: SigningKeys
     limits: Limits
+    permits: Permits
 
     def loaded(self) -> Commander:
         """The Commander, once it knows its missions; 503 before."""

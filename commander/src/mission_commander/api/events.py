@@ -9,7 +9,6 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from mission_commander.api import queries, watching
-from mission_commander.api.answers import ProblemError
 from mission_commander.api.doors import PEOPLE, Doors
 from mission_contracts.envelope import Door
 from mission_contracts.mission import MissionId
@@ -27,7 +26,7 @@ def routes(doors: Doors) -> list[Route]:
         claims = doors.gate.admit(request, *PEOPLE)
         watch = watching.watch(doors.loaded(), claims, _asked(request), QUIET_SECONDS)
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        texts = _texts(watch, lambda: _is_admitted(doors, request))
+        texts = _texts(watch, lambda: watching.is_admitted(doors.gate, request))
         return StreamingResponse(texts, media_type="text/event-stream", headers=headers)
 
     return [Route("/events", events, methods=["GET"])]
@@ -44,14 +43,6 @@ async def _texts(watch: watching.Watch, is_admitted: Callable[[], bool]) -> Asyn
             yield b"".join([announced.text() for announced in batch])
         else:
             yield _STILL_HERE
-
-
-def _is_admitted(doors: Doors, request: Request) -> bool:
-    try:
-        watching.recognise(doors.gate, request)
-    except ProblemError as error:
-        return error.problem.status not in watching.ENDS_WATCHING
-    return True
 
 
 def _asked(request: Request) -> Subscribe:

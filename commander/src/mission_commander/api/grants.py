@@ -96,6 +96,7 @@ class ClientCredentials:
                 role=client.role,
                 namespace=client.namespace,
                 pool=client.pool,
+                rights=client.rights,
                 session=_digest(asked.session).hex()[:_SESSION_DIGITS] if asked.session else None,
             )
         )

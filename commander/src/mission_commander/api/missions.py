@@ -83,7 +83,7 @@ class _Missions:
         body = await bodies.read(request, bodies.ONE_MISSION_BYTES, counted=_is_counted(claims))
         read = bodies.submission(body)
         key = _idempotency_key(request.headers.get(IDEMPOTENCY_KEY_HEADER))
-        asked = _asked(read, claims, key, request)
+        asked = self._asked(read, claims, key, request)
         if isinstance(asked, Problem):
             raise _ended(asked)
         answer = (await commander.submitter.submit_all([asked]))[0]
@@ -99,7 +99,7 @@ class _Missions:
         commander = self._doors.commander
         items = await batches.read(request, counted=_is_counted(claims))
         self._doors.limits.charge_missions(claims, len(items))
-        asked = [_asked(read, claims, None, request) for read in bodies.submissions(map(bytes, items))]
+        asked = [self._asked(read, claims, None, request) for read in bodies.submissions(map(bytes, items))]
         good = [one for one in asked if isinstance(one, SubmissionRequest)]
         answers = await commander.submitter.submit_all(good)
         away = [one for one in answers if isinstance(one, LedgerAwayError)]
@@ -108,6 +108,22 @@ class _Missions:
         told = iter(answers)
         results = [_item(one if isinstance(one, Problem) else next(told)) for one in asked]
         return json_answer(BatchAnswer(results=tuple(results)), headers=_from(commander, answers))
+
+    def _asked(
+        self, read: Submission | Problem, claims: Claims, key: str | None, request: Request
+    ) -> SubmissionRequest | Problem:
+        if isinstance(read, Problem):
+            return read
+        if claims.role is not Role.OPERATOR and (why := _reserved(read)):
+            return problem(403, "OperatorOnly", why)
+        if (objection := self._doors.permits.objection(claims, read, read.namespace)) is not None:
+            return objection
+        return SubmissionRequest(
+            submission=read,
+            subject=claims.subject,
+            idempotency_key=key or read.idempotency_key,
+            trace_id=request.state.request_id,
+        )
 
     # Looking.
 
@@ -180,7 +196,7 @@ class _Missions:
         claims = self._doors.gate.admit(request, *SUBMITTERS)
         commander = self._doors.loaded()
         mission = await find(commander, claims, MissionId(path_of(request, "id")))
-        return await retried(commander, mission, request)
+        return await retried(self._doors, claims, mission, request)
 
     async def history(self, request: Request) -> Response:
         claims = self._doors.gate.admit(request, *PEOPLE)
@@ -212,21 +228,6 @@ def _idempotency_key(key: str | None) -> str | None:
 
 
 _OPERATORS_OWN: Final = ("mission_id", "floor")
-
-
-def _asked(
-    read: Submission | Problem, claims: Claims, key: str | None, request: Request
-) -> SubmissionRequest | Problem:
-    if isinstance(read, Problem):
-        return read
-    if claims.role is not Role.OPERATOR and (why := _reserved(read)):
-        return problem(403, "OperatorOnly", why)
-    return SubmissionRequest(
-        submission=read,
-        subject=claims.subject,
-        idempotency_key=key or read.idempotency_key,
-        trace_id=request.state.request_id,
-    )
 
 
 def _reserved(read: Submission) -> str | None:

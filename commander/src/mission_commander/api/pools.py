@@ -1,6 +1,6 @@
 """The routes of pools."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -8,12 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from mission_commander.api import bodies
+from mission_commander.api import bodies, watching
 from mission_commander.api.answers import ProblemError, json_answer
 from mission_commander.api.doors import PEOPLE, Doors, path_of
+from mission_commander.domain.rights import Rights
 from mission_commander.services.pool_news import PoolNews
 from mission_contracts.names import is_dns_label
-from mission_contracts.rest import PoolDeclaration, Pools
+from mission_contracts.rest import PoolDeclaration, Pools, PoolView
 from mission_contracts.tokens import Role
 
 QUIET_SECONDS: Final = 5.0
@@ -39,13 +40,14 @@ def routes(doors: Doors) -> list[Route]:
         return Response(status_code=204)
 
     async def show(request: Request) -> Response:
-        doors.gate.admit(request, *PEOPLE)
-        return json_answer(Pools(pools=tuple(doors.loaded().pools.views())))
+        rights = doors.permits.of(doors.gate.admit(request, *PEOPLE))
+        return json_answer(Pools(pools=_usable(rights, doors.loaded().pools.views())))
 
     async def events(request: Request) -> Response:
-        doors.gate.admit(request, *PEOPLE)
+        rights = doors.permits.of(doors.gate.admit(request, *PEOPLE))
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingResponse(_texts(doors.loaded().pool_news), media_type="text/event-stream", headers=headers)
+        texts = _texts(doors.loaded().pool_news, rights, lambda: watching.is_admitted(doors.gate, request))
+        return StreamingResponse(texts, media_type="text/event-stream", headers=headers)
 
     return [
         Route("/pools", show, methods=["GET"]),
@@ -55,11 +57,18 @@ def routes(doors: Doors) -> list[Route]:
     ]
 
 
-async def _texts(news: PoolNews) -> AsyncIterator[bytes]:
+def _usable(rights: Rights, views: Iterable[PoolView]) -> tuple[PoolView, ...]:
+    """Show the pools that the caller may use; of others it learns nothing."""
+    return tuple(view for view in views if rights.may_use_pool(view.namespace, view.name))
+
+
+async def _texts(news: PoolNews, rights: Rights, is_admitted: Callable[[], bool]) -> AsyncIterator[bytes]:
     with news.watching() as watch:
         yield _STILL_HERE  # only now: whoever has read this misses nothing of what follows
         async for views in watch.views(quiet_seconds=QUIET_SECONDS):
-            told = [b"event: pool\ndata: %b\n\n" % msgspec.json.encode(view) for view in views]
+            if not is_admitted():
+                return  # a watcher with a fresh token comes back, by then with its new rights
+            told = [b"event: pool\ndata: %b\n\n" % msgspec.json.encode(view) for view in _usable(rights, views)]
             yield b"".join(told) or _STILL_HERE
 
 

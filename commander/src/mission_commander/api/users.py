@@ -9,12 +9,13 @@ from starlette.routing import Route
 
 from mission_commander.api import bodies
 from mission_commander.api.answers import ProblemError, json_answer
-from mission_commander.api.doors import PEOPLE, Doors
+from mission_commander.api.doors import PEOPLE, Doors, path_of
 from mission_commander.api.grants import NEVER_STORED, answered, told
 from mission_commander.api.limits import address_of
 from mission_commander.domain import users
+from mission_commander.domain.users import User
 from mission_commander.services.users import NameTakenError, NoSuchUserError
-from mission_contracts.rest import DeleteUserRequest, LoginRequest, LogoutRequest, RegisterRequest, UserView
+from mission_contracts.rest import DeleteUserRequest, LoginRequest, LogoutRequest, RegisterRequest, UserChange, UserView
 from mission_contracts.tokens import Claims, Role
 
 USER_REQUEST_BYTES: Final = 4_096
@@ -22,6 +23,7 @@ USER_REQUEST_BYTES: Final = 4_096
 _login: Final = msgspec.json.Decoder(LoginRequest)
 _register: Final = msgspec.json.Decoder(RegisterRequest)
 _delete: Final = msgspec.json.Decoder(DeleteUserRequest)
+_change: Final = msgspec.json.Decoder(UserChange)
 _logout: Final = msgspec.json.Decoder(LogoutRequest)
 
 
@@ -33,6 +35,7 @@ def routes(doors: Doors, *, registration: Literal["closed", "open"], first_admin
         Route("/logout", door.log_out, methods=["POST"]),
         Route("/register", door.register, methods=["POST"]),
         Route("/delete-user", door.delete, methods=["DELETE"]),
+        Route("/users/{name}", door.change, methods=["PATCH"]),
     ]
 
 
@@ -71,21 +74,39 @@ class _UserDoor:
         by = self._registrar(request)
         asked = await bodies.read_as(request, _register, USER_REQUEST_BYTES)
         _check(asked, is_admin=by is not None)
+        self._check_rights(asked.rights)
         if by is None:  # hashing a password costs as much as checking one
             self._doors.limits.admit(asked.username, address_of(request))
         async with answered():
             try:
                 who = by.subject if by else "oneself"
-                user = await self._users.register(asked.username, asked.password, asked.role, by=who)
+                user = await self._users.register(
+                    asked.username, asked.password, asked.role, rights=asked.rights, by=who
+                )
             except NameTakenError as error:
                 raise ProblemError(409, "NameTaken", str(error), field="username") from error
-        return json_answer(UserView(username=user.name, role=user.role), 201)
+        return json_answer(_shown(user), 201)
 
     def _registrar(self, request: Request) -> Claims | None:
         """Give the admin who asks; None for whoever registers himself, where that is allowed."""
         if self._is_open and "authorization" not in request.headers:
             return None
         return self._doors.gate.admit(request, Role.ADMIN)
+
+    async def change(self, request: Request) -> Response:
+        claims = self._doors.gate.admit(request, Role.ADMIN)
+        asked = await bodies.read_as(request, _change, USER_REQUEST_BYTES)
+        self._check_rights(asked.rights)
+        try:
+            user = await self._users.give_rights(path_of(request, "name"), asked.rights, by=claims.subject)
+        except NoSuchUserError as error:
+            raise ProblemError(404, "NoSuchUser", str(error)) from error
+        return json_answer(_shown(user))
+
+    def _check_rights(self, name: str) -> None:
+        if name and not self._doors.permits.knows(name):
+            detail = "there is no set of rights of this name: add it to COMMANDER_RIGHTS, or name one that is there"
+            raise ProblemError(422, "BadField", detail, field="rights")
 
     async def delete(self, request: Request) -> Response:
         claims = self._doors.gate.admit(request, *PEOPLE)
@@ -111,6 +132,10 @@ class _UserDoor:
             raise ProblemError(403, "NotYours", detail)
 
 
+def _shown(user: User) -> UserView:
+    return UserView(username=user.name, role=user.role, rights=user.rights)
+
+
 def _check(asked: RegisterRequest, *, is_admin: bool) -> None:
     if not users.is_name(asked.username):
         detail = "a username has 2 to 63 of a-z, 0-9, dot, dash and underscore, and begins with a letter"
@@ -122,3 +147,5 @@ def _check(asked: RegisterRequest, *, is_admin: bool) -> None:
         raise ProblemError(422, "BadField", detail, field="role")
     if asked.role is not Role.USER and not is_admin:
         raise ProblemError(403, "WrongRole", "only an admin gives another role than user: leave it out", field="role")
+    if asked.rights and not is_admin:
+        raise ProblemError(403, "WrongRole", "only an admin gives rights: leave them out", field="rights")

@@ -5,6 +5,7 @@ from typing import Final
 
 from starlette.requests import HTTPConnection, Request
 
+from mission_commander.api.answers import ProblemError
 from mission_commander.api.authentication import Gate
 from mission_commander.api.doors import PEOPLE, may_see
 from mission_commander.commander import Commander
@@ -50,6 +51,15 @@ def admit(gate: Gate, connection: HTTPConnection) -> Claims:
 def recognise(gate: Gate, connection: HTTPConnection) -> Claims:
     """Look at the token of somebody who watches, again and again while they do."""
     return gate.recognise(connection, *PEOPLE)
+
+
+def is_admitted(gate: Gate, connection: HTTPConnection) -> bool:
+    """Whether a stream may go on."""
+    try:
+        recognise(gate, connection)
+    except ProblemError as error:
+        return error.problem.status not in ENDS_WATCHING
+    return True
 
 
 def with_token(token: str) -> HTTPConnection:

@@ -25,6 +25,8 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     password_hash: str = msgspec.field(name="hash")
     created_at: float
+    rights: str = ""
+    """The name of a set of rights; empty: the default one."""
 
     def __repr__(self) -> str:
         return f"User({self.name!r}, {self.role})"
@@ -79,7 +81,9 @@ def advanced(family: Family, generation: int, now: float, *, refresh_seconds: fl
 
 
 def holder_of(user: User, family: Family) -> Holder:
-    return Holder(subject=user.subject, role=user.role, account=user.account, family=family.id)
+    return Holder(
+        subject=user.subject, role=user.role, account=user.account, family=family.id, rights=user.rights or None
+    )
 
 
 def is_name(text: str) -> bool:

@@ -39,6 +39,9 @@ class AuditLog:
     def registered(self, user: User, by: str) -> None:
         self._log.info("a user was registered", subject=user.subject, role=user.role.value, by=by)
 
+    def rights_given(self, user: User, by: str) -> None:
+        self._log.warning("a user's rights were changed", subject=user.subject, rights=user.rights or "default", by=by)
+
     def deleted(self, user: User, by: str) -> None:
         self._log.warning("a user was deleted, and is out everywhere", subject=user.subject, by=by)
 

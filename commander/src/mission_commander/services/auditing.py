@@ -118,7 +118,7 @@ class Auditor:
         return some
 
     async def _accounts(self, ids: Sequence[m.MissionId], in_outbox: set[m.MissionId]) -> list[Account]:
-        in_hand = self._in_hand()
+        in_hand = self._garrison.in_hand()
         kept = await self._ledger.kept(ids)
         return [
             self._account(mission_id, one, mission_id in in_outbox, in_hand)
@@ -126,7 +126,11 @@ class Auditor:
         ]
 
     def _account(
-        self, mission_id: m.MissionId, kept: Kept, has_outbox_entry: bool, in_hand: set[tuple[m.MissionId, m.Epoch]]
+        self,
+        mission_id: m.MissionId,
+        kept: Kept,
+        has_outbox_entry: bool,
+        in_hand: Mapping[PoolKey, set[tuple[m.MissionId, m.Epoch]]],
     ) -> Account:
         mission = kept.mission
         return Account(
@@ -137,17 +141,13 @@ class Auditor:
             is_unconfirmed=kept.is_unconfirmed,
             has_outbox_entry=has_outbox_entry,
             has_moment=self._memory.has_moment(mission_id),
-            is_in_hand=mission is not None and (mission.id, mission.epoch) in in_hand,
+            is_in_hand=mission is not None and (mission.id, mission.epoch) in in_hand.get(pool_of(mission), ()),
             is_queue_empty=mission is not None and self._is_queue_empty(pool_of(mission)),
             retention=self._memory.retention,
         )
 
     def _is_queue_empty(self, pool: PoolKey) -> bool:
         return not self._outbox.is_stopped and self._ready(pool) == 0
-
-    def _in_hand(self) -> set[tuple[m.MissionId, m.Epoch]]:
-        beats = [seen.beat for seen in self._garrison.soldiers().values() if seen.beat is not None]
-        return {hand for beat in beats for hand in (*beat.held, *beat.unclaimed)}
 
     # Repairing.
 

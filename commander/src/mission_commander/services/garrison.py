@@ -1,5 +1,6 @@
 """Who is there: pools and their soldiers, as the ledger knows them and as this Commander sees their hearts beat."""
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -76,6 +77,14 @@ class Garrison:
 
     def soldiers(self) -> Mapping[m.Instance, Seen]:
         return self._soldiers
+
+    def in_hand(self) -> Mapping[PoolKey, set[tuple[m.MissionId, m.Epoch]]]:
+        """What the soldiers of each pool say that they hold, claimed or not. A soldier speaks for its own pool only."""
+        in_hand: defaultdict[PoolKey, set[tuple[m.MissionId, m.Epoch]]] = defaultdict(set)
+        for seen in self._soldiers.values():
+            if seen.beat is not None:
+                in_hand[seen.pool].update(seen.beat.held, seen.beat.unclaimed)
+        return in_hand
 
     def soldiers_of(self, pool: PoolKey) -> list[Seen]:
         """The soldiers of a pool whose hearts beat."""

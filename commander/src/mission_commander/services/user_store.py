@@ -19,6 +19,10 @@ class UserStore(Protocol):
         """Keep a new user; False, and nothing written, where the name is taken."""
         ...
 
+    async def update_user(self, user: User) -> bool:
+        """Write a user of the same account; False, and nothing written, where this account is not there."""
+        ...
+
     async def replace_user(self, user: User, *, account: str, revocation: Revocation) -> bool:
         """Put a user in the place of this account, which is revoked in the same step; False where it is not there."""
         ...

@@ -137,9 +137,9 @@ class Users:
 
     # Users themselves.
 
-    async def register(self, name: str, password: str, role: Role, *, by: str) -> User:
-        """Add a user; the name and the password have been found good before."""
-        user = await self._new_user(name, password, role)
+    async def register(self, name: str, password: str, role: Role, *, rights: str = "", by: str) -> User:
+        """Add a user; name, password and rights have been checked before."""
+        user = await self._new_user(name, password, role, rights)
         if not await self._store.add_user(user):
             raise NameTakenError(f"{name} is taken: choose another name")
         self.audit.registered(user, by)
@@ -161,6 +161,15 @@ class Users:
             self._revocations.add(revocation)
             self.audit.deleted(user, by)
 
+    async def give_rights(self, name: str, rights: str, *, by: str) -> User:
+        """Change a user's set of rights; NoSuchUserError when there is no such user."""
+        held = await self._store.user(name)
+        user = None if held is None else msgspec.structs.replace(held, rights=rights)
+        if user is None or not await self._store.update_user(user):
+            raise NoSuchUserError(f"there is no user {name}: nothing was changed")
+        self.audit.rights_given(user, by)
+        return user
+
     async def ensure_admin(self, name: str, password: str) -> None:
         """Have an admin of this name and password, whatever was there before; whose name it was is out everywhere."""
         held = await self._store.user(name)
@@ -181,13 +190,14 @@ class Users:
 
     # Parts.
 
-    async def _new_user(self, name: str, password: str, role: Role) -> User:
+    async def _new_user(self, name: str, password: str, role: Role, rights: str = "") -> User:
         return User(
             name=name,
             account=secrets.token_hex(16),
             role=role,
             password_hash=await self._passwords.hashed(password),
             created_at=self._clock.now(),
+            rights=rights,
         )
 
     def _new_family(self, user: User) -> Family:

@@ -95,25 +95,18 @@ class Vanished:
             self._sights.clear()
             return
         last, self._looked_at = self._looked_at, self._clock.monotonic()
-        in_hand = self._in_hand()  # a soldier speaks for its own pool only
+        in_hand = self._garrison.in_hand()
         sights: dict[QueueKey, Sight] = {}
         lost: list[Hand] = []
         for pool in self._memory.pools():
             if not self._memory.count(pool, Phase.OUT):
                 continue
-            found = await self._look_at(pool, in_hand[pool])
+            found = await self._look_at(pool, in_hand.get(pool, set()))
             sights |= found
             if self._all_have_spoken(pool, since=last):
                 lost += [hand for key, sight in found.items() for hand in self._vanished(key, sight)]
         self._sights = sights
         await self._publish_again(lost)
-
-    def _in_hand(self) -> Mapping[PoolKey, set[Hand]]:
-        in_hand: defaultdict[PoolKey, set[Hand]] = defaultdict(set)
-        for seen in self._garrison.soldiers().values():
-            if seen.beat is not None:
-                in_hand[seen.pool].update(seen.beat.held, seen.beat.unclaimed)
-        return in_hand
 
     def _all_have_spoken(self, pool: PoolKey, *, since: float) -> bool:
         """Each soldier of the pool said what it has since the last look; who is silent for a lease says nothing."""

@@ -20,7 +20,7 @@ from mission_commander.adapters.memory_ledger import MemoryLedger
 from mission_commander.adapters.memory_users import MemoryUsers
 from mission_commander.app import create_app
 from mission_commander.commander import Commander
-from mission_commander.settings import Client, CommanderSettings
+from mission_commander.settings import Client, CommanderSettings, RightsSet
 from mission_contracts.rest import PoolDeclaration
 from mission_contracts.tokens import Role
 from mission_soldier import commander as soldiers_commander
@@ -85,7 +85,11 @@ async def running(
 
 def _commander_settings(options: DevOptions, known: Secrets) -> CommanderSettings:
     return CommanderSettings(
-        install_key=SecretStr(secrets.token_hex(32)), clients=known.clients(), namespace=options.namespace
+        install_key=SecretStr(secrets.token_hex(32)),
+        clients=known.clients(),
+        namespace=options.namespace,
+        rights={"everything": RightsSet(high_priority=True)},
+        default_rights="everything",
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
+from mission_commander.api.described import parameters
 from mission_commander.api.described.operation import Answer, Body, Operation
 from mission_commander.api.doors import PEOPLE
 from mission_commander.api.tokens import TOKEN_REQUEST_BYTES
@@ -14,11 +15,14 @@ from mission_contracts.rest import (
     RegisterRequest,
     TokenAnswer,
     TokenRequest,
+    UserChange,
     UserView,
 )
 from mission_contracts.signing_keys import KeySet
+from mission_contracts.tokens import Role
 
 GROUP: Final = "Access"
+_ANNA: Final = {"username": "anna", "role": "user"}
 _UNSURE: Final = "`RevocationsUnknown`: whether the login was ended cannot be known now."
 
 
@@ -126,13 +130,26 @@ def _of_users() -> Iterable[Operation]:
             limit=USER_REQUEST_BYTES,
             example={"username": "anna", "password": "correct horse battery"},
         ),
-        answers=(Answer(status=201, text="The user.", kind=UserView, example={"username": "anna", "role": "user"}),),
+        answers=(Answer(status=201, text="The user.", kind=UserView, example=_ANNA),),
         problems={
             401: "`NoToken`, `BadToken`, `Revoked`: there is no valid token, and not everybody may register.",
-            403: "`WrongRole`: only an admin registers others, or gives a role.",
+            403: "`WrongRole`: only an admin registers others, or gives a role or rights.",
             409: "`NameTaken`: somebody has this name.",
             503: f"{_UNSURE} `PasswordsBusy`: too many log in at once.",
         },
+    )
+    yield Operation(
+        method="PATCH",
+        path="/users/{name}",
+        name="changeUser",
+        group=GROUP,
+        roles=(Role.ADMIN,),
+        summary="Give a user another set of rights",
+        text="An empty name stands for the default set. Tokens that the user has keep the old rights until they end.",
+        parameters=(parameters.USER,),
+        body=Body(kind=UserChange, limit=USER_REQUEST_BYTES, example={"rights": "shop"}),
+        answers=(Answer(status=200, text="The user.", kind=UserView, example=_ANNA | {"rights": "shop"}),),
+        problems={404: "`NoSuchUser`: there is none of this name."},
     )
     yield Operation(
         method="DELETE",

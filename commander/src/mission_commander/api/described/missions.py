@@ -58,9 +58,11 @@ def _submitting() -> Iterable[Operation]:
             ),
         ),
         problems={
-            403: "`OperatorOnly`: a field that the operator alone may set.",
+            403: "`OperatorOnly`: a field that the operator alone may set. "
+            "`NoRight`: the caller's rights do not include the namespace, the pool, the type or the priority.",
             413: "`PayloadTooLarge`: the payload exceeds 256 KiB.",
-            422: "`Refused`: it could never run. `IdempotencyKeyReused`: the key belongs to another body. "
+            422: "`Refused`: it could never run. `NamespaceNotServed`: this installation serves others. "
+            "`IdempotencyKeyReused`: the key belongs to another body. "
             "`LaneMixed`, `NumberTaken`: its place in the lane is not free.",
         },
     )
@@ -245,6 +247,7 @@ def _wishing() -> Iterable[Operation]:
         ),
         problems=UNKNOWN
         | {
+            403: "`NoRight`: the caller may not submit such a mission any more.",
             409: "`NotFinal`: it has not ended yet. `PayloadLost`: nobody can run it again. "
             "`LaneMixed`: its lane has changed its kind meanwhile.",
         },

@@ -18,6 +18,7 @@ MISSION: Final = Parameter(name="id", place="path", text="The mission's id.", ex
 SOLDIER: Final = Parameter(
     name="instance", place="path", text="The instance, as it registered itself.", example=INSTANCE
 )
+USER: Final = Parameter(name="name", place="path", text="The user's name.", example="anna")
 POOL_NAMESPACE: Final = Parameter(
     name="namespace", place="path", text="The pool's namespace.", schema=_LABEL, example="default"
 )

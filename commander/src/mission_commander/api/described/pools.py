@@ -22,8 +22,8 @@ def operations() -> Iterable[Operation]:
         name="listPools",
         group=GROUP,
         roles=PEOPLE,
-        summary="Show all pools with their numbers and soldiers",
-        answers=(Answer(status=200, text="All pools.", kind=Pools, example={"pools": [examples.POOL]}),),
+        summary="Show the pools that one may use, with their numbers and soldiers",
+        answers=(Answer(status=200, text="The pools.", kind=Pools, example={"pools": [examples.POOL]}),),
     )
     yield Operation(
         method="PUT",
