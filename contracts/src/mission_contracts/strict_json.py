@@ -183,7 +183,15 @@ def _reason(culprit: object, error: Exception, enc_hook: EncodeHook | None) -> s
 
 def _not_finite(value: object, enc_hook: EncodeHook | None) -> Defect | None:
     """Return the first number that JSON cannot carry."""
-    plain = msgspec.to_builtins(value, enc_hook=enc_hook, str_keys=True)
+
+    def hook(part: Any) -> Any:
+        if isinstance(part, msgspec.Raw):
+            return _decoder.decode(part)
+        if enc_hook is not None:
+            return enc_hook(part)
+        raise TypeError(type(part).__name__)
+
+    plain = msgspec.to_builtins(value, enc_hook=hook, str_keys=True)
     try:
         json.dumps(plain, allow_nan=False)
     except ValueError:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mission_contracts import strict_json
@@ -151,12 +151,15 @@ def test_a_hook_that_fails_names_the_place() -> None:
         strict_json.encode({"a": [2j]}, enc_hook=hook)
 
 
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda children: st.lists(children) | st.dictionaries(st.text(), children),
 )
 
 
+@UNHURRIED
 @given(values)
 def test_what_is_written_is_read_back_equal(value: object) -> None:
     try:
@@ -168,6 +171,7 @@ def test_what_is_written_is_read_back_equal(value: object) -> None:
         assert strict_json.decode(json.dumps(value).encode()) == value
 
 
+@UNHURRIED
 @given(st.binary() | st.text(alphabet='[]{}":,\\u0d81eE+-. aNn').map(str.encode))
 @example(b'["\\')
 @example(b'{"a":1,"\\u0061":2}')
@@ -180,6 +184,7 @@ def test_any_bytes_are_read_or_refused_in_one_sentence(data: bytes) -> None:
         assert strict_json.decode(msgspec.json.encode(value)) == value
 
 
+@UNHURRIED
 @given(values, st.integers(0, 12))
 def test_the_depth_is_that_of_the_value(value: object, limit: int) -> None:
     def depth(one: object) -> int:
@@ -193,3 +198,7 @@ def test_the_depth_is_that_of_the_value(value: object, limit: int) -> None:
 def test_an_error_that_is_not_explained_costs_no_second_reading() -> None:
     with pytest.raises(StrictJsonError, match=r"^payload: not JSON: .*byte"):
         strict_json.check(b'{"a": NaN}', name="payload", is_explained=False)
+
+
+def test_json_within_a_value_is_passed_on() -> None:
+    assert strict_json.encode({"a": None, "raw": msgspec.Raw(b'{"b": null}')}) == b'{"a":null,"raw":{"b": null}}'

@@ -194,7 +194,7 @@ def test_yaml_means_what_it_means_to_kubectl(run: Run, commander: FakeCommander)
     )
     assert run("apply", "-f", "-", input=text).exit_code == 0
     body = json.loads(commander.sent("POST", "/missions/batch")[0].content)
-    expected = {"time": "12:30", "day": "2026-01-01", "big": 1000.0, "on": True, "1": "one", "octal": "0o7"}
+    expected = {"time": "12:30", "day": "2026-01-01", "big": 1000, "true": True, "1": "one", "octal": 7}
     assert body["missions"][0]["payload"] == expected
 
 

@@ -8,11 +8,13 @@ from typing import Any, Final, TypeVar
 import msgspec
 from pydantic import BaseModel, ValidationError
 
+from mission_contracts import strict_json
 from mission_contracts.names import DNS_LABEL_PATTERN, OBJECT_NAME_PATTERN
 from mission_contracts.resources import API_VERSION, MISSION, SOLDIER_POOL, SoldierPoolSpec
 from mission_contracts.resources.mission import CHANGEABLE
 from mission_contracts.rest import PoolDeclaration, Submission
 from mission_contracts.spec import MissionSpec
+from mission_contracts.strict_json import StrictJsonError
 from missionctl.cli.documents import Document
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -53,7 +55,7 @@ def read(document: Document, namespace: Namespace) -> Mission | Pool:
     if document.content.get("apiVersion") != API_VERSION:
         document.refuse(f"apiVersion must be {API_VERSION}", at=("apiVersion",))
     kind = document.content.get("kind")
-    if kind not in NAMES:
+    if not isinstance(kind, str) or kind not in NAMES:
         document.refuse(
             f'kind "{kind}" is not served here: {" and ".join(NAMES)} are, everything else needs a cluster and kubectl',
             at=("kind",),
@@ -115,9 +117,11 @@ def _metadata(document: Document) -> Mapping[str, Any]:
 
 def _spec(document: Document, model: type[ModelT]) -> ModelT:
     # As the API server would: camelCase only, and text is no number.
-    text = msgspec.json.encode(document.content.get("spec", {}))
     try:
+        text = strict_json.encode(document.content.get("spec", {}), name="spec")
         return model.model_validate_json(text, strict=True, by_alias=True, by_name=False)
+    except StrictJsonError as error:
+        document.refuse(str(error), at=("spec",))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         path = ("spec", *first["loc"])

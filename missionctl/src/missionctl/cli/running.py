@@ -1,12 +1,14 @@
 """`missionctl run`: one mission from the command line, and its result."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from pydantic import ValidationError
 
+from mission_contracts import strict_json
+from mission_contracts.strict_json import StrictJsonError
 from missionctl.cli import connecting
 from missionctl.cli.exits import CommandError, Exit
 from missionctl.cli.formats import Format
@@ -45,9 +47,9 @@ def _submission(fields: dict[str, Any]) -> Submission:
 
 def _payload(text: str) -> dict[str, Any]:
     try:
-        payload = msgspec.json.decode(_text(text))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CommandError(f"the payload is no JSON: {error}", Exit.USAGE) from error
+        payload = strict_json.decode(_text(text), name="payload")
+    except StrictJsonError as error:
+        raise CommandError(str(error), Exit.USAGE) from error
     if not isinstance(payload, dict):
         raise CommandError('the payload must be a JSON object, such as {"width": 3}', Exit.USAGE)
     return payload
@@ -57,10 +59,10 @@ def _text(payload: str) -> bytes:
     if payload == "-":
         return sys.stdin.buffer.read()
     if not payload.startswith("@"):
-        return payload.encode()
+        return os.fsencode(payload)
     try:
         return Path(payload[1:]).read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise CommandError(f"the payload cannot be read: {error}", Exit.USAGE) from error
 
 

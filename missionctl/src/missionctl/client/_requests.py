@@ -2,15 +2,18 @@
 
 import uuid
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
+from pydantic_core import to_jsonable_python
 
-from mission_contracts import rest
+from mission_contracts import rest, strict_json
 from mission_contracts.envelope import Door
 from mission_contracts.mission import MissionId, MissionState
+from mission_contracts.strict_json import StrictJsonError
 from missionctl.client._wire import READ_SECONDS, Request
+from missionctl.client.errors import NotJsonError
 
 JSON: Final = {"Content-Type": "application/json"}
 SILENCE_SECONDS: Final = 60.0
@@ -39,14 +42,32 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 def submit(submission: rest.Submission, idempotency_key: str | None) -> Request:
     """Always with a key, made here if need be: that is what lets a submission be repeated without a second mission."""
     key = idempotency_key or submission.idempotency_key or new_key()
-    body = submission.model_dump_json(exclude_unset=True, exclude={"idempotency_key"}).encode()
+    body = _body(submission, without={"idempotency_key"})
     return Request(method="POST", path="/missions", body=body, headers=JSON | {rest.IDEMPOTENCY_KEY_HEADER: key})
 
 
 def submit_batch(submissions: Sequence[rest.Submission]) -> Request:
     """At most `MAX_BATCH` of them."""
-    items = b",".join(keyed(one).model_dump_json(exclude_unset=True).encode() for one in submissions)
+    items = b",".join(_body(keyed(one)) for one in submissions)
     return Request(method="POST", path="/missions/batch", body=b'{"missions":[' + items + b"]}", headers=JSON)
+
+
+def _body(submission: rest.Submission, without: frozenset[str] | set[str] = frozenset()) -> bytes:
+    """Return the submission as JSON. Raises NotJsonError for a payload with a value that JSON cannot carry."""
+    fields = submission.model_dump(mode="json", exclude_unset=True, exclude={"payload", *without})
+    try:
+        payload = strict_json.encode(_plain(submission.payload), name="payload")
+        return strict_json.encode(fields | {"payload": msgspec.Raw(payload)})
+    except StrictJsonError as error:
+        raise NotJsonError(str(error)) from error
+
+
+def _plain(payload: Any) -> Any:
+    """Return the payload with its dates, models and the like as JSON has them; as it is where that fails."""
+    try:
+        return to_jsonable_python(payload, inf_nan_mode="constants")
+    except (ValueError, RecursionError):
+        return payload
 
 
 def keyed(submission: rest.Submission) -> rest.Submission:

@@ -14,6 +14,10 @@ class MissionControlError(Exception):
     """Catch this one to catch them all."""
 
 
+class NotJsonError(MissionControlError, ValueError):
+    """Something that was to be sent has no form in strict JSON; the text names its path."""
+
+
 class UnreachableError(MissionControlError):
     """Nobody answered, for as long as the client was willing to try."""
 
