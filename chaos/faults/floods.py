@@ -16,7 +16,7 @@ from chaos.ground import Ground
 
 MAX_MEMORY: Final = "512mb"
 """As the chart sets it."""
-FLOODERS: Final = 4
+FLOODERS: Final = 2
 PAYLOAD: Final = {"x": "y" * 250_000}
 FLOODER: Final = "user"
 HEAD_START_SECONDS: Final = 1.0

@@ -247,9 +247,9 @@ class CommanderSettings(BaseSettings):
     in no queue of the broker. What it takes comes on top of some 0.75 KB for each live mission.
     """
 
-    limit_submit_bytes: Limited = "64000000 per 10 seconds"
-    """How many bytes of missions one subject may submit, and the objects of one namespace; 1,500 count for each mission
-    beside its payload. What is too much is refused with 429; objects wait and are submitted again.
+    limit_submit_bytes: Limited = "16000000 per 5 seconds"
+    """How many bytes of payload one subject may submit, and the objects of one namespace. What is too much is refused
+    with 429; an object waits, and is submitted again. One batch may be larger than all of it, and is paid off then.
     """
 
     limit_payload_bytes: Annotated[int, Field(ge=0)] = 256 * 1024 * 1024

@@ -166,7 +166,7 @@ async def test_after_much_was_admitted_it_looks_again_before_it_admits_more(stag
 
 
 async def test_bytes_come_in_at_a_bounded_rate(stage: Stage) -> None:
-    gate = admission(stage, rate=Rate(10 * (ADMITTED_BYTES + len(KB)), 10))
+    gate = admission(stage, rate=Rate(10 * len(KB), 10))
     assert len(take_all(gate, envelope())) == 10
     said = refusal(gate.take(envelope(), KB))
     assert (said.status, said.code) == (429, "TooManyRequests")

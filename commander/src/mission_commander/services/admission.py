@@ -75,7 +75,9 @@ class Admission:
     def take(self, envelope: Envelope, payload: bytes) -> Ticket | Refusal:
         """Take a place, or say why there is none; the rate is drawn from last, so that a refusal costs nothing."""
         owner, size = owner_of(envelope), len(payload) + ADMITTED_BYTES
-        refusal = self._full() or self._over_quota(envelope, owner, size, len(payload)) or self._too_fast(owner, size)
+        refusal = (
+            self._full() or self._over_quota(envelope, owner, size, len(payload)) or self._too_fast(owner, len(payload))
+        )
         if refusal is not None:
             return refusal
         self._under_way[owner] += 1
@@ -137,7 +139,7 @@ class Admission:
             return None
         self._counts.add(LIMITED, Limit.SUBMIT_BYTES.value)
         seconds = max(1, round(refused.after_seconds + 0.5))
-        detail = f"{_whose(owner)} came in with more bytes than {refused.rate}: send this one again in {seconds} s"
+        detail = f"{_whose(owner)} came with more bytes of payload than {refused.rate}: send this again in {seconds} s"
         return Refusal(429, "TooManyRequests", detail, seconds)
 
 
