@@ -55,13 +55,13 @@ async def test_attack_42_it_costs_the_same_look_into_the_ledger(
     annas = await api.submit("anna")
     ben = await api.client("ben")
     looks: list[int] = []
-    fetch = api.ledger.fetch
+    records = api.ledger.records
 
     async def counted(ids: Any) -> Any:
         looks.append(len(ids))
-        return await fetch(ids)
+        return await records(ids)
 
-    monkeypatch.setattr(api.ledger, "fetch", counted)
+    monkeypatch.setattr(api.ledger, "records", counted)
     await ben.request(method, path.format(id=MISSING), json=body)
     for_a_missing_one = list(looks)
     looks.clear()
