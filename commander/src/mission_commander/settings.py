@@ -179,7 +179,10 @@ class CommanderSettings(BaseSettings):
     """How long a running mission may take to stop when it is cancelled; then it is Cancelled without its word."""
 
     retention_seconds: Annotated[float, Field(ge=60, le=366 * 86_400)] = 7 * 86_400
-    """How long final missions stay in the ledger. Idempotency keys are remembered as long."""
+    """How long final missions stay in the ledger, at least. An idempotency key names its mission as long.
+
+    Used again later, the key begins a new mission. Sinks that remember keys should forget them as late as this.
+    """
 
     gap_seconds: Annotated[float, Field(ge=0, le=366 * 86_400)] = 300.0
     """How long a lane waits for a sequence number that does not come; then it goes on without it.
