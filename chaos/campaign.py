@@ -51,8 +51,15 @@ class Campaign:
             self._forget_what_a_loss_may_take()
         began_at = time.time()
         played = Round(self._ground, fault, plan, self._recorder, self._rest, self._objects, tell)
-        outcome, history = await played.run()
-        self._ends |= {one: End(told, began_at) for one, told in history.in_ledger.items() if told.state.is_final}
+        try:
+            outcome, history = await played.run()
+        finally:
+            async with asyncio.timeout(MEND_SECONDS):
+                await fault.live_after(self._ground)
+        if fault.purges:
+            self._ends.clear()
+        else:
+            self._ends |= {one: End(told, began_at) for one, told in history.in_ledger.items() if told.state.is_final}
         self._object_ends |= {one: told for one, told in history.in_objects.items() if told.state.is_final}
         if not outcome.verdict.is_clean:
             self._keep(plan, outcome, history)

@@ -66,6 +66,7 @@ class Part:
         # Starting returns at once: with a fault around it may take long until it serves.
         self._process = Process(dataclasses.replace(launch, is_ready=lambda: True))
         self._serves = launch.is_ready
+        self._environment = launch.environment
         self._life = asyncio.Lock()
         self.is_wanted = False
         self.started_at = math.inf
@@ -112,6 +113,15 @@ class Part:
         async with self._life:
             await asyncio.to_thread(self._process.stop)
 
+    async def restart(self, environment: Mapping[str, str]) -> None:
+        """End it in order, and start it with these variables beside its own, until it is restarted again."""
+        await self.leave()
+        launch = self._process.launch
+        told = {**self._environment, **environment}
+        self._process = Process(dataclasses.replace(launch, environment=told))
+        await self.start()
+        await self.until_serving()
+
     def freeze(self) -> None:
         self._process.freeze()
 
@@ -147,7 +157,10 @@ class Ground:
         links: Mapping[tuple[str, str], TcpProxy],
         rabbitmq_url: str,
         notes: Path,
+        commander_urls: Mapping[str, str],
     ) -> None:
+        self.commander_urls = commander_urls
+        """Each Commander by itself, for who compares them."""
         self.servers = these
         self.cluster = cluster
         self.installation = installation
@@ -235,7 +248,8 @@ async def ground(these: Servers, state: Path, *, times: Mapping[str, str]) -> As
         parts = {launch.name: Part(launch) for launch in launches}
         for part in parts.values():
             opened.callback(part.discard)
-        here = Ground(these, cluster, installation, parts, links, rabbitmq_url, state / "notes")
+        addresses = {name: f"http://{LOOPBACK}:{port}" for name, port in ports.items()}
+        here = Ground(these, cluster, installation, parts, links, rabbitmq_url, state / "notes", addresses)
         await here.mend()
         await asyncio.to_thread(these.rabbitmq.settle)
         async with here.kubelet():

@@ -130,5 +130,9 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     """In their order."""
     in_ledger: Mapping[str, Status] = {}
     """The end, as REST tells it, by mission id; what it did not know is not in it."""
+    earlier: Mapping[str, Status] = {}
+    """How missions ended that used the same ids before the round, and were purged."""
+    by_commander: Mapping[str, Mapping[str, Status]] = {}
+    """The end of these ids, as each Commander by itself tells it, by mission id."""
     in_objects: Mapping[str, Status] = {}
     """The end, as Mission objects tell it, by mission id."""

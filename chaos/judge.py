@@ -219,6 +219,26 @@ def _can_follow(before: MissionState, after: MissionState) -> bool:
     return after in TRANSITIONS[before] or any(after in TRANSITIONS[between] for between in TRANSITIONS[before])
 
 
+def _life_again(case: _Case) -> Iterator[Violation]:
+    """A key that is used again after its retention begins a new mission, whose numbers lie above the first one's."""
+    for one, first in case.history.earlier.items():
+        if one not in case.key_of:
+            yield Violation(Wrong.LOST, one, "was used for a mission before, and its key now names another id")
+        for shown in (*case.ends(one), *(sighting.status for sighting in case.seen[one])):
+            if min(shown.sequence, shown.epoch) <= max(first.sequence, first.epoch):
+                sentence = f"showed {_told(shown)} after an earlier mission of its id showed {_told(first)}"
+                yield Violation(Wrong.BACKWARDS, one, sentence)
+
+
+def _disagreement(case: _Case) -> Iterator[Violation]:
+    """All Commanders tell the same end of an id that was used before."""
+    for one in case.history.earlier:
+        told = {name: said.get(one) for name, said in case.history.by_commander.items()}
+        ends = {(end.state, end.epoch) if end is not None else None for end in told.values()}
+        if len(ends) > 1:
+            yield Violation(Wrong.DOUBLE, one, f"is told in different ways: {told}")
+
+
 def _blame(case: _Case) -> Iterator[Violation]:
     cancelled = set(case.history.cancelled)
     for one in case.ids:
@@ -308,6 +328,8 @@ RULES: Final[Sequence[Rule]] = (
     _epoch_twice,
     _outcome_of_nobody,
     _backwards,
+    _life_again,
+    _disagreement,
     _blame,
     _nameless,
     _swallowed,

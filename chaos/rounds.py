@@ -5,11 +5,11 @@ import contextlib
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from chaos import sink
-from chaos.doors import BAD_INPUT, ObjectDoor, RestDoor
+from chaos.doors import BAD_INPUT, ObjectDoor, RestDoor, session
 from chaos.errors import ChaosError
 from chaos.faults import Clock, Fault, Stuck
 from chaos.ground import Ground, until
@@ -65,6 +65,7 @@ class Round:
         self._cancelled: list[str] = []
         self._swallowed: list[str] = []
         self._forgotten: set[str] = set()
+        self._earlier: Mapping[str, Status] = {}
         self._outage: Outage | None = None
         self._during_per_second: float | None = None
         self._deeds_before = ground.noted_bytes
@@ -72,6 +73,9 @@ class Round:
 
     async def run(self) -> tuple[Outcome, History]:
         """Play it, and judge it."""
+        if met := await self._fault.live_before(self._ground, self._rest, self._plan.caught):
+            self._earlier = met
+            self._deeds_before = self._ground.noted_bytes
         began_at = time.monotonic()
         self._recorder.start_anew()
         self._rest.take_answers()
@@ -325,4 +329,18 @@ class Round:
             deeds=self._deeds(),
             in_ledger=in_ledger,
             in_objects=in_objects,
+            earlier=self._earlier,
+            by_commander=await self._by_commander(),
         )
+
+    async def _by_commander(self) -> Mapping[str, Mapping[str, Status]]:
+        """What each Commander tells of the ids that were used before."""
+        if not self._earlier:
+            return {}
+        secret = self._ground.installation.client_secrets["operator"]
+        told = {}
+        async with asyncio.timeout(COLLECT_SECONDS):
+            for name, url in self._ground.commander_urls.items():
+                async with session(url) as connection:
+                    told[name] = await RestDoor(connection, "operator", secret).look_up(list(self._earlier))
+        return told

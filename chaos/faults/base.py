@@ -2,11 +2,13 @@
 
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import ClassVar, Final
 
+from chaos.doors import RestDoor
 from chaos.ground import COMMANDERS, SLOTS, SOLDIERS, Ground
-from chaos.history import Away
+from chaos.history import Asked, Away, Status
 
 ALL_SLOTS: Final = SLOTS * len(SOLDIERS)
 
@@ -48,6 +50,8 @@ class Fault(ABC):
     """Whether nothing is broken: others' missions are measured while it lasts."""
     away: ClassVar[Away | None] = None
     """Who is not there from its strike to its end, while all others are well."""
+    purges: ClassVar[bool] = False
+    """Whether the ledger is purged of what was final before, and of what becomes final in its round."""
     forgets: ClassVar[bool] = False
     """Whether the ledger may afterwards lack missions that were final before any living Commander began."""
 
@@ -61,6 +65,19 @@ class Fault(ABC):
     def victims(self) -> tuple[str, ...]:
         """Soldiers whose missions it holds up."""
         return (self.soldier,) if self.stuck is Stuck.HELD else ()
+
+    async def live_before(
+        self,
+        ground: Ground,  # noqa: ARG002  # most faults need no time before them
+        rest: RestDoor,  # noqa: ARG002
+        asked: Sequence[Asked],  # noqa: ARG002
+    ) -> Mapping[str, Status]:
+        """Let something happen before the round, which the history leaves out; `asked` are the missions that will meet
+        the fault. Return the ends, by mission id, of what used their keys."""
+        return {}
+
+    async def live_after(self, ground: Ground) -> None:  # noqa: B027  # most faults change nothing for good
+        """Leave the ground as the next round expects it."""
 
     async def prepare(self, ground: Ground) -> None:  # noqa: B027  # most faults need nothing
         """Do what has to be done before missions run."""

@@ -133,6 +133,29 @@ FORGED = [
         Wrong.BACKWARDS,
         id="it ran again after its end",
     ),
+    pytest.param(
+        a_history(earlier={ID: changed(COMPLETED, epoch=1, sequence=1)}), Wrong.BACKWARDS, id="a number twice"
+    ),
+    pytest.param(
+        a_history(earlier={"m-0": changed(COMPLETED, epoch=0, sequence=0)}),
+        Wrong.LOST,
+        id="a key that names another id",
+    ),
+    pytest.param(
+        a_history(
+            earlier={ID: changed(COMPLETED, epoch=0, sequence=0)},
+            by_commander={"one": {ID: COMPLETED}, "other": {ID: changed(COMPLETED, epoch=0)}},
+        ),
+        Wrong.DOUBLE,
+        id="two Commanders tell two lives",
+    ),
+    pytest.param(
+        a_history(
+            earlier={ID: changed(COMPLETED, epoch=0, sequence=0)}, by_commander={"one": {ID: COMPLETED}, "other": {}}
+        ),
+        Wrong.DOUBLE,
+        id="one Commander knows it, and one does not",
+    ),
     pytest.param(a_history(**both(changed(COMPLETED, attempt=2))), Wrong.BLAME, id="an innocent was charged"),
     pytest.param(a_history(**both(FAILED)), Wrong.BLAME, id="an innocent failed"),
     pytest.param(
@@ -199,6 +222,13 @@ INNOCENT = [
     pytest.param(
         a_history(cancelled=[ID], deeds=[], **both(changed(COMPLETED, state=MissionState.CANCELLED))),
         id="it was cancelled, as asked",
+    ),
+    pytest.param(
+        a_history(
+            earlier={ID: changed(COMPLETED, epoch=0, sequence=0)},
+            by_commander={"one": {ID: COMPLETED}, "other": {ID: COMPLETED}},
+        ),
+        id="a key was used again, and both Commanders say so",
     ),
     pytest.param(a_history(cancelled=[ID]), id="it was completed before its cancellation could be heard"),
     pytest.param(a_history(sightings=seen(QUEUED, COMPLETED)), id="a status in between was not seen"),
