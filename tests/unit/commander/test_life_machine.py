@@ -2,6 +2,7 @@
 
 Around the mission stands a small world: an outbox, a broker that repeats and loses, soldiers that hear or do not hear,
 reports that arrive late, twice or never, a ledger that is wiped and rolled back, an object that shows what it was told.
+Once it is over its key may be used again, while all that the first mission left behind is still under way.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from mission_commander.domain import life
 from mission_commander.domain.due import look_at
 from mission_commander.domain.life import Dropped, Granted, Moment, Refused, Surroundings
 from mission_commander.domain.record import Mission, Phase
-from mission_commander.domain.retention import KEPT_FOR_GOOD
+from mission_commander.domain.retention import Retention
 from mission_commander.domain.view import view
 from mission_commander.services import rebuilding
 from mission_commander.services.differences import reconciled
@@ -31,6 +32,7 @@ from mission_contracts.soldiering import Hold
 from mission_contracts.testing import ERA, a_mission, a_report, an_order
 
 CANCEL_DEADLINE = 30.0
+RETENTION = Retention(100.0)
 SECONDS = st.sampled_from([0.0, 0.5, 3.0, 11.0, 40.0])
 INSTANCES = st.sampled_from([SOLDIER, OTHER_SOLDIER, Instance("soldier-3")])
 MOSTLY = st.sampled_from([True, True, True, False])
@@ -94,8 +96,8 @@ def copy_of(model: MissionModel | None) -> MissionModel | None:
     return None if model is None else MissionModel(**{**vars(model), "spent": set(model.spent)})
 
 
-def standing_of(record: Mission) -> tuple[bool, int, int]:
-    return record.is_final, record.epoch, record.sequence
+def standing_of(record: Mission) -> tuple[float, bool, int, int]:
+    return record.envelope.accepted_at, record.is_final, record.epoch, record.sequence
 
 
 class OneMission(RuleBasedStateMachine):
@@ -121,12 +123,14 @@ class OneMission(RuleBasedStateMachine):
         """What a Commander has heard of, and remembers when the ledger loses it."""
         self.is_paused = False
         self.top_epoch = self.top_sequence = 0
+        self.floor = 0
+        """The ledger's purge floor."""
         self.blamed: int | None = 0
         """Attempts that failed by the mission's own fault; None once a loss made that unknowable."""
 
     @property
     def moment(self) -> Moment:
-        return Moment(self.now, self.era)
+        return Moment(self.now, self.era, self.floor)
 
     @property
     def is_alive(self) -> bool:
@@ -178,6 +182,25 @@ class OneMission(RuleBasedStateMachine):
         self.calm_steps = calm_steps
         self.submit(around)
 
+    @precondition(lambda self: self.record and self.record.is_final and self.envelope.door is Door.REST)
+    @rule(around=AROUND, calm_steps=st.sampled_from([0, 10]), later=SECONDS)
+    def its_key_is_used_again_after_its_retention(self, around: Surroundings, calm_steps: int, later: float) -> None:
+        """Purged, or replaced where it is: the same id, another mission. Nobody else forgets anything."""
+        ended, first = self.mission, self.envelope
+        self.now = max(self.now, (ended.finished_at or 0.0) + RETENTION.seconds + later)
+        self.floor = max(self.floor, ended.sequence, ended.epoch)
+        self.record, self.model, self.outbox, self.blamed = None, None, [], 0
+        self.calm_steps = calm_steps
+        self.submit(around)
+        assert RETENTION.is_earlier_life(ended, self.mission)
+        assert not RETENTION.is_earlier_life(self.mission, ended)
+        assert self.mission.sequence > ended.sequence
+        assert self.is_past(first)
+
+    def is_past(self, envelope: Envelope) -> bool:
+        """Whether something is of an earlier life of the id: what the ledger lacks of it was purged."""
+        return envelope.accepted_at < self.envelope.accepted_at
+
     @precondition(lambda self: self.record and self.record.is_final)
     @rule(times=st.integers(1, 3))
     def it_is_redriven(self, times: int) -> None:
@@ -194,9 +217,11 @@ class OneMission(RuleBasedStateMachine):
         self.model = MissionModel(
             terms=terms_of(envelope), era=self.era, suspended=suspended, due_at=envelope.start_after
         )
+        self.model.epoch = self.floor
         if floor is not None:
             runs = floor.state is MissionState.IN_PROGRESS
-            self.model.epoch, self.model.attempt = floor.epoch, max(0, floor.attempt - runs)
+            self.model.epoch = max(floor.epoch, self.floor)
+            self.model.attempt = max(0, floor.attempt - runs)
         self.model.find_a_place(self.now, pool_is_known=around.pool_is_known, why_due=Reason.SCHEDULED)
         self.become(life.accept(envelope, self.moment, around, suspended=suspended, floor=floor))
 
@@ -313,7 +338,8 @@ class OneMission(RuleBasedStateMachine):
     def an_order_comes_back_undelivered(self, which: int) -> None:
         order = self.pick(self.orders, which)
         self.orders.remove(order)
-        self.know_of_order(order)
+        if not self.knows_of_order(order):
+            return
         self.expected.come_back_undelivered(order.epoch)
         self.become(life.return_undelivered(self.mission, order.epoch, self.moment))
 
@@ -336,7 +362,8 @@ class OneMission(RuleBasedStateMachine):
         order = self.pick(self.orders, which)
         if not comes_again:
             self.orders.remove(order)
-        self.know_of_order(order)
+        if not self.knows_of_order(order):
+            return
         self.claim(order.epoch, instance, has_handler=has_handler, is_heard=is_heard)
 
     @precondition(lambda self: self.record and self.unheard)
@@ -346,12 +373,16 @@ class OneMission(RuleBasedStateMachine):
         self.unheard.remove(grant)
         self.claim(grant.epoch, grant.instance, has_handler=True, is_heard=is_heard)
 
-    def know_of_order(self, order: Order) -> None:
-        """Where the ledger lost it, the order knows its mission; and it brings the payload."""
+    def knows_of_order(self, order: Order) -> bool:
+        """Where the ledger lost it, the order knows its mission, and it brings the payload: none of an earlier life."""
+        if self.record is None and self.is_past(order.envelope):
+            return False
         if self.record is None:
             self.model = MissionModel(terms=terms_of(order.envelope), era=self.era, epoch=order.epoch, where=Where.OUT)
             self.become_known(rebuilding.from_order(order, self.moment))
-        self.find_payload()
+        if not self.is_past(order.envelope):
+            self.find_payload()
+        return True
 
     def find_payload(self) -> None:
         if self.is_alive and self.mission.payload_lost:
@@ -428,6 +459,8 @@ class OneMission(RuleBasedStateMachine):
         report, instance = self.pick(self.reports, which)
         if not comes_again:
             self.reports.remove((report, instance))
+        if self.record is None and self.is_past(report.envelope):
+            return  # purged
         self.know_of_claim(report.envelope, report.epoch, instance, report.attempt)
         counts = self.expected.may_speak(report.epoch, instance)
         if counts:
@@ -466,10 +499,15 @@ class OneMission(RuleBasedStateMachine):
                 later = max(life.MIN_LATER_SECONDS, report.error.retry_after_seconds or 0)
                 self.expected.fail(report.error.failure, self.now, later=later, chance=chance)
 
-    @precondition(lambda self: self.record is None and self.heard)
+    @property
+    def heard_now(self) -> list[Grant]:
+        """Of this life alone."""
+        return [grant for grant in self.heard if not self.is_past(grant.envelope)]
+
+    @precondition(lambda self: self.record is None and self.heard_now)
     @rule(which=ANY)
     def a_heartbeat_tells_what_it_holds(self, which: int) -> None:
-        grant = self.pick(self.heard, which)
+        grant = self.pick(self.heard_now, which)
         self.know_of_claim(grant.envelope, grant.epoch, grant.instance, 1)
         hold = Hold(mission_id=grant.envelope.mission_id, epoch=grant.epoch, secret="")
         self.record = rebuilding.from_hold(hold, grant.envelope, grant.instance, self.moment)
@@ -595,19 +633,27 @@ class OneMission(RuleBasedStateMachine):
     @precondition(lambda self: not self.calm_steps and self.memory.record and self.record)
     @rule(is_wiped=st.booleans(), has_payload=MOSTLY)
     def the_ledger_loses_it_and_a_commander_restores_what_it_remembers(self, is_wiped: bool, has_payload: bool) -> None:
-        """By maximum, and final wins; what nobody had heard of yet is lost, and whoever holds it proves it."""
+        """The later life wins, whatever its numbers; within it by maximum, and final wins. What nobody had heard of yet
+        is lost, and whoever holds it proves it. What is past its retention is restored over nothing."""
         ledger, memory = Known(None, None) if is_wiped else self.backup, self.memory
         assert memory.record is not None
         self.begin_era()
         wins = ledger if ledger.record and standing_of(ledger.record) >= standing_of(memory.record) else memory
         restored = reconciled(
-            memory.record, ledger.record, self.moment, KEPT_FOR_GOOD, payload=b"{}" if has_payload else None
+            memory.record, ledger.record, self.moment, RETENTION, payload=b"{}" if has_payload else None
         )
         assert restored is not None
+        assert wins.record is not None
+        assert restored.envelope == wins.record.envelope, "the life that stands"
+        if RETENTION.is_over(restored, self.now):
+            self.lose(None, None)  # purged, or never written
+            return
+        other = memory.record if wins is ledger else ledger.record
+        is_other_life = other is not None and self.is_past(other.envelope)
         for known in (ledger.record, memory.record):
             assert known is None or restored.sequence >= known.sequence, "whoever saw it must not see it go back"
         was_lost = any(known.payload_lost for known in (ledger.record, memory.record) if known)
-        assert restored.payload_lost <= (was_lost or (ledger.record is None and not has_payload))
+        assert restored.payload_lost <= (was_lost or ((ledger.record is None or is_other_life) and not has_payload))
         self.lose(restored, copy_of(wins.model))
 
     @precondition(lambda self: not self.calm_steps and self.backup.record and self.backup.record is not self.record)
@@ -615,8 +661,13 @@ class OneMission(RuleBasedStateMachine):
     def the_ledger_is_rolled_back_while_no_commander_lives(self, is_noticed: bool) -> None:
         """A new era begins where somebody notices; numbers may repeat only where nobody can."""
         self.memory = self.backup
-        self.lose(self.backup.record, copy_of(self.backup.model))
-        if is_noticed:
+        assert self.backup.record is not None
+        is_past = self.is_past(self.backup.record.envelope)
+        if is_past:
+            self.lose(None, None)  # what it shows is past its retention, and goes
+        else:
+            self.lose(self.backup.record, copy_of(self.backup.model))
+        if is_noticed or is_past:
             self.begin_era()
         else:
             self.top_sequence, self.top_epoch = self.mission.sequence, self.mission.epoch
@@ -721,10 +772,10 @@ class OneMission(RuleBasedStateMachine):
 
     def come_back(self) -> bool:
         """After a wipe that nobody lived through: a REST mission that nobody holds is lost, as the design admits."""
-        if self.heard:
+        if self.heard_now:
             self.a_heartbeat_tells_what_it_holds(0)
-        elif self.orders:
-            self.know_of_order(self.orders[0])
+        elif orders := [order for order in self.orders if not self.is_past(order.envelope)]:
+            self.knows_of_order(orders[0])
         elif self.reports:
             self.a_report_arrives(0, comes_again=False, chance=0)
         elif self.may_be_submitted:
