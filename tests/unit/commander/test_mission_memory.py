@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from support.records import (
     OTHER_SOLDIER,
     SOLDIER,
+    START,
     after,
     cancelled,
     claimed,
@@ -23,6 +24,8 @@ from mission_commander.domain import life
 from mission_commander.domain.due import look_at
 from mission_commander.domain.memory import MissionMemory, pool_of
 from mission_commander.domain.record import Mission, Phase
+from mission_commander.domain.retention import Retention
+from mission_contracts.envelope import Door
 from mission_contracts.mission import MissionId, Priority, Reason, Sequence
 
 POOL = ("default", "default")
@@ -241,3 +244,63 @@ def test_what_comes_back_from_a_soldier_waits_without_a_payload() -> None:
     assert memory.bare(10) == [out().id]
     memory.forget(out().id)
     assert memory.bare(10) == []
+
+
+# Lives.
+
+WEEK = Retention(7 * 86_400.0)
+
+
+def a_later_life(**fields: Any) -> Mission:
+    return out(accepted_at=START + 2 + WEEK.seconds, **fields)
+
+
+def test_a_final_mission_goes_with_its_retention() -> None:
+    memory = memory_of(completed(), out(mission_id="m-2"), retention=WEEK)
+    assert memory.forget_ended(START + 1 + WEEK.seconds) == 0
+    assert memory.forget_ended(START + 2 + WEEK.seconds) == 1
+    assert [one.id for one in memory.live()] == ["m-2"]
+    assert list(memory.finals()) == []
+    assert memory.forget_ended(START + 9 * WEEK.seconds) == 0
+
+
+def test_the_end_of_an_object_goes_once_it_is_acknowledged() -> None:
+    ended = completed(claimed(out(door=Door.CLUSTER)))
+    memory = memory_of(ended, retention=WEEK)
+    assert memory.forget_ended(START + 9 * WEEK.seconds) == 0
+    told = life.acknowledge(ended, after(5))
+    assert told is not None
+    memory.apply(told)
+    assert memory.forget_ended(START + 9 * WEEK.seconds) == 1
+
+
+def test_a_later_life_takes_the_place_of_an_earlier_one_whatever_its_numbers() -> None:
+    memory = memory_of(completed(), retention=WEEK)
+    second = msgspec.structs.replace(a_later_life(), sequence=Sequence(1))
+    assert memory.apply(second, b'{"week":2}')
+    assert memory.get(second.id) == second
+    assert memory.payload(second.id) == b'{"week":2}'
+    assert (memory.live_count(), memory.live_of(second.envelope.subject)) == (1, 1)
+    assert list(memory.finals()) == []
+    assert memory.forget_ended(START + 9 * WEEK.seconds) == 0, "it lives"
+
+
+def test_an_earlier_life_comes_too_late() -> None:
+    second = msgspec.structs.replace(a_later_life(), sequence=Sequence(1))
+    memory = memory_of(second, retention=WEEK)
+    assert not memory.apply(completed())
+    assert memory.get(second.id) == second
+
+
+def test_what_made_room_for_newer_ends_is_not_counted_again() -> None:
+    memory = memory_of(completed(), retention=WEEK, kept_finals=1)
+    memory.apply(completed(claimed(out(mission_id="m-2"))))
+    memory.apply(msgspec.structs.replace(out(), sequence=Sequence(completed().sequence + 1)))
+    assert memory.forget_ended(START + 2 + WEEK.seconds) == 1, "the live one stays"
+    assert [one.id for one in memory.live()] == ["m-1"]
+
+
+def test_a_record_is_looked_up_by_its_life() -> None:
+    memory = memory_of(completed(), retention=WEEK)
+    assert memory.of_life(completed().id, START + 1 + WEEK.seconds) == completed()
+    assert memory.of_life(completed().id, START + 2 + WEEK.seconds) is None

@@ -9,7 +9,8 @@ from support.records import START, after, cancelled, claimed, completed, out, su
 from mission_commander.domain.life import Moment
 from mission_commander.domain.record import Mission
 from mission_commander.domain.retention import Retention
-from mission_commander.domain.standing import lifted, stands_against
+from mission_commander.domain.standing import is_newer, lifted, stands_against
+from mission_contracts.envelope import Door
 from mission_contracts.mission import NUMBERS_PER_ERA, Epoch, Era, Sequence
 from mission_contracts.testing import ERA
 
@@ -46,11 +47,46 @@ def with_numbers(mission: Mission, *, epoch: int, sequence: int) -> Mission:
             lambda: with_numbers(cancelled(), epoch=1, sequence=9),
             id="of two ends, that of the later hand-out",
         ),
+        pytest.param(
+            lambda: with_numbers(out(accepted_at=START + 2 + WEEK.seconds), epoch=1, sequence=1),
+            lambda: with_numbers(completed(), epoch=9, sequence=9),
+            id="a later life, whatever the numbers",
+        ),
+        pytest.param(
+            lambda: with_numbers(cancelled(out(accepted_at=START + 9 * WEEK.seconds)), epoch=1, sequence=1),
+            lambda: with_numbers(completed(), epoch=9, sequence=9),
+            id="the end of a later life",
+        ),
+        pytest.param(
+            lambda: with_numbers(completed(), epoch=1, sequence=1),
+            lambda: with_numbers(out(accepted_at=START + 1 + WEEK.seconds), epoch=9, sequence=9),
+            id="within its retention, the end",
+        ),
     ],
 )
 def test_which_of_two_stands(better: Made, worse: Made) -> None:
     assert stands_against(better(), worse(), WEEK)
     assert not stands_against(worse(), better(), WEEK)
+
+
+def test_memory_follows_the_later_life_and_within_it_the_later_change() -> None:
+    first, second = completed(), with_numbers(out(accepted_at=START + 2 + WEEK.seconds), epoch=1, sequence=1)
+    assert is_newer(second, first, WEEK)
+    assert not is_newer(first, second, WEEK)
+    assert is_newer(claimed(), out(), WEEK)
+    assert not is_newer(out(), claimed(), WEEK)
+    assert not is_newer(out(), out(), WEEK)
+
+
+def test_an_object_has_one_life() -> None:
+    """Its uid is never used again, so what looks like a later life is a copy with another time."""
+    ended = msgspec.structs.replace(completed(claimed(out(door=Door.CLUSTER))), acknowledged=True)
+    assert WEEK.is_over(ended, START + 2 + WEEK.seconds)
+    assert not WEEK.is_earlier_life(ended, out(accepted_at=START + 9 * WEEK.seconds, door=Door.CLUSTER))
+
+
+def test_an_end_that_its_object_does_not_show_yet_is_not_over() -> None:
+    assert not WEEK.is_over(completed(claimed(out(door=Door.CLUSTER))), START + 9 * WEEK.seconds)
 
 
 def test_of_equals_the_first_stands() -> None:
