@@ -74,7 +74,14 @@ class _ToStructlog(logging.Handler):
             fields: dict[str, Any] = {"logger": record.name}
             if record.exc_info:
                 fields["exc_info"] = record.exc_info
-            message = text_of(record.getMessage(), max_characters=log_values.MAX_TEXT)
-            structlog.get_logger().log(record.levelno, message, **fields)
+            structlog.get_logger().log(record.levelno, _message_of(record), **fields)
         except Exception:  # noqa: BLE001 - a log line never fails what wrote it, as the standard library has it
             self.handleError(record)
+
+
+def _message_of(record: logging.LogRecord) -> str:
+    try:
+        message = record.getMessage()
+    except BaseException:  # noqa: BLE001 - arguments that do not fit, or that raise when they are written
+        message = f"{text_of(record.msg)} (its arguments cannot be written)"
+    return text_of(message, max_characters=log_values.MAX_TEXT)

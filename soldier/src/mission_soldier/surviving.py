@@ -20,4 +20,8 @@ def run_through_exits(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None])
             if task.done():
                 raise
             log.exception("a task that some handler started tried to end the process")
+        except RuntimeError:
+            if task.done() or loop.is_closed():
+                raise
+            log.exception("some handler stopped the event loop: it goes on")
     task.result()
