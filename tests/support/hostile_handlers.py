@@ -66,6 +66,18 @@ def exit_at_once(_ctx: Context) -> None:
     os._exit(7)
 
 
+def register(soldier: Soldier) -> Soldier:
+    """Add the handlers that a soldier process finds by name."""
+    soldier.handler("async")(handle_in_loop)
+    soldier.handler("thread")(handle_in_thread)
+    soldier.handler("process", isolation="process")(handle_in_process)
+    soldier.handler("exit", isolation="process")(exit_at_once)
+    return soldier
+
+
+soldier: Final = register(Soldier())
+
+
 class Crowd:
     """Missions that end only when so many of them run at once: proof of as many free slots."""
 
@@ -86,11 +98,7 @@ def a_soldier(crowd: Crowd, neighbour_may_end: asyncio.Event) -> Soldier:
         await neighbour_may_end.wait()
         return "unharmed"
 
-    soldier = Soldier()
-    soldier.handler("async")(handle_in_loop)
-    soldier.handler("thread")(handle_in_thread)
-    soldier.handler("process", isolation="process")(handle_in_process)
-    soldier.handler("exit", isolation="process")(exit_at_once)
-    soldier.handler("crowd")(crowd.join)
-    soldier.handler("neighbour")(neighbour)
-    return soldier
+    complete = register(Soldier())
+    complete.handler("crowd")(crowd.join)
+    complete.handler("neighbour")(neighbour)
+    return complete

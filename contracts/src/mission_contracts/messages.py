@@ -267,7 +267,7 @@ def _unreadable(body: bytes, name: str, error: Exception) -> UnreadableMessageEr
         _check_version(_versioned.decode(body).v, name)
     except UnreadableMessageError as of_version:
         return of_version
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     return UnreadableMessageError(Defect.WRONG_SHAPE, f"not a {name}: {_told(error)}")
 

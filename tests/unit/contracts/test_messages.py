@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from mission_contracts.envelope import Door, Envelope, Retry
-from mission_contracts.errors import UnreadableMessageError
+from mission_contracts.errors import ContractError, UnreadableMessageError
 from mission_contracts.messages import (
     MAX_MESSAGE_BYTES,
     VERSION,
@@ -25,6 +25,7 @@ from mission_contracts.messages import (
     decode_acceptance,
     encode,
     encode_acceptance,
+    encode_report,
 )
 from mission_contracts.mission import Epoch, Era, Failure, Instance, MissionId, MissionState, Priority, Sequence
 from mission_contracts.soldiering import Beat
@@ -193,3 +194,18 @@ def test_a_newer_sides_additions_are_ignored() -> None:
 def test_what_cannot_be_read_says_why(body: bytes, says: str) -> None:
     with pytest.raises(UnreadableMessageError, match=says):
         decode(body, Order)
+
+
+@pytest.mark.parametrize("kind", [Order, StatusMessage, ControlMessage])
+def test_a_message_of_another_shape_that_is_nested_too_deep_is_only_unreadable(kind: type[Order]) -> None:
+    deep = b"[" * 100_000 + b"]" * 100_000
+    for odd in (b'"era":"x"', b'"reports":{}', b'"cancel":1'):
+        with pytest.raises(UnreadableMessageError):
+            decode(b'{"v":1,' + odd + b',"x":' + deep + b"}", kind)
+
+
+def test_a_report_that_nobody_could_read_is_not_encoded() -> None:
+    report = next(iter(decode(golden("status-reports"), StatusMessage).reports))
+    for odd in ({"note": "\ud800"}, {"note": "n" * 257}, {"ran_seconds": 1e300}, {"progress": 101.0}):
+        with pytest.raises(ContractError):
+            encode_report(msgspec.structs.replace(report, **odd))

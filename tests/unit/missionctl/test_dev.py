@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.dev_process import START_SECONDS, Dev, eventually
 
-from missionctl.client import MissionState, Submission, result_of
+from missionctl.client import MissionState, RetryPolicy, Submission, result_of
 
 HANDLERS = """
 import asyncio
@@ -115,3 +115,55 @@ def test_handlers_that_are_not_there_are_named(dev: Callable[..., Dev]) -> None:
     missing = dev("--handlers", "nowhere:soldier")
     assert missing.process.wait(START_SECONDS) == 2
     assert "there is no module 'nowhere'" in missing.log
+
+
+HOSTILE_HANDLERS = """
+import asyncio
+from mission_soldier import Context, GiveUp, Soldier
+
+crew = Soldier()
+
+class Speechless(Exception):
+    def __str__(self):
+        raise RuntimeError("no text here")
+
+ERRORS = {
+    "surrogate": lambda: ValueError("caf\\udce9"),
+    "speechless": Speechless,
+    "number": lambda: GiveUp(42),
+    "exit": lambda: SystemExit(3),
+    "cancelled": asyncio.CancelledError,
+}
+
+@crew.handler("async")
+async def raise_in_loop(ctx: Context, payload: dict) -> None:
+    ctx.progress(1, "caf\\udce9")
+    ctx.log("caf\\udce9", level="WARNING")
+    raise ERRORS[payload["error"]]()
+
+@crew.handler("thread")
+def raise_in_thread(ctx: Context, payload: dict) -> None:
+    raise ERRORS[payload["error"]]()
+
+@crew.handler("process", isolation="process")
+def raise_in_process(ctx: Context, payload: dict) -> None:
+    raise ERRORS[payload["error"]]()
+"""
+
+
+@pytest.mark.timeout(120)
+def test_dev_outlives_what_its_handlers_raise(dev: Callable[..., Dev], tmp_path: Path) -> None:
+    (tmp_path / "hostile_crew.py").write_text(HOSTILE_HANDLERS)
+    up = dev("--handlers", "hostile_crew:crew")
+    with up.control() as control:
+        missions = [
+            control.submit(Submission(type=where, payload={"error": error}, retry=RetryPolicy(max_attempts=1)))
+            for where in ("async", "thread", "process")
+            for error in ("surrogate", "speechless", "number", "exit", "cancelled")
+        ]
+        finals = [control.wait(mission.mission_id, timeout_seconds=60) for mission in missions]
+        assert {final.state for final in finals} == {MissionState.FAILED}
+        assert sum("caf\\udce9" in final.message for final in finals) == 3
+        last = control.submit(Submission(type="noop", payload={}))
+        assert control.wait(last.mission_id, timeout_seconds=START_SECONDS).state is MissionState.COMPLETED
+    assert up.process.poll() is None
