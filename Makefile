@@ -62,8 +62,8 @@ chart: setup ## Lint the chart; hold it and the manifests against schemas (helm 
 	@$(PYTHON) -m tools.charts
 
 .PHONY: images
-images: setup ## Build the three images, and load them into the cluster of `make cluster` (CLUSTER names another)
-	@$(PYTHON) -m tools.images --cluster $(CLUSTER)
+images: setup ## Build the three images, write their bills of materials, load them into a cluster (CLUSTER=…) or push them (PUSH=registry)
+	@$(PYTHON) -m tools.images --cluster $(CLUSTER) $(if $(PUSH),--push $(PUSH) --no-load)
 
 .PHONY: servers
 servers: setup ## Install or build RabbitMQ, Redis and the API server where they are missing

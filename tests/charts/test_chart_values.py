@@ -116,6 +116,19 @@ REFUSED = [
         id="an authority beside the generated one",
     ),
     pytest.param({"tls": {"authority": "a password"}}, "tls", id="an authority that is no certificate"),
+    pytest.param(
+        {"image": {"requireDigests": True}},
+        "image.requireDigests is true and commander.image has none",
+        id="a tag where digests are required",
+    ),
+    pytest.param(
+        {
+            "image": {"requireDigests": True},
+            **{name: {"image": {"digest": f"sha256:{'0' * 64}"}} for name in ("operator", "commander", "soldier")},
+        },
+        "image.requireDigests is true and rabbitmq.embedded.image has none",
+        id="a tag of an embedded server where digests are required",
+    ),
     pytest.param({"namespaces": ["Team A"]}, "namespaces", id="what is no namespace"),
     pytest.param({"namespaces": ["team-a", "team-a"]}, "namespaces", id="a namespace twice"),
 ]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.images import builders
+from tools.images import builders, records
 from tools.images.builders import ROOT, SERVICES, Builder
 from tools.images.errors import ImagesError
 from tools.stack.binaries import progress
@@ -24,6 +24,11 @@ def main(arguments: Sequence[str]) -> int:
     try:
         builder = builders.find()
         images = [_build(builder, service, options) for service in options.services]
+        records.write_bills(options.services, options.tag)
+        print(f"What is in them, with hashes: {records.FOLDER}", flush=True)
+        if options.push:
+            written = records.push(builder, options.services, options.tag, options.push)
+            print(f"Pushed to {options.push}; give the chart their digests with `-f {written}`.", flush=True)
         if options.load:
             _load(builder, images, options.cluster)
     except StackError as error:
@@ -40,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tag", default=DEFAULT_TAG, help="the images' tag [%(default)s]")
     parser.add_argument("--target", help="build this stage instead of the last: `dev` has its files writable")
     parser.add_argument("--cluster", default="dev", help="the name of the cluster to load them into [%(default)s]")
+    parser.add_argument(
+        "--push", metavar="REGISTRY", help="push them there too, and write their digests as values for the chart"
+    )
     parser.add_argument("--no-load", dest="load", action="store_false", help="build only")
     return parser
 

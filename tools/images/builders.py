@@ -41,6 +41,14 @@ class Builder:
             return ["docker", "save", "--output", str(archive), image]
         return ["buildah", "push", "--quiet", image, f"docker-archive:{archive}:{image}"]
 
+    def pushing(self, service: str, tag: str, registry: str, digest_file: Path) -> list[list[str]]:
+        """Return the commands that push an image; the file, or the last one's output, then says its digest."""
+        image, target = self.image(service, tag), f"{registry.rstrip('/')}/mission-{service}:{tag}"
+        if self.name != "docker":
+            return [["buildah", "push", "--quiet", f"--digestfile={digest_file}", image, f"docker://{target}"]]
+        shown = ["docker", "image", "inspect", "--format", "{{index .RepoDigests 0}}", target]
+        return [["docker", "tag", image, target], ["docker", "push", "--quiet", target], shown]
+
 
 DOCKER: Final = Builder(name="docker", build=("docker", "build", "--quiet"), prefix="", environment={})
 BUILDAH: Final = Builder(
@@ -64,9 +72,10 @@ def find() -> Builder:
     )
 
 
-def run(builder: Builder, command: Sequence[str], meaning: str) -> None:
-    """Run one of its commands to the end, or say what its failure means."""
+def run(builder: Builder, command: Sequence[str], meaning: str) -> str:
+    """Run one of its commands to the end and return what it prints, or say what its failure means."""
     done = finish(command, environment=builder.environment, timeout_seconds=BUILD_TIMEOUT_SECONDS)
     if done.returncode:
         said = (done.stderr or done.stdout).strip()[-2000:]
         raise ImagesError(f"`{' '.join(command[:2])} …` failed, so {meaning}. It said:\n{said}")
+    return done.stdout

@@ -62,4 +62,16 @@
 {{- fail "tls.authority would be ignored, because tls.certificates is Generated and the chart makes an authority of its own: leave it out, or set tls.certificates=Secret." }}
 {{- end }}
 {{- end }}
+{{- if .Values.image.requireDigests }}
+{{- $images := dict "operator" .Values.operator.image "commander" .Values.commander.image "soldier" .Values.soldier.image }}
+{{- range $server := list "rabbitmq" "redis" }}
+{{- $embedded := (get $values $server).embedded }}
+{{- if $embedded.enabled }}{{ $_ := set $images (printf "%s.embedded" $server) $embedded.image }}{{ end }}
+{{- end }}
+{{- range $name, $image := $images }}
+{{- if not $image.digest }}
+{{- fail (printf "image.requireDigests is true and %s.image has none, so its tag could become another image: set %s.image.digest to the sha256:… that your registry tells." $name $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
