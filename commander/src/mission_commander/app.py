@@ -47,8 +47,11 @@ from mission_commander.settings import CommanderSettings
 from mission_contracts import telemetry
 from mission_contracts.clock import Clock, SystemClock
 from mission_contracts.rest import IDEMPOTENCY_KEY_HEADER, REQUEST_ID_HEADER
+from mission_contracts.text import printable, truncate
 
 _ANSWER_BEGINS: Final = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+MAX_ASKED_BYTES: Final = 256
+"""Of a path that an error repeats."""
 _ONCE: Final = frozenset(
     name.lower().encode()
     for name in (
@@ -189,7 +192,8 @@ def _answer_errors(app: FastAPI) -> None:
 
     async def framework(request: Request, error: HTTPException) -> Response:
         code = "MethodNotAllowed" if error.status_code == 405 else "NoSuchRoute"
-        detail = f"{request.method} {request.url.path}: {error.detail}; see the API's list of routes at /docs"
+        asked = truncate(printable(f"{request.method} {request.url.path}"), MAX_ASKED_BYTES)
+        detail = f"{asked}: {error.detail}; see the API's list of routes at /docs"
         answer = problem_answer(problem(error.status_code, code, detail), request.state.request_id)
         if error.status_code == 405:
             answer.headers["Allow"] = ", ".join(methods_at(app.routes, request.scope))
