@@ -11,6 +11,7 @@ from support.bare_http import BareAnswer, BareHttp, Connection
 from support.commander_api import Api, Soldier, serving
 from support.commander_stage import eventually
 
+from mission_commander import app as application
 from mission_commander import http_server
 from mission_contracts import metrics
 
@@ -238,11 +239,11 @@ async def test_attack_34_a_large_head_is_refused(bare: BareHttp, api: Api, head:
 MIB = 1024 * 1024
 
 
-async def upload(bare: BareHttp, token: str, size: int) -> Connection:
+async def upload(bare: BareHttp, token: str, size: int, request: bytes = b"POST /missions/batch") -> Connection:
     """Announce a little more than is sent, so that it stays."""
     connection = await bare.connect()
     length = b"Content-Length: %d\r\n" % (size + 100)
-    head = b"POST /missions/batch HTTP/1.1\r\nHost: commander\r\nConnection: close\r\n" + length
+    head = request + b" HTTP/1.1\r\nHost: commander\r\nConnection: close\r\n" + length
     await connection.send(head + b"Authorization: " + token.encode() + b"\r\n\r\n" + b" " * size)
     return connection
 
@@ -278,6 +279,33 @@ async def test_attack_34_large_bodies_of_people_keep_out_neither_soldiers_nor_th
         claims = await soldiers.post("/soldiers/soldier-1/claims", content=b'{"claims":[]}' + spaces)
         assert claims.status_code == 200
         assert (await (await api.client("anna")).post("/missions", content=spaces[:20_000])).status_code == 503
+
+
+async def test_attack_34_large_bodies_of_soldiers_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(application, "PARTS_BYTES", 40 * MIB)
+    async with attacked(http_head_seconds=60) as (api, bare):
+        await Soldier(api).register()
+        soldiers = (await api.client("soldiers")).headers["authorization"]
+        claims = b"POST /soldiers/soldier-1/claims"
+        await upload(bare, soldiers, 31 * MIB, claims)
+        await eventually(lambda: api.room_for_bodies_of_parts == 9 * MIB, "it has come in")
+        assert (await (await upload(bare, soldiers, 10 * MIB, claims)).read()).statuses == [503]
+        assert (await (await api.client("anna")).get("/missions")).status_code == 200
+        assert (await Soldier(api).register()).status_code == 200, "what is small comes in"
+
+
+async def test_attack_34_a_large_body_keeps_its_room_until_it_is_answered(api: Api) -> None:
+    """While the ledger is slow, what was read waits for it, and is in memory."""
+    most, anna = api.room_for_bodies, await api.client("anna")
+    api.ledger.gate.clear()
+    body = {"type": "noop", "payload": {"text": "x" * 100_000}}
+    sent = asyncio.ensure_future(anna.post("/missions", json=body))
+    await eventually(lambda: api.room_for_bodies < most - 100_000, "it has come in")
+    await asyncio.sleep(0.05)
+    assert api.room_for_bodies < most - 100_000
+    api.ledger.gate.set()
+    assert (await sent).status_code == 202
+    await eventually(lambda: api.room_for_bodies == most, "it is answered")
 
 
 async def test_attack_34_a_head_of_ordinary_size_is_read(bare: BareHttp) -> None:

@@ -66,6 +66,7 @@ class Api:
         self.url = url
         self.routes = app.routes
         self._uploads = app.state.uploads
+        self._uploads_of_parts = app.state.uploads_of_parts
         self.commander = commander
         ledger, broker = commander.ledger, commander.broker
         assert isinstance(ledger, GatedLedger)
@@ -78,6 +79,12 @@ class Api:
     def room_for_bodies(self) -> int:
         """Bytes that large bodies may still take."""
         left: int = self._uploads._left
+        return left
+
+    @property
+    def room_for_bodies_of_parts(self) -> int:
+        """The same, of operators and soldiers."""
+        left: int = self._uploads_of_parts._left
         return left
 
     async def stranger(self) -> httpx.AsyncClient:

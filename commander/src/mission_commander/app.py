@@ -32,7 +32,7 @@ from mission_commander.api import (
     tokens,
 )
 from mission_commander.api.answers import ProblemError, problem, problem_answer
-from mission_commander.api.bodies import Uploads
+from mission_commander.api.bodies import PARTS_BYTES, RoomForBodies, Uploads
 from mission_commander.api.counted import Answers
 from mission_commander.api.paths import methods_at
 from mission_commander.api.users import routes as user_routes
@@ -102,6 +102,7 @@ def create_app(
     app = FastAPI(lifespan=lifespan, redirect_slashes=False, openapi_url=None, docs_url=None, redoc_url=None)
     app.state.commander = commander
     app.state.uploads = Uploads(settings.http_bodies_bytes)
+    app.state.uploads_of_parts = Uploads(PARTS_BYTES)
     doors = identity.doors
     app.router.routes.extend(metrics.routes(doors, CollectorRegistry()))
     for group in (missions, dead_letters, rejected, events, soldiers, pools, scheduler, tokens, health):
@@ -109,6 +110,7 @@ def create_app(
     of_users = user_routes(doors, registration=settings.registration, first_admin=settings.first_admin)
     app.router.routes.extend((*of_users, *sockets.routes(doors), *reference.routes()))
     _answer_errors(app)
+    app.add_middleware(RoomForBodies, people=app.state.uploads, parts=app.state.uploads_of_parts)
     app.add_middleware(RequestIds, answers=Answers(commander.counts, app.router.routes))
     return app
 

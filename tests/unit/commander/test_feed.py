@@ -296,3 +296,17 @@ async def test_memory_follows_also_what_this_commander_did_itself(stage: Stage) 
         await caught_up(stage)
     assert stage.memory.get(mission.id) == mission
     assert mission.phase is Phase.CLAIMED
+
+
+async def test_what_is_held_for_watchers_is_bounded_in_bytes_and_older_events_come_from_the_ledger(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEPT_EVENT_BYTES", 20_000)
+    async with running(stage.recorder.run, stage.feed.run):
+        missions = [await stage.accept(f"m-{number}") for number in range(50)]
+        await eventually(lambda: all(stage.memory.get(one.id) for one in missions), "all are heard of")
+        assert sum(one.size_bytes for one in stage.feed._recent) == stage.feed._recent_bytes <= 20_000
+        watcher = watch(stage, after="0-0")
+        await eventually(lambda: len(watcher.seen) == 50, "all are seen")
+        assert watcher.resets == 0
+        await watcher.stop()

@@ -168,6 +168,20 @@ async def test_payloads_beyond_the_budget_are_read_a_few_at_a_time(
     assert max(published) < 3 * 2_000, "each with its envelope"
 
 
+async def test_hand_outs_that_wait_are_bounded_and_the_others_are_found_in_the_ledger(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_PENDING", 5)
+    async with relaying(stage) as outbox:
+        outbox.stop()
+        for number in range(40):
+            await stage.accept(f"m-{number}")
+        assert outbox.depth <= 5
+        outbox.start()
+        await settled(stage, outbox)
+    assert {order.envelope.mission_id for order in orders(stage)} == {f"m-{number}" for number in range(40)}
+
+
 async def test_while_it_is_stopped_nothing_is_published(stage: Stage) -> None:
     async with relaying(stage) as outbox:
         outbox.stop()

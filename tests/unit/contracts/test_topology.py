@@ -39,7 +39,7 @@ def test_one_commander_at_a_time_reads_the_reports() -> None:
     assert [queue for queue in FIXED_QUEUES if "x-single-active-consumer" in queue.arguments()] == [STATUS]
 
 
-def test_a_processes_own_queue_asks_for_nothing_special() -> None:
+def test_a_processes_own_queue_is_bounded() -> None:
     assert Queue(name="mine", bound_to=MISSIONS, key="mine", transient=True).arguments() == {
         "x-max-length": 10_000,
         "x-max-length-bytes": 16 * 1024 * 1024,

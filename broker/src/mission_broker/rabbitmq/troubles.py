@@ -38,6 +38,7 @@ class Troubles:
 
     def over(self, queue: str, deed: Deed) -> None:
         """Note that it went well."""
+        self._times.pop((queue, deed), None)
         if self._sentences.pop((queue, deed), None) is not None:
             log.info("%s is well again: %s", queue, deed)
 
@@ -45,3 +46,4 @@ class Troubles:
         """Nobody here wants anything of it any more."""
         for deed in Deed:
             self._sentences.pop((queue, deed), None)
+            self._times.pop((queue, deed), None)

@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 import msgspec
 import pydantic
 from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mission_commander.api.answers import ProblemError, problem
 from mission_contracts import strict_json
@@ -17,6 +18,8 @@ SMALL_BYTES: Final = 4_096
 ONE_MISSION_BYTES: Final = 512 * 1024
 MANY_BYTES: Final = 32 * 1024 * 1024
 MAX_EXPLAINED: Final = 16
+PARTS_BYTES: Final = 128 * 1024 * 1024
+"""Of large bodies that operators and soldiers send, together."""
 UNCOUNTED_BYTES: Final = 16 * 1024
 """Of each body: what all connections may send of these together is little, and most bodies are smaller."""
 
@@ -44,29 +47,65 @@ class Uploads:
         self._left += size
 
 
+class RoomForBodies:
+    """Room for what people send, and room of its own for what our parts send, which people must not keep out.
+
+    A large body keeps its room until its request is answered: until then somebody holds what was in it.
+    """
+
+    def __init__(self, app: ASGIApp, people: Uploads, parts: Uploads) -> None:
+        self._app = app
+        self._people = people
+        self._parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        taken = scope["room_for_bodies"] = _Taken(self._people, self._parts)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            taken.give_back()
+
+
+class _Taken:
+    """What one request has taken."""
+
+    def __init__(self, people: Uploads, parts: Uploads) -> None:
+        self._people = people
+        self._parts = parts
+        self._from = people
+        self._size = 0
+
+    def take_up_to(self, size: int, *, is_of_people: bool) -> None:
+        self._from = self._people if is_of_people else self._parts
+        self._from.take(size - self._size)
+        self._size = size
+
+    def give_back(self) -> None:
+        self._from.give_back(self._size)
+        self._size = 0
+
+
 async def read(request: Request, limit: int, *, counted: bool = True) -> bytes:
     """Read the body; 413 as soon as it exceeds the limit, or says that it will.
 
-    What is large is bounded by `Uploads`; not `counted` is what our own parts send, which people must not keep out.
+    What is large is bounded by `Uploads`; not `counted` with people's is what our own parts send.
     """
     announced = request.headers.get("content-length", "0")  # a number: the parser has seen to it
     if int(announced) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
-    size = taken = 0
-    try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise _too_large(limit)
-            if counted and size > UNCOUNTED_BYTES:
-                request.app.state.uploads.take(size - taken)
-                taken = size
-            chunks.append(chunk)
-        return b"".join(chunks)
-    finally:
-        if taken:
-            request.app.state.uploads.give_back(taken)
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        if size > UNCOUNTED_BYTES:
+            request.scope["room_for_bodies"].take_up_to(size, is_of_people=counted)
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def _too_large(limit: int) -> ProblemError:

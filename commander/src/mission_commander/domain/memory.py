@@ -23,6 +23,8 @@ KEPT_FINALS: Final = 50_000
 KEPT_FINAL_BYTES: Final = 64 * 1024 * 1024
 """Of these records, with their results and what their attempts ended with."""
 
+MAX_QUEUES: Final = 20_000
+
 _CARRIED: Final = frozenset({Phase.OUT, Phase.CLAIMED})
 """The order of such a mission, with its payload, is in the broker or in a soldier's hands, or soon is."""
 
@@ -272,6 +274,8 @@ class MissionMemory:
     def _note_claimed(self, mission: Mission) -> None:
         queue, at = (pool_of(mission), mission.envelope.priority), mission.handed_out_at
         if at is not None and at > self._newest_claimed.get(queue, 0.0):
+            if len(self._newest_claimed) >= MAX_QUEUES:
+                self._newest_claimed.clear()  # it is only asked whether an order was overtaken: that is seen again
             self._newest_claimed[queue] = at
 
     def _leave_indexes(self, mission: Mission) -> None:

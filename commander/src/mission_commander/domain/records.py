@@ -40,6 +40,9 @@ class Records:
         """Return those that are here by now, one at a time: all of them unpacked at once would not fit."""
         return (mission for mission_id in ids if (mission := self.get(mission_id)) is not None)
 
+    def all(self) -> Iterable[Mission]:
+        return self.find(list(self._records))
+
     def put(self, mission: Mission) -> None:
         self._records[mission.id] = mission
         self._newest[mission.id] = None

@@ -10,11 +10,12 @@ from typing import Final
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.owners import ADMITTED_BYTES, Owner, owner_of
 from mission_commander.domain.record import Mission, Phase
+from mission_commander.domain.records import Records
 from mission_contracts.messages import Acceptance
 from mission_contracts.mission import NUMBERS_PER_ERA, Epoch, MissionId, Sequence
 
 MOST_UNRECORDED: Final = 100_000
-"""Records in one Commander's memory, without their payloads: some 200 MB."""
+"""Records in one Commander's memory, packed and without their payloads: some 60 MB."""
 
 _MESSAGE: Final = "accepted while the ledger is away: it is handed out once the ledger is back"
 
@@ -37,7 +38,7 @@ class Unrecorded:
     """What this Commander accepted by way of the broker, until it hears of the record."""
 
     def __init__(self, memory: MissionMemory, *, most: int = MOST_UNRECORDED) -> None:
-        self._missions: dict[MissionId, Mission] = {}
+        self._missions = Records(unpacked=0)
         self._of: Counter[str] = Counter()
         self._bytes_of: Counter[Owner] = Counter()
         self.bytes = 0
@@ -50,7 +51,7 @@ class Unrecorded:
         return self._missions.get(mission_id)
 
     def all(self) -> Iterable[Mission]:
-        return tuple(self._missions.values())
+        return tuple(self._missions.all())
 
     def count_of(self, subject: str) -> int:
         """How many of them are one subject's."""
@@ -62,7 +63,7 @@ class Unrecorded:
 
     def add(self, mission: Mission) -> None:
         self._leave(mission.id)
-        self._missions[mission.id] = mission
+        self._missions.put(mission)
         self._count(mission, 1)
 
     def has_room(self, now: float) -> bool:
@@ -79,7 +80,7 @@ class Unrecorded:
             self._leave(mission.id)
 
     def _leave(self, mission_id: MissionId) -> None:
-        mission = self._missions.pop(mission_id, None)
+        mission = self._missions.pop(mission_id)
         if mission is not None:
             self._count(mission, -1)
 

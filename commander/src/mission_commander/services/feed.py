@@ -11,6 +11,7 @@ import structlog
 from mission_commander.domain.lane_memory import KEPT_UNUSED
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
+from mission_commander.domain.records import size_of
 from mission_commander.domain.view import view
 from mission_commander.ports import Event, EventId, Ledger, LedgerAwayError, order_of
 from mission_commander.services.horizon import Horizon
@@ -18,6 +19,10 @@ from mission_commander.services.patience import happens
 from mission_contracts.mission import MissionId
 
 KEPT_EVENTS: Final = 20_000
+KEPT_EVENT_BYTES: Final = 48 * 1024 * 1024
+"""Of these, with the texts that watchers are sent."""
+TEXTS: Final = 4
+"""How often what a handler said is held: in the record, and in the forms for watchers of either kind."""
 WAIT_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 0.2
 PAGE: Final = 1_000
@@ -40,6 +45,10 @@ class Announced(msgspec.Struct):
     @property
     def mission(self) -> Mission:
         return self.event.mission
+
+    @property
+    def size_bytes(self) -> int:
+        return TEXTS * size_of(self.event.mission)
 
     def text(self) -> bytes:
         """As server-sent event; made once, however many watch."""
@@ -67,7 +76,8 @@ class Feed:
         self._ledger = ledger
         self._memory = memory
         self._horizon = horizon
-        self._recent: deque[Announced] = deque(maxlen=KEPT_EVENTS)
+        self._recent: deque[Announced] = deque()
+        self._recent_bytes = 0
         self._before_recent: EventId = "0-0"
         self._last: EventId = "0-0"
         self._count = 0
@@ -97,6 +107,7 @@ class Feed:
         self._horizon.saw(last, era)
         self._last = self._before_recent = last
         self._recent.clear()
+        self._recent_bytes = 0
         self._count += 1  # what nobody can be given, so that whoever watches notices the gap
         self._wake_watchers()
 
@@ -147,12 +158,19 @@ class Feed:
             self._memory.apply(event.mission)
             if event.lane is not None:
                 self._memory.lanes.apply(event.lane)
-            if len(self._recent) == KEPT_EVENTS:
-                self._before_recent = self._recent[0].id
-            self._recent.append(Announced(event))
+            self._keep(Announced(event))
         self._last = events[-1].id
         self._count += len(events)
         self._wake_watchers()
+
+    def _keep(self, announced: Announced) -> None:
+        """What gives way is read from the ledger by whoever still wants it."""
+        self._recent.append(announced)
+        self._recent_bytes += announced.size_bytes
+        while len(self._recent) > KEPT_EVENTS or self._recent_bytes > KEPT_EVENT_BYTES:
+            oldest = self._recent.popleft()
+            self._recent_bytes -= oldest.size_bytes
+            self._before_recent = oldest.id
 
     def _wake_watchers(self) -> None:
         self._news.set()

@@ -30,6 +30,9 @@ BYTES_IN_FLIGHT: Final = 4 * 1024 * 1024
 RETRY_SECONDS: Final = 0.2
 SWEEP_SECONDS: Final = 5.0
 SWEEP_LIMIT: Final = 10_000
+MAX_PENDING: Final = 50_000
+"""Hand-outs that wait here for the broker; while it is away, the others wait in the ledger alone."""
+MAX_GONE: Final = 1_000
 AWAY_SECONDS: Final = 1.0
 GONE_SECONDS: Final = 0.5
 """A queue that is gone stays gone for so long: RabbitMQ has to tell its consumers first, or it leaves them deaf."""
@@ -48,6 +51,8 @@ class Outbox:
         self._memory = memory
         self._seals = seals
         self._pending: dict[OutboxEntry, None] = {}
+        self._is_incomplete = False
+        """There may be hand-outs in the ledger's outbox that there was no room for here."""
         self._in_flight: set[OutboxEntry] = set()
         self._gone_since: dict[tuple[str, str], float] = {}
         self._aside = Aside(lambda entry: memory.get(entry.mission_id))
@@ -102,8 +107,11 @@ class Outbox:
                 tasks.create_task(self._relay())
 
     def add_entries(self, entries: Iterable[OutboxEntry]) -> None:
-        """Take entries that are in the ledger's outbox."""
+        """Take entries that are in the ledger's outbox, as many as are held; a sweep finds the others."""
         for entry in entries:
+            if len(self._pending) >= MAX_PENDING:
+                self._is_incomplete = True
+                break
             if entry not in self._in_flight:
                 self._pending[entry] = None
         self._wanted.set()
@@ -137,6 +145,9 @@ class Outbox:
         self._in_flight.update(batch)
         if not self._pending:
             self._wanted.clear()
+            if self._is_incomplete:
+                self._is_incomplete = False
+                self.doubt()
         return batch
 
     async def _publish(
@@ -230,6 +241,8 @@ class Outbox:
         """A pool's queue is gone: somebody deleted it. It comes back before the next try."""
         missions = [mission for entry in entries if (mission := self._memory.get(entry.mission_id))]
         now = asyncio.get_running_loop().time()
+        if len(self._gone_since) > MAX_GONE:
+            self._gone_since.clear()
         for pool in {pool_of(mission) for mission in missions}:
             if now - self._gone_since.setdefault(pool, now) < GONE_SECONDS:
                 continue
