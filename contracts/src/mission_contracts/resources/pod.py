@@ -249,7 +249,8 @@ class PodTemplate(Model):
     service_account_name: Annotated[
         _Name | None,
         Field(
-            description="The ServiceAccount of the pool's namespace that soldiers run as. Default: the installation's."
+            description="The ServiceAccount of the pool's namespace that soldiers run as. Default: the installation's. "
+            "One that was handed to pools: by default its name begins with pool-."
         ),
     ] = None
     env: Annotated[
@@ -262,13 +263,18 @@ class PodTemplate(Model):
     ] = None
     env_from: Annotated[
         tuple[EnvironmentObject, ...] | None,
-        Field(max_length=32, description="Secrets and ConfigMaps whose keys become variables."),
+        Field(
+            max_length=32,
+            description="Secrets and ConfigMaps whose keys become variables. Here, in env and in volumes, pools may "
+            "name those that were handed to them: by default those whose names begin with pool-.",
+        ),
     ] = None
     volumes: Annotated[
         tuple[Volume, ...] | None,
         Field(
             max_length=32,
-            description="Volumes for your handlers: Secrets, ConfigMaps, empty folders, PersistentVolumeClaims.",
+            description="Volumes for your handlers: empty folders, and Secrets, ConfigMaps and PersistentVolumeClaims "
+            "that were handed to pools: by default those whose names begin with pool-.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = None
@@ -279,7 +285,12 @@ class PodTemplate(Model):
         PullPolicy | None, Field(description="When a node fetches the image, as in a pod. Default: by the image's tag.")
     ] = None
     image_pull_secrets: Annotated[
-        tuple[PullSecret, ...] | None, Field(max_length=16, description="Credentials for the image's registry.")
+        tuple[PullSecret, ...] | None,
+        Field(
+            max_length=16,
+            description="Credentials for the image's registry: Secrets that were handed to pools, by default those "
+            "whose names begin with pool-.",
+        ),
     ] = None
     priority_class_name: Annotated[
         _Name | None, Field(description="The pods' PriorityClass. Default: the cluster's default.")
