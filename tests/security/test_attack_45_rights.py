@@ -169,6 +169,9 @@ async def test_attack_45_a_set_that_is_not_there_is_given_to_nobody(api: Api) ->
     answer = await registered(api, "fred", "typo")
     assert (answer.status_code, answer.json()["field"]) == (422, "rights")
     ada = await api.client("ada")
+    admin = {"username": "fred", "password": PASSWORD, "role": "admin", "rights": "shop"}
+    answer = await ada.post("/register", json=admin)
+    assert (answer.status_code, answer.json()["field"]) == (422, "rights"), "it would restrict nothing"
     assert (await ada.patch("/users/nobody", json={"rights": "shop"})).status_code == 404
 
 
@@ -188,13 +191,14 @@ async def test_attack_45_a_set_that_the_settings_have_no_longer_permits_nothing(
     [
         {"default_rights": "typo"},
         {"more_clients": {"carl": CLIENTS["carl"] | {"rights": "typo"}}},
+        {"rights": RIGHTS, "more_clients": {"carl": CLIENTS["carl"] | {"role": "admin"}}},
         {"rights": {"shop": {"pool": ["web"]}}},
         {"rights": {"shop": {"pools": ["Web"]}}},
         {"rights": {"shop": {"pools": [f"pool-{number}" for number in range(1_001)]}}},
         {"rights": {f"set-{number}": {} for number in range(1_001)}},
         {"rights": {"": {}}},
     ],
-    ids=["default", "client", "field", "name", "names", "sets", "empty"],
+    ids=["default", "client", "role", "field", "name", "names", "sets", "empty"],
 )
 def test_attack_45_settings_that_cannot_be_meant_stop_the_start(fields: dict[str, Any]) -> None:
     with pytest.raises(pydantic.ValidationError):

@@ -56,6 +56,12 @@ class Client(BaseModel):
             raise ValueError("namespace and pool limit a client together: set both, or neither")
         return self
 
+    @model_validator(mode="after")
+    def _has_rights_that_count(self) -> Self:
+        if self.rights is not None and self.role not in (Role.USER, Role.VIEWER):
+            raise ValueError(f"rights restrict users and viewers, not the role {self.role.value}: leave them out")
+        return self
+
 
 def rate_of(written: str) -> Rate | None:
     """Read a limit as it is written in the settings; None where there is none."""

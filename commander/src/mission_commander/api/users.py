@@ -147,5 +147,8 @@ def _check(asked: RegisterRequest, *, is_admin: bool) -> None:
         raise ProblemError(422, "BadField", detail, field="role")
     if asked.role is not Role.USER and not is_admin:
         raise ProblemError(403, "WrongRole", "only an admin gives another role than user: leave it out", field="role")
+    if asked.rights and asked.role is Role.ADMIN:
+        detail = "rights restrict users and viewers, not admins: leave them out"
+        raise ProblemError(422, "BadField", detail, field="rights")
     if asked.rights and not is_admin:
         raise ProblemError(403, "WrongRole", "only an admin gives rights: leave them out", field="rights")
