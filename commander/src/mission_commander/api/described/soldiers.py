@@ -19,6 +19,10 @@ from mission_contracts.tokens import Role
 
 GROUP: Final = "Soldiers"
 _HELD: Final[dict[str, Any]] = {"mission_id": examples.MISSION_ID, "epoch": examples.ERA * 1_000_000 + 1}
+_NOT_ITS_OWN: Final = (
+    "`WrongPool`: the token is good for another pool. `WrongInstance`: the instance is another pod's or process's."
+)
+_UNKNOWN: Final = "`UnknownSoldier`: register, then go on."
 
 
 def operations() -> Iterable[Operation]:
@@ -49,6 +53,7 @@ def operations() -> Iterable[Operation]:
             ),
         ),
         problems={
+            403: _NOT_ITS_OWN,
             413: "`RegistrationTooLarge`: a schema exceeds 64 KiB, or all of it 256 KiB; register without schemas.",
             429: "`TooManySoldiers`: its pod, its pool or all pools have as many instances, or bytes, as they may.",
         },
@@ -76,7 +81,11 @@ def operations() -> Iterable[Operation]:
                 },
             ),
         ),
-        problems={422: "`BatchTooLarge`: more than 256 claims."},
+        problems={
+            403: _NOT_ITS_OWN,
+            404: _UNKNOWN,
+            422: "`BatchTooLarge`: more than 256 claims.",
+        },
     )
     yield Operation(
         method="POST",
@@ -108,7 +117,8 @@ def operations() -> Iterable[Operation]:
             ),
         ),
         problems={
-            404: "`UnknownSoldier`: register, then go on.",
+            403: _NOT_ITS_OWN,
+            404: _UNKNOWN,
             429: "`TooManyHeld`: all soldiers together list more missions than a Commander holds.",
         },
     )
