@@ -334,6 +334,24 @@ async def test_the_mark_outlives_its_missions(lanes: LaneStage) -> None:
     assert lanes.now(again).reason is Reason.LANE_PASSED
 
 
+@pytest.mark.parametrize("number", [None, 1], ids=["by arrival", "numbered"])
+@pytest.mark.parametrize("knows_it", [True, False], ids=["a Commander that remembers it", "one that never heard of it"])
+async def test_a_lane_whose_time_is_over_begins_again_before_the_ledger_is_purged(
+    lanes: LaneStage, other: LaneStage, number: int | None, knows_it: bool
+) -> None:
+    """Memory forgets by the clock, the ledger when it is purged: until then they differ, and no mission waits for that."""
+    first = await lanes.submit(sequence_number=number)
+    await lanes.end(first)
+    lanes.clock.turn(400 * 86_400)
+    second = await (lanes if knows_it else other).submit(sequence_number=number)
+    assert lanes.now(second).phase is Phase.OUT
+    third = await other.submit(sequence_number=None if number is None else number + 1)
+    assert lanes.now(third).reason is Reason.LANE_BUSY
+    await lanes.feed.load()
+    await lanes.end(lanes.now(second))
+    assert lanes.now(third).phase is Phase.OUT
+
+
 async def test_unused_lanes_are_forgotten_in_time(lanes: LaneStage) -> None:
     for body in ({"ordering_key": "arrival"}, {"ordering_key": "numbers", "sequence_number": 1}):
         await lanes.end(await lanes.submit(**body))

@@ -94,6 +94,10 @@ class LaneRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: float | None = None
     """While nobody stands in it: when it may be forgotten."""
 
+    def is_over(self, now: float) -> bool:
+        """Whether its time to be forgotten has come, whatever still holds it."""
+        return self.expires_at is not None and self.expires_at <= now
+
 
 class LaneChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A lane's next record. `expected` is the version that it was decided on, 0 where there was no lane.
@@ -313,7 +317,7 @@ class Draft:
         """What to commit; None where nothing changed, and nobody was told anything that has to be true still."""
         before = self._base.record if self._base is not None else None
         record = LaneRecord(
-            version=max(self.base_version + 1, int(now * 1000)),
+            version=max(self.base_version + 1, (self._expected or 0) + 1, int(now * 1000)),
             is_numbered=bool(self._is_numbered),
             mark=self.mark,
             last=self._last,
@@ -323,11 +327,12 @@ class Draft:
         )
         if not self._entries and (before is None or (not self._is_relied_on and _is_same(before, record))):
             return None
-        if self._base is None or self._expected in (None, self.base_version):
-            return LaneChange(key=self.key, expected=self.base_version, record=record, entries=self._entries)
-        entries = dict(self._base.places) | self._entries
+        expected = self.base_version if self._expected is None else self._expected
+        if expected == self.base_version:
+            return LaneChange(key=self.key, expected=expected, record=record, entries=self._entries)
+        entries = dict(self._base.places if self._base is not None else {}) | self._entries
         kept: dict[Place, MissionId | None] = {one: who for one, who in entries.items() if who is not None}
-        return LaneChange(key=self.key, expected=self._expected or 0, record=record, entries=kept, whole=True)
+        return LaneChange(key=self.key, expected=expected, record=record, entries=kept, whole=True)
 
     def _expires_at(self, now: float, rules: LaneRules) -> float | None:
         if self.head is not None or self.first() is not None:

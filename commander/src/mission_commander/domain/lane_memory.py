@@ -65,7 +65,7 @@ class LaneMemory:
     def get(self, key: LaneKey, now: float) -> Lane | None:
         """A lane, unless its time to be forgotten has come."""
         lane = self._lanes.get(key)
-        if lane is None or lane.record.expires_at is None or lane.record.expires_at > now:
+        if lane is None or not lane.record.is_over(now):
             return lane
         self.forget(key)
         return None

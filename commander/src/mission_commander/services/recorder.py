@@ -359,7 +359,7 @@ class Recorder:
         lanes = await self._ledger.lanes(keys)
         for key, lane in zip(keys, lanes, strict=True):
             self._learn_lane(key, lane, now)
-            if lane is None:
+            if lane is None or lane.record.is_over(now):
                 absent.add(key)
         ids = [mission_id for lane in lanes if lane is not None for mission_id in lane.front()]
         stored = await self._ledger.records(ids) if ids else ()
@@ -376,6 +376,9 @@ class Recorder:
             self._lanes_behind[key] = stored.record.version if stored else 0
             self._memory.lanes.learn(known)
             self._tell_of_suspicion()
+        elif stored is not None and stored.record.is_over(now):
+            self._lanes_behind[key] = stored.record.version  # not purged yet, and gone all the same
+            self._memory.lanes.forget(key)
         elif stored is not None:
             self._memory.lanes.learn(stored)
         else:
