@@ -339,7 +339,7 @@ async def test_the_mark_outlives_its_missions(lanes: LaneStage) -> None:
 async def test_a_lane_whose_time_is_over_begins_again_before_the_ledger_is_purged(
     lanes: LaneStage, other: LaneStage, number: int | None, knows_it: bool
 ) -> None:
-    """Memory forgets by the clock, the ledger when it is purged: until then they differ, and no mission waits for that."""
+    """Memory forgets by the clock, the ledger when it is purged: until then they differ, and no mission waits."""
     first = await lanes.submit(sequence_number=number)
     await lanes.end(first)
     lanes.clock.turn(400 * 86_400)
