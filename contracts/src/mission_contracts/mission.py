@@ -131,6 +131,7 @@ class Reason(OpenWords):
     LEASE_LOST = "LeaseLost"
     RELEASED = "Released"
     COMMANDER_UNREACHABLE = "CommanderUnreachable"
+    ADMISSION_PENDING = "AdmissionPending"
     # While it runs.
     RUNNING = "Running"
     CANCEL_REQUESTED = "CancelRequested"

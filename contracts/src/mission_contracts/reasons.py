@@ -19,6 +19,8 @@ MEANINGS: Final[Mapping[Reason, str]] = {
     Reason.LEASE_LOST: "Its soldier sent no heartbeat for a whole lease; it runs again.",
     Reason.RELEASED: "Its soldier shut down and returned it; it runs again, and no attempt is charged.",
     Reason.COMMANDER_UNREACHABLE: "The operator cannot reach the Commander; only before acceptance.",
+    Reason.ADMISSION_PENDING: "Its namespace has reached a quota, or the ledger is full: the message says which; "
+    "it is submitted again by itself, and this is only before acceptance.",
     Reason.RUNNING: "A soldier runs it.",
     Reason.CANCEL_REQUESTED: "Its soldier has been asked to stop it.",
     Reason.COMPLETED: "The handler returned.",

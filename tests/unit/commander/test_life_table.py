@@ -86,4 +86,5 @@ def test_every_reason_has_a_meaning_that_the_documentation_shows() -> None:
 def test_every_reason_can_be_shown() -> None:
     """Those of the transition table are the Commander's; the operator sets the others on objects."""
     of_the_operator = {Reason.REFUSED, Reason.STATUS_REFUSED, Reason.COMMANDER_UNREACHABLE, Reason.ACCEPTED}
+    of_the_operator |= {Reason.ADMISSION_PENDING}
     assert {reason for step in table.PHASE_TRANSITIONS for reason in step.reasons} | of_the_operator == set(Reason)

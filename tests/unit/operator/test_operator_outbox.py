@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+import msgspec
 import pytest
 from support.operator_builders import NAME, NAMESPACE, a_view
 from support.patience import until
@@ -28,6 +29,7 @@ class FakeSubmitting:
         self.is_away = False
         self.spoils: set[str] = set()
         self.problems: dict[str, int] = {}
+        self.retry_after_seconds: float | None = None
 
     async def submit(self, bodies: Sequence[bytes]) -> Sequence[BatchItem]:
         names = [body.decode() for body in bodies]
@@ -41,7 +43,8 @@ class FakeSubmitting:
 
     def _answer(self, name: str) -> BatchItem:
         if name in self.problems:
-            return BatchItem(status=self.problems[name], problem=PROBLEM)
+            problem = msgspec.structs.replace(PROBLEM, retry_after_seconds=self.retry_after_seconds)
+            return BatchItem(status=self.problems[name], problem=problem)
         return BatchItem(status=202, mission=a_view(mission_id=name))
 
 
@@ -51,11 +54,13 @@ class Desk:
         self.reachability = Reachability(FakeClock())
         self.accepted: list[str] = []
         self.refused: list[str] = []
+        self.held_up: list[str] = []
         self.outbox = Outbox(
             self.commander,
             self.reachability,
             on_accepted=lambda pending, _: self.accepted.append(pending.mission_id),
             on_refused=lambda pending, _: self.refused.append(pending.mission_id),
+            on_held_up=lambda pending, _: self.held_up.append(pending.mission_id),
             max_waiting_bytes=room,
         )
 
@@ -66,9 +71,9 @@ class Desk:
         await until(lambda: self.outbox.is_empty, "every submission is settled", seconds=5)
 
 
-def _pending(name: str, body: bytes | None = None, *, is_ordered: bool = False) -> Pending:
+def _pending(name: str, body: bytes | None = None, *, is_ordered: bool = False, namespace: str = NAMESPACE) -> Pending:
     return Pending(
-        mission_id=MissionId(name), namespace=NAMESPACE, name=NAME, body=body or name.encode(), is_ordered=is_ordered
+        mission_id=MissionId(name), namespace=namespace, name=NAME, body=body or name.encode(), is_ordered=is_ordered
     )
 
 
@@ -157,6 +162,36 @@ async def test_missions_with_a_lane_that_are_held_up_keep_their_order_and_hold_u
     desk.commander.problems = {}
     await desk.until_empty()
     assert desk.accepted == ["free", "a", "b", "c"]
+
+
+async def test_missions_beyond_a_quota_wait_as_long_as_they_are_told_and_nobody_waits_for_them(desk: Desk) -> None:
+    held_up = [f"over-{number}" for number in range(3 * MAX_ITEMS)]
+    desk.commander.problems = dict.fromkeys(held_up, 429)
+    desk.commander.retry_after_seconds = 5.0
+    desk.offer(*held_up)
+    await until(lambda: len(desk.held_up) == len(held_up), "all are told", seconds=5)
+    asked = len(desk.commander.batches)
+    desk.offer("other")
+    await until(lambda: desk.accepted == ["other"], "another one is accepted at once", seconds=2)
+    assert len(desk.commander.batches) == asked + 1, "those beyond the quota are not asked for again meanwhile"
+    assert desk.held_up == held_up, "each is told once"
+
+
+async def test_a_mission_that_is_held_up_can_be_withdrawn_at_once(desk: Desk) -> None:
+    desk.commander.problems = {"a": 503}
+    desk.commander.retry_after_seconds = 60.0
+    desk.offer("a")
+    await until(lambda: desk.held_up == ["a"], "it is held up", seconds=5)
+    desk.outbox.withdraw(MissionId("a"))
+    await desk.until_empty()
+    assert desk.accepted == []
+
+
+async def test_one_namespace_never_takes_all_room() -> None:
+    desk = Desk(room=1_000)
+    greedy = [desk.outbox.offer(_pending(f"greedy-{number}", b"x" * 10)) for number in range(200)]
+    assert 50 < sum(greedy) < 100
+    assert desk.outbox.offer(_pending("late", b"x" * 10, namespace="another"))
 
 
 async def test_a_withdrawn_mission_is_not_submitted(desk: Desk) -> None:

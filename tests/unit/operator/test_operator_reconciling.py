@@ -37,6 +37,7 @@ class FakeCommander:
         self.suspended: list[tuple[str, bool]] = []
         self.acknowledged: set[str] = set()
         self.refuses = False
+        self.is_full = False
         self.is_away = False
 
     async def submit(self, bodies: Sequence[bytes]) -> Sequence[BatchItem]:
@@ -48,6 +49,9 @@ class FakeCommander:
         self.submitted[mission_id] += 1
         if self.refuses:
             return BatchItem(status=422, problem=Problem(title="No", status=422, detail="not so", code="Refused"))
+        if self.is_full:
+            problem = Problem(title="Not now", status=503, detail="no room", code="LedgerFull", retry_after_seconds=1)
+            return BatchItem(status=503, problem=problem)
         floor = body.get("floor", {}).get("sequence", 0)
         view = a_view(mission_id=mission_id, sequence=floor + 1, name=body["name"], door=Door.CLUSTER)
         return BatchItem(status=202, mission=self.missions.setdefault(mission_id, view))
@@ -229,6 +233,18 @@ async def test_a_refusal_is_a_final_status(desk: Desk) -> None:
     await _accepted(desk, a_mission())
     assert (desk.status()["state"], desk.status()["reason"]) == ("Failed", "Refused")
     assert desk.status()["message"] == "not so"
+
+
+async def test_a_mission_beyond_a_quota_waits_with_its_reason_and_is_submitted_again(desk: Desk) -> None:
+    desk.commander.is_full = True
+    body = desk.cluster.put(a_mission())
+    desk.look(body)
+    await until(lambda: desk.cluster.statuses, "it is told why it waits")
+    assert (desk.status()["state"], desk.status()["reason"]) == ("Queued", "AdmissionPending")
+    assert desk.status()["message"] == "no room; the mission is submitted again by itself"
+    desk.commander.is_full = False
+    await until(lambda: desk.commander.missions, "it is accepted")
+    await until(lambda: desk.status()["reason"] != "AdmissionPending", "it shows what it waits for now")
 
 
 async def test_a_mission_that_was_accepted_before_is_never_shown_as_refused(desk: Desk) -> None:

@@ -54,7 +54,7 @@ class MissionStatus(Model):
             max_length=128,
             description="One word that says why it is in this state. While it waits, what it waits for: "
             "NoPool, NoHandler, PoolScalingUp, PoolAtMax, WaitingForSoldier, RetryBackoff, Scheduled, LaneBusy, "
-            "LaneGap, Suspended, LeaseLost, Released, and CommanderUnreachable before "
+            "LaneGap, Suspended, LeaseLost, Released, and CommanderUnreachable or AdmissionPending before "
             "it is accepted. At the end: Completed, GaveUp, AttemptsExhausted, DeadlineExceeded, LanePassed, "
             "Refused, StatusRefused, Cancelled or Deleted.",
         ),

@@ -74,7 +74,9 @@ class MissionReconciler:
         self._left_out = False
         self._unseen: dict[MissionId, MissionView] = {}
         self.index = Index()
-        self.outbox = Outbox(commander, reachability, on_accepted=self._accepted, on_refused=self._refused)
+        self.outbox = Outbox(
+            commander, reachability, on_accepted=self._accepted, on_refused=self._refused, on_held_up=self._held_up
+        )
         self._deeds = Deeds(reachability)
         self._acknowledger = Acknowledger(commander, reachability, self._acknowledged)
         self._expiry = Expiry(objects, clock)
@@ -228,6 +230,11 @@ class MissionReconciler:
             return
         now = datetime.fromtimestamp(self._clock.now(), UTC)
         self.take_view(status.refused(mission_id, namespace, name, why, sequence=max(known.sequence, 0) + 1, now=now))
+
+    def _held_up(self, pending: Pending, problem: Problem) -> None:
+        if self.index.of(pending.mission_id).sequence <= 0:  # else it was accepted once, and shows what became of it
+            one = status.not_admitted_yet(pending.mission_id, pending.namespace, pending.name, problem.detail)
+            self.writer.offer(one)
 
     def _written(self, view: MissionView, fate: Fate, answer: Answer | None) -> None:
         match fate:

@@ -17,7 +17,7 @@ from mission_operator.objects import Since, moment_text, since
 
 _MAX_MESSAGE_BYTES: Final = 1024
 _STATUS_REFUSED: Final = "the API server refused the full status; ask the Commander for the result"
-_NOT_ACCEPTED: Final = frozenset({Reason.REFUSED, Reason.COMMANDER_UNREACHABLE})
+_NOT_ACCEPTED: Final = frozenset({Reason.REFUSED, Reason.COMMANDER_UNREACHABLE, Reason.ADMISSION_PENDING})
 
 Status = dict[str, Any]
 
@@ -85,7 +85,19 @@ def refused(mission_id: MissionId, namespace: str, name: str, why: str, *, seque
 
 
 def unreachable(mission_id: MissionId, namespace: str, name: str) -> MissionView:
-    """Show a mission that waits for the Commander; sequence 0 is below any number that a ledger gives."""
+    """Show a mission that waits for the Commander."""
+    message = "the Commander cannot be reached; the mission is handed over as soon as it answers"
+    return _not_accepted_yet(mission_id, namespace, name, Reason.COMMANDER_UNREACHABLE, message)
+
+
+def not_admitted_yet(mission_id: MissionId, namespace: str, name: str, why: str) -> MissionView:
+    """Show a mission that the Commander does not take for now."""
+    message = f"{why}; the mission is submitted again by itself"
+    return _not_accepted_yet(mission_id, namespace, name, Reason.ADMISSION_PENDING, message)
+
+
+def _not_accepted_yet(mission_id: MissionId, namespace: str, name: str, reason: Reason, message: str) -> MissionView:
+    """Sequence 0 is below any number that a ledger gives."""
     return MissionView(
         mission_id=mission_id,
         namespace=namespace,
@@ -93,8 +105,8 @@ def unreachable(mission_id: MissionId, namespace: str, name: str) -> MissionView
         type="",
         pool="",
         state=MissionState.QUEUED,
-        reason=Reason.COMMANDER_UNREACHABLE,
-        message="the Commander cannot be reached; the mission is handed over as soon as it answers",
+        reason=reason,
+        message=message,
         sequence=0,
     )
 
