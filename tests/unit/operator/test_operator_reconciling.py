@@ -239,11 +239,11 @@ async def test_a_mission_beyond_a_quota_waits_with_its_reason_and_is_submitted_a
     desk.commander.is_full = True
     body = desk.cluster.put(a_mission())
     desk.look(body)
-    await until(lambda: desk.cluster.statuses, "it is told why it waits")
+    await until(lambda: bool(desk.cluster.statuses), "it is told why it waits")
     assert (desk.status()["state"], desk.status()["reason"]) == ("Queued", "AdmissionPending")
     assert desk.status()["message"] == "no room; the mission is submitted again by itself"
     desk.commander.is_full = False
-    await until(lambda: desk.commander.missions, "it is accepted")
+    await until(lambda: bool(desk.commander.missions), "it is accepted")
     await until(lambda: desk.status()["reason"] != "AdmissionPending", "it shows what it waits for now")
 
 
