@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import SecretStr
 from tools.charts import conformity, helm
 from tools.generate.crds import definition
 
 from mission_commander.settings import CommanderSettings
+from mission_contracts.mission import Priority
 from mission_contracts.resources import MISSION, SOLDIER_POOL
 from mission_contracts.topology import CONSUMER_TIMEOUT_MS
 from mission_operator.pools.default import read
@@ -352,3 +354,22 @@ def test_without_service_accounts_nobody_needs_a_cluster_role() -> None:
     assert not [each for each in objects if each["kind"].startswith("ClusterRole")]
     assert "OPERATOR_CLIENT_SECRET" in environment(one(objects, "Deployment", "operator"))
     assert projected(one(objects, "Deployment", "commander")) == []
+
+
+def test_rights_reach_the_commander_as_they_are_written() -> None:
+    rights = {"shop": {"pools": ["web"], "high_priority": True}}
+    given = f"--set-json=commander.rights={json.dumps(rights)}"
+    commander, _ = variables(given, "--set=commander.defaultRights=shop")
+    assert json.loads(commander["COMMANDER_RIGHTS"]) == rights
+    told = CommanderSettings(
+        install_key=SecretStr("x"), rights=json.loads(commander["COMMANDER_RIGHTS"]), default_rights="shop"
+    )
+    assert told.rights["shop"].rights().missing(
+        namespace="any", pool="other", mission_type="noop", priority=Priority.HIGH
+    ) == ("pool", "other")
+    assert commander["COMMANDER_DEFAULT_RIGHTS"] == "shop"
+
+
+def test_without_rights_the_commander_is_told_of_none() -> None:
+    commander, _ = variables()
+    assert not {"COMMANDER_RIGHTS", "COMMANDER_DEFAULT_RIGHTS"} & commander.keys()
