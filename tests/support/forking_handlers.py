@@ -1,9 +1,11 @@
 """Handlers in child processes that start processes of their own."""
 
+import gc
 import os
 import subprocess
 import threading
 import time
+from multiprocessing.connection import Connection
 
 from mission_soldier import Context, Soldier
 
@@ -69,3 +71,25 @@ def listen(ctx: Context) -> dict[str, int]:
     ctx.progress(10, "its own")
     time.sleep(0.8)
     return {"child": os.getpid()}
+
+
+MESSAGES = {
+    "no JSON": b"\xff",
+    "another message": b'{"type":"odd"}',
+    "nested without end": b"[" * 500_000,
+    "2 MB": b" " * 2_000_000,
+    "an outcome of its own": b'{"type":"ended","outcome":{"kind":"completed","result":{"of":[NaN]}}}',
+}
+
+
+@soldier.handler("speak-for-itself", isolation="process")
+def speak_for_itself(_ctx: Context, order: dict[str, str]) -> None:
+    """Write to the pipe that only the runtime should write to."""
+    for pipe in [found for found in gc.get_objects() if type(found) is Connection and found.writable]:
+        pipe.send_bytes(MESSAGES[order["what"]])
+    time.sleep(5)
+
+
+@soldier.handler("close-everything", isolation="process")
+def close_everything(_ctx: Context) -> None:
+    os.closerange(0, 1024)

@@ -96,7 +96,9 @@ class Child:
 
     def _died(self) -> Outcome:
         self._process.join(EXIT_SECONDS)
-        return outcomes.process_died(self._process.exitcode)
+        exit_code = self._process.exitcode
+        self.kill()  # also one that lives on without its pipe: it takes no other mission
+        return outcomes.process_died(exit_code)
 
 
 class Run(NamedTuple):

@@ -328,3 +328,17 @@ async def test_a_thread_that_a_handler_left_tells_nothing_of_the_next_mission() 
         second = result_of(await stage.run("listen", mission_id="second"))
         assert first["child"] == second["child"]
         assert stage.progress_of("second") == [10]
+
+
+@pytest.mark.parametrize("what", forking_handlers.MESSAGES)
+async def test_a_handler_that_writes_to_its_childs_pipe_ends_one_attempt(what: str) -> None:
+    async with a_stage(forking_handlers.soldier, concurrency=1) as stage:
+        report = await stage.run("speak-for-itself", msgspec.json.encode({"what": what}))
+        assert failure_of(report) is Failure.PROCESS_DIED
+        assert (await stage.run("start-and-wait", mission_id="next")).kind is ReportKind.COMPLETED
+
+
+async def test_a_handler_that_closes_every_file_ends_one_attempt() -> None:
+    async with a_stage(forking_handlers.soldier, concurrency=1) as stage:
+        assert failure_of(await stage.run("close-everything")) is Failure.PROCESS_DIED
+        assert (await stage.run("start-and-wait", mission_id="next")).kind is ReportKind.COMPLETED
