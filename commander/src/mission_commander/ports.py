@@ -186,7 +186,7 @@ class Ledger(Protocol):
         ...
 
     async def trim_events(self) -> None:
-        """Drop the oldest events where the stream has more bytes than it is meant to keep."""
+        """Drop the oldest events where the stream has more bytes than it is meant to keep, and shows how many."""
         ...
 
     async def era(self) -> m.Era | None:

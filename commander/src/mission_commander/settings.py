@@ -170,7 +170,10 @@ class CommanderSettings(BaseSettings):
     """
 
     redis_url: str = "redis://127.0.0.1:6379/0"
-    """The ledger. It must be durable: `appendonly yes`, `appendfsync always`, `maxmemory-policy noeviction`."""
+    """The ledger. It must be durable: `appendonly yes`, `appendfsync always`, `maxmemory-policy noeviction`.
+
+    Redis 7.0 or later. A user with an ACL needs `+info +memory|usage` too, or `ledger_watermark` has no effect.
+    """
 
     redis_prefix: str = "mc:"
     """What every key of the ledger starts with."""

@@ -47,6 +47,7 @@ from mission_commander.ports import (
     LedgerFullError,
     RolledBackError,
     Stored,
+    StoreMemory,
     order_of,
 )
 from mission_contracts.mission import Era, MissionId
@@ -430,6 +431,17 @@ async def test_settings_that_may_not_be_read_count_as_weak(stage: RedisStage, le
         await stage.command("ACL", "DELUSER", "plain")
     assert not found.is_strong
     assert "CONFIG GET" in found.why_weak
+
+
+async def test_a_redis_that_does_not_show_its_memory_serves_as_ever(stage: RedisStage, ledger: RedisLedger) -> None:
+    await stage.command("ACL", "SETUSER", "plain", "on", ">secret", "~*", "+@all", "-info", "-memory")
+    try:
+        limited = await stage.another(url=stage.url.replace("redis://", "redis://plain:secret@"))
+        assert await limited.memory() == StoreMemory(used=0, limit=None)
+        await limited.trim_events()
+        await put(limited, a_mission())
+    finally:
+        await stage.command("ACL", "DELUSER", "plain")
 
 
 async def test_wrong_credentials_are_named(stage: RedisStage) -> None:

@@ -26,7 +26,7 @@ def judge(found: Mapping[str, str]) -> Durability:
 
 def judge_refusal(error: LedgerAwayError) -> Durability:
     """Say that nobody can tell when Redis does not show its settings; any other error is raised again."""
-    if not _hides_settings(error.__cause__):
+    if not is_forbidden(error):
         raise error
     return _weak(
         "Redis does not let this user read its settings (CONFIG GET), so nobody can tell whether writes are durable: "
@@ -34,9 +34,11 @@ def judge_refusal(error: LedgerAwayError) -> Durability:
     )
 
 
-def _hides_settings(error: BaseException | None) -> bool:
-    is_renamed = isinstance(error, ResponseError) and str(error).startswith("unknown command")
-    return is_renamed or isinstance(error, NoPermissionError)
+def is_forbidden(error: LedgerAwayError) -> bool:
+    """Whether Redis is there, and this user may not give that command, or it is renamed."""
+    cause = error.__cause__
+    is_renamed = isinstance(cause, ResponseError) and str(cause).startswith("unknown command")
+    return is_renamed or isinstance(cause, NoPermissionError)
 
 
 def _weak(why: str) -> Durability:

@@ -17,7 +17,7 @@ from mission_commander.adapters.ledger_rules import (
     rolled_back,
     without_floor,
 )
-from mission_commander.adapters.redis_durability import judge, judge_refusal
+from mission_commander.adapters.redis_durability import is_forbidden, judge, judge_refusal
 from mission_commander.adapters.redis_memory import memory_of, to_keep
 from mission_commander.adapters.redis_nodes import Nodes
 from mission_commander.adapters.redis_script import Script, WhenFull
@@ -152,7 +152,12 @@ class RedisLedger:
         await self._put("SET", "touched", "")
 
     async def memory(self) -> StoreMemory:
-        return memory_of(await self._ask("INFO", "memory"))
+        try:
+            return memory_of(await self._ask("INFO", "memory"))
+        except LedgerAwayError as error:
+            if not is_forbidden(error):
+                raise
+            return StoreMemory(used=0)
 
     async def usage(self, owners: Sequence[Owner]) -> tuple[Usage, Sequence[Usage]]:
         fields = [f"{kind}{owner}" for owner in ("", *owners) for kind in "bp"]
@@ -162,7 +167,12 @@ class RedisLedger:
 
     async def trim_events(self) -> None:
         events = self._key("events")
-        size, length = await self._ask_all(("MEMORY", "USAGE", events, "SAMPLES", 0), ("XLEN", events))
+        try:
+            size, length = await self._ask_all(("MEMORY", "USAGE", events, "SAMPLES", 0), ("XLEN", events))
+        except LedgerAwayError as error:
+            if not is_forbidden(error):
+                raise
+            return  # then it is bounded by its number alone
         if size and size > self._settings.events_bytes:
             await self._ask("XTRIM", events, "MAXLEN", to_keep(length, size, self._settings.events_bytes))
 
