@@ -98,6 +98,12 @@ class Objects:
             assert time.monotonic() < deadline, f"after {seconds:g} s it is not so that {what}: {status}"
             await asyncio.sleep(0.05)
 
+    async def until_gone(self, plural: str, name: str, *, seconds: float = PATIENCE_SECONDS) -> None:
+        deadline = time.monotonic() + seconds
+        while name in await self.all(plural):
+            assert time.monotonic() < deadline, f"after {seconds:g} s {name} is still there"
+            await asyncio.sleep(0.05)
+
     async def watch(self, plural: str, *, after: str) -> AsyncIterator[Object]:
         """Every change after a resourceVersion, until the API server ends the watch."""
         asked = {"watch": "1", "resourceVersion": after, "timeoutSeconds": "3600"}

@@ -22,9 +22,11 @@ from mission_operator.kube import Kube
 from mission_operator.leadership import Leadership
 from mission_operator.leading import leading
 from mission_operator.missions.api import MissionApi
+from mission_operator.missions.ended import EndedFollower
 from mission_operator.missions.first_look import FirstLook
 from mission_operator.missions.reconciling import MissionReconciler
 from mission_operator.missions.resyncing import Resync
+from mission_operator.missions.selecting import LIVING, can_leave_out_what_ended
 from mission_operator.pools import default
 from mission_operator.pools.api import PoolApi
 from mission_operator.pools.deployment import Installation
@@ -57,6 +59,8 @@ class Operator:
         watcher: Watcher,
         renewals: Echoes,
         clock: Clock,
+        *,
+        leaves_out_ended: bool,
     ) -> None:
         namespace = settings.namespace
         self._stale_seconds = settings.stale_watch_seconds
@@ -65,12 +69,13 @@ class Operator:
         self._echoes = Echoes(clock)
         reachability = Reachability(clock)
         self._announcer = Announcer(api, clock, settings.identity)
-        objects = MissionApi(api, namespace)
+        objects = MissionApi(api, namespace, selector=LIVING if leaves_out_ended else "")
         self._missions = MissionReconciler(
             commander, objects, reachability, self._announcer, self._echoes, clock,
             on_room=lambda: self._resync.ask("room in the outbox"),
-            patches_in_flight=settings.patches_in_flight,
+            patches_in_flight=settings.patches_in_flight, leaves_out_ended=leaves_out_ended,
         )  # fmt: skip
+        self._ended = EndedFollower(objects, self._missions.look_at_ended) if leaves_out_ended else None
         self._first_look = FirstLook(objects, self._missions.look)
         self._resync = Resync(self._missions, commander, objects, namespace, every_seconds=settings.resync_seconds)
         pool_objects = PoolApi(api, namespace)
@@ -110,6 +115,7 @@ class Operator:
             self._pool_announcer.run(),
             self._pool_news.run(),
             self._guard(),
+            *((self._ended.run(),) if self._ended else ()),
         )
 
     def why_stale(self) -> str:
@@ -209,10 +215,17 @@ class Service:
             await api.wait_served(frozenset({MISSION.plural, SOLDIER_POOL.plural}))
             loop = asyncio.get_running_loop()
             lost = await stack.enter_async_context(leading(lambda: self._leadership(found, loop)))
+            leaves_out_ended = await can_leave_out_what_ended(MissionApi(api, settings.namespace))
             watcher = Watcher(
-                found, namespace=settings.namespace, lease_name=settings.lease_name, identity=settings.identity
+                found,
+                namespace=settings.namespace,
+                lease_name=settings.lease_name,
+                identity=settings.identity,
+                missions_selector=LIVING if leaves_out_ended else "",
             )
-            self._operator = Operator(settings, api, commander, watcher, self._renewals, self._clock)
+            self._operator = Operator(
+                settings, api, commander, watcher, self._renewals, self._clock, leaves_out_ended=leaves_out_ended
+            )
             await _unless(lost, self._operator.run())
 
     @asynccontextmanager

@@ -23,14 +23,25 @@ _METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8
 _FIRST_SECONDS: Final = 4.0
 """An API server that died without a word leaves connections on which no answer comes; a new one may reach another."""
 _MOST_SECONDS: Final = 15.0
+_LIST_TIMEOUT_SECONDS: Final = 60.0
+"""An API server below 1.34 reads all there is from its store to select a few."""
 _CONNECT_SECONDS: Final = 3.0
 _PAGE: Final = 500
+_WATCH_SECONDS: Final = 240
+_WATCH_SILENCE_SECONDS: Final = 90.0
+"""The API server sends a bookmark each minute."""
+_BAD_REQUEST: Final = 400
+_GONE: Final = 410
 
 _T = TypeVar("_T")
 
 
 class KubeAwayError(Exception):
     """The API server did not answer; it is worth trying again."""
+
+
+class WatchExpiredError(Exception):
+    """A watch cannot go on from where it was: what it is about has to be listed again."""
 
 
 class _Details(msgspec.Struct, frozen=True):
@@ -177,11 +188,12 @@ class Kube:
             params={"fieldManager": FIELD_MANAGER, "force": "true"},
         )  # fmt: skip
 
-    async def pages(self, path: str) -> AsyncIterator[tuple[dict[str, Any], ...]]:
+    async def pages(self, path: str, selector: str = "") -> AsyncIterator[tuple[dict[str, Any], ...]]:
         """List whole objects, a page at a time."""
         following = ""
         while True:
-            answer = await self.request("GET", path, params=_page(following), timeout_seconds=_MOST_SECONDS)
+            asked = _page(following, selector)
+            answer = await self.request("GET", path, params=asked, timeout_seconds=_LIST_TIMEOUT_SECONDS)
             if not answer.is_ok:
                 raise KubeAwayError(f"the Kubernetes API would not list {path}: {answer.message}")
             page = await asyncio.to_thread(screening.read_list, answer.body)
@@ -190,13 +202,55 @@ class Kube:
             if not following:
                 return
 
-    async def listing(self, path: str) -> Listing:
+    async def version(self, path: str) -> str:
+        """Return the version that a watch can begin with."""
+        answer = await self._list_nothing(path)
+        if not answer.is_ok:
+            raise KubeAwayError(f"the Kubernetes API would not list {path}: {answer.message}")
+        return answer.read(_PartialList).metadata.resource_version
+
+    async def can_select(self, path: str, selector: str) -> bool:
+        """Whether the API server knows the fields of a selector."""
+        answer = await self._list_nothing(path, selector)
+        if answer.status not in {200, _BAD_REQUEST}:
+            raise KubeAwayError(f"the Kubernetes API would not list {path}: {answer.message}")
+        return answer.is_ok
+
+    async def _list_nothing(self, path: str, *selectors: str) -> Answer:
+        # By one name, so that the API server reads no other object for it, however many there are.
+        asked = {"fieldSelector": ",".join(("metadata.name=nothing", *selectors))}
+        return await self.request("GET", path, params=asked, accept=_METADATA_LIST)
+
+    async def events(self, path: str, selector: str, version: str) -> AsyncIterator[dict[str, Any]]:
+        """Watch until the API server ends it; raises WatchExpiredError when that version is too old."""
+        asked = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version}
+        params = asked | {"fieldSelector": selector, "timeoutSeconds": str(_WATCH_SECONDS)}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_WATCH_SILENCE_SECONDS)
+        headers = await self._headers("application/json", "application/json")
+        try:
+            async with self._session.get(
+                self._configuration.host + path, params=params, headers=headers, timeout=timeout
+            ) as response:
+                if response.status == _GONE:
+                    raise WatchExpiredError(f"{path} can no longer be watched from version {version}")
+                if response.status >= 300:
+                    raise KubeAwayError(f"the Kubernetes API answered {response.status} to a watch of {path}")
+                async for line in _lines(response.content):
+                    yield _event(line)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise KubeAwayError(f"a watch of {path} broke: {error!r}") from error
+
+    async def listing(self, path: str, selector: str = "") -> Listing:
         """List what exists, without the bodies."""
         uids: set[str] = set()
         following = version = ""
         while True:
             answer = await self.request(
-                "GET", path, accept=_METADATA_LIST, params=_page(following), timeout_seconds=_MOST_SECONDS
+                "GET",
+                path,
+                accept=_METADATA_LIST,
+                params=_page(following, selector),
+                timeout_seconds=_LIST_TIMEOUT_SECONDS,
             )
             if not answer.is_ok:
                 raise KubeAwayError(f"the Kubernetes API would not list {path}: {answer.message}")
@@ -244,8 +298,25 @@ def _path(collection: str, name: str) -> str:
     return f"{collection}/{name}" if name else collection
 
 
-def _page(following: str) -> dict[str, str]:
-    return {"limit": str(_PAGE)} | ({"continue": following} if following else {})
+def _page(following: str, selector: str = "") -> dict[str, str]:
+    chosen = {"fieldSelector": selector} if selector else {}
+    return {"limit": str(_PAGE)} | chosen | ({"continue": following} if following else {})
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    rest = b""
+    async for chunk in content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if readable := screening.read_event(line):
+                yield readable
+
+
+def _event(line: bytes) -> dict[str, Any]:
+    event: dict[str, Any] = msgspec.json.decode(line)
+    if event["type"] == "ERROR":
+        raise WatchExpiredError(f"the Kubernetes API ended a watch: {event['object'].get('message')}")
+    return event
 
 
 def _seconds(header: str | None) -> float | None:

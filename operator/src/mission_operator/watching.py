@@ -43,11 +43,14 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 class Watcher:
     """Calls back with each object of the served namespace, first and whenever it changes."""
 
-    def __init__(self, found: Configuration, *, namespace: str, lease_name: str, identity: str) -> None:
+    def __init__(
+        self, found: Configuration, *, namespace: str, lease_name: str, identity: str, missions_selector: str = ""
+    ) -> None:
         self._configuration = found
         self._identity = identity
         self._namespace = namespace
         self._lease_name = lease_name
+        self._missions_selector = missions_selector
         self._registry = kopf.OperatorRegistry()
         kopf.on.login(registry=self._registry)(self._login)
 
@@ -80,7 +83,7 @@ class Watcher:
         """Watch until SIGTERM or SIGINT, or until something breaks."""
         await kopf.operator(
             registry=self._registry,
-            settings=_settings(self._lease_name),
+            settings=_settings(self._lease_name, self._missions_selector),
             namespaces=[self._namespace],
             standalone=True,
             # Left alone, kopf asks for the user's name, which a container's user need not have.
@@ -98,7 +101,7 @@ def _handler(look: Look) -> Callable[..., Any]:
     return handle
 
 
-def _settings(lease_name: str) -> kopf.OperatorSettings:
+def _settings(lease_name: str, missions_selector: str) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     # The namespace and the kinds are known: nothing to discover, and no rights needed to discover it.
@@ -110,6 +113,8 @@ def _settings(lease_name: str) -> kopf.OperatorSettings:
     settings.watching.reconnect_backoff = 0.05
     settings.watching.chunk_size = 500
     settings.watching.field_selectors["coordination.k8s.io", "v1", "leases"] = f"metadata.name={lease_name}"
+    if missions_selector:
+        settings.watching.field_selectors[GROUP, VERSION, MISSION.plural] = missions_selector
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 3
     # For ever: after the last one kopf would end the operator, and an API server that is away comes back.

@@ -79,12 +79,6 @@ ENDED = a_status("Completed", finishedAt="2026-11-21T12:00:00.500Z")
             id="a time to live is counted from the end",
         ),
         pytest.param(
-            a_mission(status=ENDED, ttlSecondsAfterFinished=60),
-            Known(is_acknowledged=True, expires=True),
-            (),
-            id="a deletion is planned once",
-        ),
-        pytest.param(
             a_mission(status=ENDED, ttlSecondsAfterFinished=60, deleting=True),
             Known(is_acknowledged=True),
             (),

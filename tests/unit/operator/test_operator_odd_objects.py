@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import hostile
 from support.operator_builders import NAMESPACE, UID, a_mission, a_status
@@ -29,6 +29,7 @@ FIELDS = st.sampled_from(
 NAMED = {"name": "odd", "namespace": NAMESPACE, "uid": UID, "resourceVersion": "5"}
 
 
+@settings(deadline=None)
 @given(spec=JSON | st.dictionaries(FIELDS, JSON), status=JSON | st.dictionaries(FIELDS, JSON))
 def test_whatever_an_object_holds_it_is_read_decided_on_and_submitted(spec: Any, status: Any) -> None:
     body = {"metadata": NAMED, "spec": spec, "status": status}

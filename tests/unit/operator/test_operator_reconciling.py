@@ -1,184 +1,30 @@
 """Looks and views, in any order and any number of times, and comparing with the Commander."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator
 
-import msgspec
 import pytest
-from support.operator_builders import NAME, NAMESPACE, UID, a_mission, a_status, a_view
+from support.mission_desk import Desk, accepted
+from support.operator_builders import NAME, UID, a_mission, a_status, a_view
 from support.patience import until
 
 from mission_contracts.envelope import Door
-from mission_contracts.errors import Problem
-from mission_contracts.mission import MissionId, MissionState, Reason
-from mission_contracts.rest import BatchItem, MissionView
-from mission_contracts.testing import FakeClock
-from mission_operator.announcing import Announcer
-from mission_operator.canary import Echoes
-from mission_operator.commander.client import CommanderAwayError
-from mission_operator.commander.reachability import Reachability
-from mission_operator.kube import Answer, Listing
-from mission_operator.missions.reconciling import MissionReconciler
-from mission_operator.missions.resyncing import Resync
+from mission_contracts.mission import MissionState, Reason
+from mission_contracts.rest import MissionView
+from mission_operator.kube import Answer
 
 COMPLETED = MissionState.COMPLETED
 NOT_FOUND = Answer(404, b'{"details": {"name": "resize"}}')
 
 
-class FakeCommander:
-    """A Commander of a dictionary."""
-
-    def __init__(self) -> None:
-        self.missions: dict[MissionId, MissionView] = {}
-        self.submitted: Counter[str] = Counter()
-        self.cancelled: list[tuple[str, bool]] = []
-        self.suspended: list[tuple[str, bool]] = []
-        self.acknowledged: set[str] = set()
-        self.refuses = False
-        self.is_full = False
-        self.is_away = False
-
-    async def submit(self, bodies: Sequence[bytes]) -> Sequence[BatchItem]:
-        self._answering()
-        return [self._accept(msgspec.json.decode(body)) for body in bodies]
-
-    def _accept(self, body: dict[str, Any]) -> BatchItem:
-        mission_id = MissionId(body["mission_id"])
-        self.submitted[mission_id] += 1
-        if self.refuses:
-            return BatchItem(status=422, problem=Problem(title="No", status=422, detail="not so", code="Refused"))
-        if self.is_full:
-            problem = Problem(title="Not now", status=503, detail="no room", code="LedgerFull", retry_after_seconds=1)
-            return BatchItem(status=503, problem=problem)
-        floor = body.get("floor", {}).get("sequence", 0)
-        view = a_view(mission_id=mission_id, sequence=floor + 1, name=body["name"], door=Door.CLUSTER)
-        return BatchItem(status=202, mission=self.missions.setdefault(mission_id, view))
-
-    async def acknowledge(self, ids: Sequence[MissionId]) -> None:
-        self._answering()
-        self.acknowledged.update(ids)
-
-    async def set_suspend(self, mission_id: MissionId, suspend: bool) -> MissionView | None:
-        self._answering()
-        self.suspended.append((mission_id, suspend))
-        return self.missions.get(mission_id)
-
-    async def cancel(self, mission_id: MissionId, *, deleted: bool) -> MissionView | None:
-        self._answering()
-        self.cancelled.append((mission_id, deleted))
-        return self.missions.get(mission_id)
-
-    async def lookup(self, ids: Sequence[MissionId]) -> Sequence[MissionView | None]:
-        self._answering()
-        return [self.missions.get(one) for one in ids]
-
-    async def live_missions(self, namespace: str) -> AsyncIterator[tuple[MissionView, ...]]:
-        self._answering()
-        yield tuple(one for one in self.missions.values() if not one.state.is_final)
-
-    async def unacknowledged_missions(self, namespace: str) -> AsyncIterator[tuple[MissionView, ...]]:
-        self._answering()
-        yield tuple(
-            one for one in self.missions.values() if one.state.is_final and one.mission_id not in self.acknowledged
-        )
-
-    def _answering(self) -> None:
-        if self.is_away:
-            raise CommanderAwayError("away")
-
-
-class FakeCluster:
-    """Mission objects in a dictionary; patches are taken and kept."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, dict[str, Any]] = {}
-        self.statuses: dict[str, list[dict[str, Any]]] = {}
-        self.version = 100
-
-    def put(self, body: dict[str, Any]) -> dict[str, Any]:
-        self.objects[body["metadata"]["name"]] = body
-        return body
-
-    async def patch_status(self, view: MissionView, patch: bytes) -> Answer:
-        test, add = msgspec.json.decode(patch)
-        body = self.objects.get(view.name)
-        if body is None:
-            return NOT_FOUND
-        if body["metadata"]["uid"] != test["value"]:
-            return Answer(422, b"{}")
-        self.version += 1
-        body["status"] = add["value"]
-        body["metadata"]["resourceVersion"] = str(self.version)
-        self.statuses.setdefault(view.name, []).append(add["value"])
-        return Answer(200, msgspec.json.encode({"metadata": body["metadata"]}))
-
-    async def get(self, view: MissionView) -> Answer:
-        return await self.read(view.namespace, view.name)
-
-    async def read(self, namespace: str, name: str) -> Answer:
-        return Answer(200, msgspec.json.encode(self.objects[name])) if name in self.objects else NOT_FOUND
-
-    async def delete(self, namespace: str, name: str, mission_id: MissionId) -> Answer:
-        return Answer(200, b"{}")
-
-    async def pages(self) -> AsyncIterator[tuple[dict[str, Any], ...]]:
-        yield tuple(self.objects.values())
-
-    async def listing(self) -> Listing:
-        return Listing(frozenset(one["metadata"]["uid"] for one in self.objects.values()), self.version)
-
-    async def request(self, method: str, path: str, body: bytes | None = None) -> Answer:
-        return Answer(201, b"{}")
-
-
-class Desk:
-    """A reconciler at work between a fake Commander and a fake cluster."""
-
-    def __init__(self) -> None:
-        clock = FakeClock()
-        self.commander = FakeCommander()
-        self.cluster = FakeCluster()
-        self.missions = MissionReconciler(
-            self.commander,
-            self.cluster,
-            Reachability(clock),
-            Announcer(self.cluster, clock, "me"),
-            Echoes(clock),
-            clock,
-            on_room=lambda: None,
-            hold_seconds=0.01,
-        )
-        self.resync = Resync(self.missions, self.commander, self.cluster, NAMESPACE, every_seconds=300)
-
-    def look(self, body: dict[str, Any], *, is_gone: bool = False) -> None:
-        self.missions.look(body, is_gone=is_gone)
-
-    def status(self, name: str = NAME) -> dict[str, Any]:
-        return dict(self.cluster.objects[name].get("status", {}))
-
-
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
-    desk = Desk()
-    work = asyncio.create_task(desk.missions.run())
-    yield desk
-    work.cancel()
-    await asyncio.wait([work])
-
-
-async def _accepted(desk: Desk, body: dict[str, Any]) -> None:
-    """Let a mission come to the Commander and its status to the object."""
-    desk.cluster.put(body)
-    desk.look(body)
-    name = body["metadata"]["name"]
-    await until(lambda: bool(desk.status(name)), f"{name} has a status")
-    desk.look(desk.cluster.objects[name])
+    async with Desk().working() as desk:
+        yield desk
 
 
 async def test_many_looks_are_one_submission(desk: Desk) -> None:
-    await _accepted(desk, a_mission())
+    await accepted(desk, a_mission())
     for version in (200, 201, 202):
         desk.look(a_mission(version=version))
     await asyncio.sleep(0.02)
@@ -186,21 +32,21 @@ async def test_many_looks_are_one_submission(desk: Desk) -> None:
 
 
 async def test_an_older_look_changes_nothing(desk: Desk) -> None:
-    await _accepted(desk, a_mission(suspend=False, generation=2))
+    await accepted(desk, a_mission(suspend=False, generation=2))
     desk.look(a_mission(version=5, suspend=True))
     await asyncio.sleep(0.02)
     assert (UID, True) not in desk.commander.suspended
 
 
 async def test_an_end_is_written_and_acknowledged(desk: Desk) -> None:
-    await _accepted(desk, a_mission())
+    await accepted(desk, a_mission())
     desk.missions.take_view(a_view(COMPLETED, 9, reason=Reason.COMPLETED))
     await until(lambda: UID in desk.commander.acknowledged, "the end is acknowledged")
     assert desk.status()["state"] == "Completed"
 
 
 async def test_an_end_is_written_once_although_the_ledger_counts_its_acknowledgement(desk: Desk) -> None:
-    await _accepted(desk, a_mission())
+    await accepted(desk, a_mission())
     desk.missions.take_view(a_view(COMPLETED, 9, reason=Reason.COMPLETED))
     await until(lambda: UID in desk.commander.acknowledged, "the end is acknowledged")
     desk.missions.take_view(a_view(COMPLETED, 10, reason=Reason.COMPLETED))
@@ -209,7 +55,7 @@ async def test_an_end_is_written_once_although_the_ledger_counts_its_acknowledge
 
 
 async def test_a_deleted_mission_is_cancelled_and_forgotten_after_its_end(desk: Desk) -> None:
-    await _accepted(desk, a_mission())
+    await accepted(desk, a_mission())
     body = desk.cluster.objects.pop(NAME)
     desk.look(body, is_gone=True)
     await until(lambda: desk.commander.cancelled == [(UID, True)], "the Commander is told")
@@ -230,7 +76,7 @@ async def test_a_mission_deleted_while_it_waits_for_the_commander_never_runs(des
 
 async def test_a_refusal_is_a_final_status(desk: Desk) -> None:
     desk.commander.refuses = True
-    await _accepted(desk, a_mission())
+    await accepted(desk, a_mission())
     assert (desk.status()["state"], desk.status()["reason"]) == ("Failed", "Refused")
     assert desk.status()["message"] == "not so"
 
@@ -258,7 +104,7 @@ async def test_a_mission_that_was_accepted_before_is_never_shown_as_refused(desk
 
 
 async def test_what_the_commander_forgot_is_submitted_again_above_what_is_shown(desk: Desk) -> None:
-    await _accepted(desk, a_mission())
+    await accepted(desk, a_mission())
     before = desk.status()["sequence"]
     desk.commander.missions.clear()
     await desk.resync.compare()
@@ -278,7 +124,7 @@ async def test_many_forgotten_missions_are_found_in_one_list(desk: Desk) -> None
 
 
 async def test_what_happened_unheard_is_written(desk: Desk) -> None:
-    await _accepted(desk, a_mission())
+    await accepted(desk, a_mission())
     desk.commander.missions[UID] = a_view(COMPLETED, 9, reason=Reason.COMPLETED)
     await desk.resync.compare()
     await until(lambda: desk.status()["state"] == "Completed", "the end is shown")
@@ -329,14 +175,14 @@ async def test_an_api_server_that_does_not_serve_missions_is_no_reason_to_cancel
 
 
 async def test_a_deletion_that_was_not_seen_is_found(desk: Desk) -> None:
-    await _accepted(desk, a_mission())
+    await accepted(desk, a_mission())
     del desk.cluster.objects[NAME]
     await desk.resync.compare()
     await until(lambda: (UID, True) in desk.commander.cancelled, "it is cancelled")
 
 
 async def test_an_object_that_is_there_is_not_cancelled(desk: Desk) -> None:
-    await _accepted(desk, a_mission())
+    await accepted(desk, a_mission())
     await desk.resync.compare()
     await asyncio.sleep(0.02)
     assert desk.commander.cancelled == []
@@ -351,7 +197,7 @@ async def test_an_end_that_nobody_acknowledged_is_acknowledged_once_its_object_i
 
 
 async def test_an_end_that_nobody_acknowledged_is_acknowledged_when_its_object_shows_it(desk: Desk) -> None:
-    await _accepted(desk, a_mission())
+    await accepted(desk, a_mission())
     ended = a_view(COMPLETED, 9, reason=Reason.COMPLETED, door=Door.CLUSTER)
     desk.commander.missions[UID] = ended
     desk.missions.take_view(ended)

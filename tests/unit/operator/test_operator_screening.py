@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import hostile
 
@@ -112,6 +112,7 @@ def test_no_document_ends_the_reading(document: hostile.Hostile[bytes]) -> None:
     screening.read_object(made)
 
 
+@settings(deadline=None)
 @given(st.recursive(st.none() | st.text() | st.integers() | st.floats(allow_nan=False), st.lists, max_leaves=20))
 def test_any_json_is_cut_to_json(value: Any) -> None:
     document = json.dumps([[value] * 3] * 3).encode()

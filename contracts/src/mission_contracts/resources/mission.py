@@ -223,7 +223,7 @@ MISSION: Final = Resource(
     spec=MissionSpec,
     status=MissionStatus,
     rules=_RULES,
-    selectable=(".status.state",),
+    selectable=(".status.state", ".spec.ttlSecondsAfterFinished"),
     columns=(
         Column(name="State", path=".status.state", description="Queued, InProgress, Completed, Failed or Cancelled."),
         Column(name="Type", path=".spec.type", description="Which handler runs it."),

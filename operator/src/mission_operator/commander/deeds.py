@@ -58,6 +58,8 @@ class Deeds:
                 continue
             except CommanderRefusedError as error:
                 _log.warning("the Commander refused", deed=key[1], mission_id=key[0], why=str(error))
+            except Exception as error:  # noqa: BLE001 - what is told of one mission must not end the telling of others
+                _log.error("a mission's news could not be told", deed=key[1], mission_id=key[0], why=repr(error))
             else:
                 self._reachability.answered()
             if self._deeds[key] is deed:

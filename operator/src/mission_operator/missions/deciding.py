@@ -33,7 +33,7 @@ class Acknowledge(msgspec.Struct, frozen=True):
 
 
 class Expire(msgspec.Struct, frozen=True):
-    """Delete the object at this moment."""
+    """Delete the object at this moment, whatever was said before."""
 
     at: datetime
 
@@ -52,12 +52,16 @@ def decide(observed: Observed, known: Known) -> tuple[Action, ...]:
 
 def _after_the_end(observed: Observed, known: Known) -> tuple[Action, ...]:
     acknowledge = () if known.is_acknowledged else (Acknowledge(),)
-    if observed.is_gone or observed.is_deleting or known.expires or observed.ttl_seconds is None:
-        return acknowledge
+    at = expiry_of(observed)
+    return acknowledge if at is None else (*acknowledge, Expire(at))
+
+
+def expiry_of(observed: Observed) -> datetime | None:
+    """Return when an object that ended is to be deleted; None where it stays, or goes without us."""
     ended_at = observed.shown.finished_at if observed.shown else None
-    if ended_at is None:
-        return acknowledge
-    return (*acknowledge, Expire(ended_at + timedelta(seconds=observed.ttl_seconds)))
+    if observed.is_gone or observed.is_deleting or observed.ttl_seconds is None or ended_at is None:
+        return None
+    return ended_at + timedelta(seconds=observed.ttl_seconds)
 
 
 def _submission(known: Known) -> tuple[Action, ...]:

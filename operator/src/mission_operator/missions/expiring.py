@@ -36,18 +36,30 @@ class Expiry:
         self._api = api
         self._clock = clock
         self._due: list[_Due] = []
+        self._planned: dict[MissionId, float] = {}
         self._changed = asyncio.Event()
 
     def plan(self, mission_id: MissionId, namespace: str, name: str, at: datetime) -> None:
-        heapq.heappush(self._due, _Due(at.timestamp(), namespace, name, mission_id))
+        """Delete it at this moment, whatever was planned before."""
+        moment = at.timestamp()
+        if self._planned.get(mission_id) == moment:
+            return
+        self._planned[mission_id] = moment
+        heapq.heappush(self._due, _Due(moment, namespace, name, mission_id))
         self._changed.set()
+
+    def drop(self, mission_id: MissionId) -> None:
+        """Leave it: it is gone, or it may stay."""
+        self._planned.pop(mission_id, None)
 
     async def run(self) -> None:
         """Delete until cancelled."""
         while True:
             self._changed.clear()
             while self._due and self._due[0].at <= self._clock.now():
-                await self._delete(heapq.heappop(self._due))
+                due = heapq.heappop(self._due)
+                if self._planned.get(due.mission_id) == due.at:
+                    await self._delete(due)
             await self._sleep()
 
     async def _sleep(self) -> None:
@@ -67,7 +79,11 @@ class Expiry:
             return
         if answer.status >= 500 or answer.status in {401, 403, 429}:
             self._again(due, answer.message)
+        else:
+            self._planned.pop(due.mission_id, None)
 
     def _again(self, due: _Due, why: str) -> None:
         _log.warning("a finished mission could not be deleted yet", name=due.name, why=why)
-        heapq.heappush(self._due, msgspec.structs.replace(due, at=self._clock.now() + _AGAIN_SECONDS))
+        again = msgspec.structs.replace(due, at=self._clock.now() + _AGAIN_SECONDS)
+        self._planned[due.mission_id] = again.at
+        heapq.heappush(self._due, again)

@@ -41,8 +41,6 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """What the Commander was last told; None when that is not known."""
     cancelling: Cancelling = Cancelling.NO
     is_acknowledged: bool = False
-    expires: bool = False
-    """Its deletion is planned."""
 
 
 UNKNOWN = Known()

@@ -5,10 +5,12 @@ times. Both are handled at once and without waiting; what takes time is handed t
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, assert_never
 
+import msgspec
 import structlog
 
 from mission_contracts.clock import Clock
@@ -23,9 +25,10 @@ from mission_operator.commander.outbox import Outbox, Pending
 from mission_operator.commander.reachability import Reachability
 from mission_operator.kube import Answer, Partial
 from mission_operator.missions import deciding, refusing, status
-from mission_operator.missions.deciding import decide
+from mission_operator.missions.deciding import decide, expiry_of
 from mission_operator.missions.expiring import Deleting, Expiry
 from mission_operator.missions.index import UNKNOWN, Cancelling, Index
+from mission_operator.missions.leaving import Leavers, ReadingMissions
 from mission_operator.missions.observing import Observed, observe
 from mission_operator.missions.rendering import Renderer
 from mission_operator.missions.submitting import submission
@@ -34,6 +37,8 @@ from mission_operator.missions.writing import Fate, StatusApi, StatusWriter
 _log: Final = structlog.get_logger()
 
 UNREACHABLE_AFTER_SECONDS: Final = 2.0
+_MAX_FORGOTTEN: Final = 20_000
+"""Ids of ended missions; the Commander speaks of one for the last time some seconds after it was forgotten."""
 
 
 class MissionsOfCommander(Protocol):
@@ -45,7 +50,7 @@ class MissionsOfCommander(Protocol):
     async def cancel(self, mission_id: MissionId, *, deleted: bool) -> MissionView | None: ...
 
 
-class MissionObjects(StatusApi, Deleting, Protocol):
+class MissionObjects(StatusApi, Deleting, ReadingMissions, Protocol):
     """The API server, as far as Mission objects go."""
 
 
@@ -64,6 +69,7 @@ class MissionReconciler:
         on_room: Callable[[], None],
         patches_in_flight: int = 32,
         hold_seconds: float = 0.1,
+        leaves_out_ended: bool = False,
     ) -> None:
         self._commander = commander
         self._reachability = reachability
@@ -73,6 +79,14 @@ class MissionReconciler:
         self._on_room = on_room
         self._left_out = False
         self._unseen: dict[MissionId, MissionView] = {}
+        self._leaves_out_ended = leaves_out_ended
+        self._forgotten: OrderedDict[MissionId, None] = OrderedDict()
+        self._leavers = Leavers(
+            objects,
+            has_ended=lambda mission_id: self.index.of(mission_id).is_final,
+            on_ended=self._found_ended,
+            on_gone=self._found_deleted,
+        )
         self.index = Index()
         self.outbox = Outbox(
             commander, reachability, on_accepted=self._accepted, on_refused=self._refused, on_held_up=self._held_up
@@ -92,7 +106,7 @@ class MissionReconciler:
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for part in (self.outbox, self._deeds, self._acknowledger, self._expiry, self.writer):
+            for part in (self.outbox, self._deeds, self._acknowledger, self._expiry, self.writer, self._leavers):
                 group.create_task(part.run())
             group.create_task(self._show_that_the_commander_is_away())
 
@@ -110,11 +124,60 @@ class MissionReconciler:
         self._echoes.seen(observed.resource_version)
         if self.index.is_stale(observed):
             return
+        if is_gone and self._leaves_out_ended and not observed.is_final:
+            self._leave(observed)
+            return
+        self._act(observed, body)
+
+    def _act(self, observed: Observed, body: Mapping[str, Any]) -> None:
         known = self.index.see(observed)
+        if expiry_of(observed) is None:
+            self._expiry.drop(observed.mission_id)
         for action in decide(observed, known):
             self._apply(action, observed, body)
         if view := self._unseen.pop(observed.mission_id, None):
             self.take_view(view)
+
+    def look_at_ended(self, body: Mapping[str, Any], is_gone: bool) -> None:
+        """Look at an object that ended and has a time to live, or had one. It is remembered for its deletion alone."""
+        observed = observe(body, is_gone=is_gone)
+        at = expiry_of(observed)
+        if at is None:
+            self._expiry.drop(observed.mission_id)
+        else:
+            self._expiry.plan(observed.mission_id, observed.namespace, observed.name, at)
+
+    # Objects that left the watch.
+
+    def _leave(self, observed: Observed) -> None:
+        if self.index.of(observed.mission_id).is_final:
+            self._forget_ended(observed.mission_id)
+        else:
+            self._leavers.take(observed)
+
+    def _found_ended(self, observed: Observed, body: Mapping[str, Any] | None) -> None:
+        """It ended, by our own hand or, as its body shows, by another's; or it is there after all."""
+        if body is not None:
+            self.look(body)
+        if self.index.of(observed.mission_id).is_final:
+            self._forget_ended(observed.mission_id)
+
+    def _found_deleted(self, observed: Observed) -> None:
+        if not self.index.is_stale(observed):
+            self._act(msgspec.structs.replace(observed, is_gone=True), {})
+
+    def _forget_ended(self, mission_id: MissionId) -> None:
+        """Remember what has ended until the Commander knows that it shows its end, and no longer."""
+        known = self.index.mark_gone(mission_id)
+        if known.is_acknowledged or not known.is_accepted:
+            self._forget(mission_id)
+
+    def _forget(self, mission_id: MissionId) -> None:
+        """What the Commander still says of it (that it counted the acknowledgement) is of no interest."""
+        self.index.forget(mission_id)
+        self._forgotten[mission_id] = None
+        if len(self._forgotten) > _MAX_FORGOTTEN:
+            self._forgotten.popitem(last=False)
 
     def look_again(self, body: Mapping[str, Any]) -> None:
         """Look at an object as if for the first time: the Commander does not know what it was told about it."""
@@ -126,9 +189,9 @@ class MissionReconciler:
 
     def found_gone(self, mission_id: MissionId) -> None:
         """An object turned out to be gone; its deletion was not seen."""
-        self._unseen.pop(mission_id, None)
+        unseen = self._unseen.pop(mission_id, None)
         known = self.index.mark_gone(mission_id)
-        if known.is_final:
+        if known.is_final or (unseen is not None and unseen.state.is_final):
             self._acknowledger.offer(mission_id)
         elif known.cancelling is not Cancelling.DELETED:
             self._cancel(mission_id, deleted=True)
@@ -149,7 +212,6 @@ class MissionReconciler:
                 self._acknowledger.offer(observed.mission_id)
             case deciding.Expire(at):
                 self._expiry.plan(observed.mission_id, observed.namespace, observed.name, at)
-                self.index.change(observed.mission_id, expires=True)
             case _:
                 assert_never(action)
 
@@ -184,7 +246,7 @@ class MissionReconciler:
             if view is not None:
                 self.take_view(view)
             elif deleted:
-                self.index.forget(mission_id)
+                self._forget(mission_id)
 
         self._deeds.do(mission_id, "cancel", tell)
 
@@ -197,6 +259,8 @@ class MissionReconciler:
     def take_view(self, view: MissionView) -> None:
         """Take the Commander's word on a mission; an older one than what is shown changes nothing."""
         known = self.index.of(view.mission_id)
+        if known is UNKNOWN and view.mission_id in self._forgotten:
+            return
         if known is UNKNOWN:
             self._unseen[view.mission_id] = view  # an operator that just started: what the object shows comes first
             return
@@ -266,7 +330,7 @@ class MissionReconciler:
     def _acknowledged(self, mission_id: MissionId) -> None:
         known = self.index.change(mission_id, is_acknowledged=True)
         if known is not UNKNOWN and known.is_gone:
-            self.index.forget(mission_id)
+            self._forget(mission_id)
 
     async def _show_that_the_commander_is_away(self) -> None:
         while True:
