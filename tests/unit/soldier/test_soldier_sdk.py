@@ -1,6 +1,7 @@
 """What users write: handlers, their types, their context; and what they are told when it does not work."""
 
 import asyncio
+import numbers
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -167,6 +168,63 @@ def test_a_payload_becomes_what_the_handler_announces(function: Any, payload: by
 def test_a_payload_that_does_not_fit_is_explained(function: Any, payload: bytes, complaint: str) -> None:
     with pytest.raises(BadPayloadError, match=complaint):
         read(function, payload)
+
+
+async def takes_size_or_none(ctx: Context, size: Size | None) -> None: ...
+async def takes_annotated(ctx: Context, size: Annotated[Size, "a note"]) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [(takes_size_or_none, "Size or None"), (takes_annotated, "Size")],
+    ids=["optional", "annotated"],
+)
+def test_an_explanation_names_the_type_as_a_person_says_it(function: Any, name: str) -> None:
+    with pytest.raises(BadPayloadError, match=f"the payload does not fit {name}: "):
+        read(function, b'{"width":0}')
+
+
+class Aliased(BaseModel):
+    page_count: int = Field(alias="pageCount")
+
+
+async def echo(ctx: Context, order: Aliased) -> Aliased:
+    return order
+
+
+async def test_a_field_is_answered_under_the_name_that_it_is_asked_for() -> None:
+    handler = Handler.of("t", echo)
+    assert handler.write(read(echo, b'{"pageCount":3}')) == b'{"pageCount":3}'
+    schema = handler.described().schema
+    assert schema is not None
+    assert list(schema["properties"]) == ["pageCount"]
+    assert await SoldierEnvironment().run(echo, Aliased(pageCount=4)) == Aliased(pageCount=4)
+
+
+class Scalar:
+    def __init__(self, value: float) -> None:
+        self._value = value
+
+    def __int__(self) -> int:
+        return int(self._value)
+
+    def __float__(self) -> float:
+        return float(self._value)
+
+
+class IntegerScalar(Scalar): ...
+
+
+class RealScalar(Scalar): ...
+
+
+numbers.Integral.register(IntegerScalar)
+numbers.Real.register(RealScalar)
+
+
+def test_numbers_of_a_library_are_written_as_numbers() -> None:
+    written = Handler.of("t", takes_anything).write({"n": IntegerScalar(3), "x": [RealScalar(0.5)]})
+    assert written == b'{"n":3,"x":[0.5]}'
 
 
 def test_the_explanation_does_not_repeat_the_payload() -> None:
