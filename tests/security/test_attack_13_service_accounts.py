@@ -90,6 +90,12 @@ async def _a_commander(server: stack.ApiServer, folder: Path) -> AsyncIterator[h
         yield await api.stranger()
 
 
+def told_by(pod: str, *, pool: str, namespace: str = OURS) -> dict[str, object]:
+    """A registration: an instance is called after its pod."""
+    where = {"instance": f"{pod}-0a1b2c3d", "pod": pod, "namespace": namespace, "pool": pool}
+    return where | {"types": [], "concurrency": 1}
+
+
 async def login(commander: httpx.AsyncClient, assertion: str) -> httpx.Response:
     return await commander.post("/token", json={"grant_type": "service_account", "assertion": assertion})
 
@@ -101,7 +107,7 @@ async def test_a_soldiers_pod_gets_a_token_for_its_own_pool(
     answer = await login(commander, token(server, "soldier", pod="soldier-own-1"))
     assert answer.status_code == 200, answer.text
     commander.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-    told = {"instance": "one", "namespace": OURS, "pool": "own", "types": [], "concurrency": 1}
+    told = told_by("soldier-own-1", pool="own")
     assert (await commander.post("/soldiers", json=told)).status_code == 200
     for other in ({"pool": "other"}, {"namespace": "elsewhere"}):
         assert (await commander.post("/soldiers", json=told | other)).status_code == 403
@@ -125,7 +131,7 @@ async def test_a_pool_of_the_operators_account_gets_a_soldiers_token(
     assert answer.status_code == 200, answer.text
     commander.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
     assert (await commander.put(f"/pools/{OURS}/thief", json={})).status_code == 403
-    told = {"instance": "thief", "namespace": OURS, "pool": "thief", "types": [], "concurrency": 1}
+    told = told_by("soldier-thief-1", pool="thief")
     assert (await commander.post("/soldiers", json=told)).status_code == 200
 
 
@@ -136,7 +142,7 @@ async def test_a_soldier_of_another_served_namespace_is_let_in_for_its_own_pool(
     answer = await login(commander, token(server, "soldier", pod="soldier-own-1", namespace=SERVED))
     assert answer.status_code == 200, answer.text
     commander.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-    told = {"instance": "two", "namespace": SERVED, "pool": "own", "types": [], "concurrency": 1}
+    told = told_by("soldier-own-1", pool="own", namespace=SERVED)
     assert (await commander.post("/soldiers", json=told)).status_code == 200
     assert (await commander.post("/soldiers", json=told | {"namespace": OURS})).status_code == 403
 
