@@ -53,6 +53,8 @@ class Root(TyperGroup):
             raise _ended(str(error), error.code) from None
         except client.UnreachableError as error:
             raise _ended(str(error), Exit.UNREACHABLE) from None
+        except UnicodeEncodeError:
+            raise _ended("a word that was typed is not text in UTF-8: type it again", Exit.USAGE) from None
         except client.NotFinishedError as error:
             raise _ended(str(error), Exit.NOT_COMPLETED) from None
         except client.MissionControlError as error:

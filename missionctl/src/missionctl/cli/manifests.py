@@ -9,13 +9,14 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 
 from mission_contracts import strict_json
-from mission_contracts.names import DNS_LABEL_PATTERN, OBJECT_NAME_PATTERN
+from mission_contracts.names import DNS_LABEL_PATTERN, OBJECT_NAME_PATTERN, SENTENCES
 from mission_contracts.resources import API_VERSION, MISSION, SOLDIER_POOL, SoldierPoolSpec
 from mission_contracts.resources.mission import CHANGEABLE
 from mission_contracts.rest import PoolDeclaration, Submission
 from mission_contracts.spec import MissionSpec
 from mission_contracts.strict_json import StrictJsonError
 from missionctl.cli.documents import Document
+from missionctl.cli.exits import CommandError, Exit
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -99,7 +100,7 @@ def _name(document: Document, pattern: str) -> str:
 def _namespace(document: Document, namespace: Namespace) -> str | None:
     own = _metadata(document).get("namespace")
     if own is None:
-        return namespace.asked or namespace.usual
+        return _checked(namespace.asked or namespace.usual)
     if not isinstance(own, str) or not re.fullmatch(DNS_LABEL_PATTERN, own):
         document.refuse(f'metadata.namespace "{own}" is no namespace', at=("metadata", "namespace"))
     if namespace.asked not in (None, own):
@@ -108,6 +109,12 @@ def _namespace(document: Document, namespace: Namespace) -> str | None:
             at=("metadata", "namespace"),
         )
     return own
+
+
+def _checked(namespace: str | None) -> str | None:
+    if namespace is not None and not re.fullmatch(DNS_LABEL_PATTERN, namespace):
+        raise CommandError(f'"{namespace}" is no namespace: it {SENTENCES[DNS_LABEL_PATTERN]}', Exit.USAGE)
+    return namespace
 
 
 def _metadata(document: Document) -> Mapping[str, Any]:

@@ -35,6 +35,7 @@ from missionctl.client.errors import (
     TooManyError,
     UnavailableError,
     UnreachableError,
+    UnsendableError,
 )
 
 __all__ = [
@@ -76,5 +77,6 @@ __all__ = [
     "TooManyError",
     "UnavailableError",
     "UnreachableError",
+    "UnsendableError",
     "result_of",
 ]

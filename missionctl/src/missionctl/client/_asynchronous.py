@@ -174,7 +174,7 @@ class MissionControl:
                         yield value
                         reply = None
                     case Listen(request):
-                        reply = await ear.listen(self._http.build_request(**_httpx.arguments(request)))
+                        reply = await ear.listen(_httpx.built(self._http, request))
                     case Hear():
                         reply = await ear.hear()
                     case _:
@@ -183,7 +183,7 @@ class MissionControl:
     async def _take(self, step: Step) -> Any:
         match step:
             case Send(request):
-                return await self._send(self._http.build_request(**_httpx.arguments(request)))
+                return await self._send(_httpx.built(self._http, request))
             case Pause(seconds):
                 await asyncio.sleep(seconds)
             case Renew(stale):

@@ -173,7 +173,7 @@ class MissionControlSync:
                         yield value
                         reply = None
                     case Listen(request):
-                        reply = ear.listen(self._http.build_request(**_httpx.arguments(request)))
+                        reply = ear.listen(_httpx.built(self._http, request))
                     case Hear():
                         reply = ear.hear()
                     case _:
@@ -182,7 +182,7 @@ class MissionControlSync:
     def _take(self, step: Step) -> Any:
         match step:
             case Send(request):
-                return self._send(self._http.build_request(**_httpx.arguments(request)))
+                return self._send(_httpx.built(self._http, request))
             case Pause(seconds):
                 time.sleep(seconds)
             case Renew(stale):

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from missionctl.client._wire import Answer, Lost, Request
+from missionctl.client.errors import UnsendableError
 
 CONNECT_SECONDS: Final = 5.0
 CONNECTIONS: Final = 100
@@ -34,8 +35,15 @@ def options(url: str) -> dict[str, Any]:
     }
 
 
-def arguments(request: Request) -> dict[str, Any]:
-    """Arguments for `build_request`."""
+def built(client: httpx.Client | httpx.AsyncClient, request: Request) -> httpx.Request:
+    """Return the request as httpx has it. Raises UnsendableError for an address that no server takes."""
+    try:
+        return client.build_request(**_arguments(request))
+    except httpx.InvalidURL as error:
+        raise UnsendableError(f"what was asked for makes no address: {error}; use a shorter word") from error
+
+
+def _arguments(request: Request) -> dict[str, Any]:
     return {
         "method": request.method,
         "url": request.path,

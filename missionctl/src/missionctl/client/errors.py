@@ -14,7 +14,11 @@ class MissionControlError(Exception):
     """Catch this one to catch them all."""
 
 
-class NotJsonError(MissionControlError, ValueError):
+class UnsendableError(MissionControlError, ValueError):
+    """No request can be made of what was given."""
+
+
+class NotJsonError(UnsendableError):
     """Something that was to be sent has no form in strict JSON; the text names its path."""
 
 
