@@ -295,3 +295,22 @@ async def test_what_ended_in_the_meantime_stays_ended(stage: Stage) -> None:
     assert lost is not None
     assert final.sequence > lost.sequence, "whoever saw the lost record must not see a status go back"
     assert stage.memory.get(mission.id) == final
+
+
+async def test_an_end_that_one_commander_alone_knows_outlives_what_the_other_one_restores_first(stage: Stage) -> None:
+    """Its stream then shows a live record with a higher number, before it has restored the end itself."""
+    other = stage.another()
+    async with running(stage.recorder.run, other.recorder.run):
+        mission = await stage.accept("m-1")
+        other.memory.apply(mission, b"{}")
+        ended = await stage.cancel(mission)
+        stage.store.wipe()
+        await other.a_restorer().look()
+        restored = stage.record(mission)
+        assert restored.phase is Phase.OUT
+        claimed = await other.claim(restored)
+        assert claimed.sequence > ended.sequence
+        assert not stage.memory.apply(claimed), "as its feed shows it"
+        await stage.a_restorer().look()
+    assert stage.record(mission).state is MissionState.CANCELLED
+    assert stage.record(mission).sequence > claimed.sequence

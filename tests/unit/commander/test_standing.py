@@ -9,7 +9,7 @@ from support.records import START, after, cancelled, claimed, completed, out, su
 from mission_commander.domain.life import Moment
 from mission_commander.domain.record import Mission
 from mission_commander.domain.retention import Retention
-from mission_commander.domain.standing import is_newer, lifted, stands_against
+from mission_commander.domain.standing import is_newer, knows_more, lifted, stands_against
 from mission_contracts.envelope import Door
 from mission_contracts.mission import NUMBERS_PER_ERA, Epoch, Era, Sequence
 from mission_contracts.testing import ERA
@@ -76,6 +76,15 @@ def test_memory_follows_the_later_life_and_within_it_the_later_change() -> None:
     assert is_newer(claimed(), out(), WEEK)
     assert not is_newer(out(), claimed(), WEEK)
     assert not is_newer(out(), out(), WEEK)
+
+
+def test_no_live_record_of_its_life_follows_an_end_however_high_its_number() -> None:
+    """A Commander that had not heard of the end restored it so after a loss."""
+    ended, restored = completed(), with_numbers(claimed(), epoch=9, sequence=ERA * NUMBERS_PER_ERA + 99)
+    assert not is_newer(restored, ended, WEEK)
+    assert not is_newer(ended, restored, WEEK), "it is raised above the other one first"
+    assert knows_more(ended, restored, WEEK)
+    assert not knows_more(restored, ended, WEEK)
 
 
 def test_an_object_has_one_life() -> None:

@@ -6,7 +6,7 @@ import msgspec
 
 from mission_commander.domain.record import Mission, Phase
 from mission_commander.domain.retention import KEPT_FOR_GOOD, Retention
-from mission_commander.domain.standing import is_newer
+from mission_commander.domain.standing import is_newer, knows_more
 from mission_contracts.mission import MissionId, Sequence
 
 
@@ -76,7 +76,7 @@ def _is_lost(account: Account) -> bool:
     known, kept = account.known, account.kept
     if known is None:
         return False
-    return not known.is_final if kept is None else is_newer(known, kept, account.retention)
+    return not known.is_final if kept is None else knows_more(known, kept, account.retention)
 
 
 def _fault_of_the_dead(account: Account) -> Fault | None:

@@ -23,10 +23,22 @@ def _standing(record: Mission) -> tuple[bool, int, int]:
 
 
 def is_newer(record: Mission, other: Mission, retention: Retention) -> bool:
-    """Whether a record was written after another one of its id: what memory follows, whichever stands."""
+    """Whether memory, which has the other one, takes a record in: it is of a later life, or a later change.
+
+    Nothing follows an end within its life. A live record with a higher number is what a Commander that had not heard of
+    the end wrote back after a loss: the end has to be restored over it, and must not be forgotten before.
+    """
     if retention.is_earlier_life(other, record):
         return True
-    return record.sequence > other.sequence and not retention.is_earlier_life(record, other)
+    if retention.is_earlier_life(record, other):
+        return False
+    return record.sequence > other.sequence and (record.is_final or not other.is_final)
+
+
+def knows_more(record: Mission, other: Mission, retention: Retention) -> bool:
+    """Whether a Commander that has one record knows what a ledger with the other one has lost."""
+    is_end = record.is_final and not other.is_final and not retention.is_earlier_life(record, other)
+    return is_end or is_newer(record, other, retention)
 
 
 def lifted(winner: Mission, loser: Mission, moment: Moment) -> Mission:

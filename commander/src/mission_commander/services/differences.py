@@ -7,7 +7,7 @@ from mission_commander.domain.life import Moment
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
 from mission_commander.domain.retention import Retention
-from mission_commander.domain.standing import is_newer, lifted, stands_against
+from mission_commander.domain.standing import lifted, stands_against
 from mission_commander.ports import Ledger
 from mission_contracts import mission as m
 
@@ -40,7 +40,9 @@ class Differences:
         elif current is None:
             self._held[mission_id] = None
             self._lacking.append(mission_id)
-        elif not is_newer(known, current, retention) and stands_against(current, known, retention):
+        elif stands_against(current, known, retention) and (
+            current.sequence >= known.sequence or retention.is_earlier_life(known, current)
+        ):
             self._memory.apply(current)
         else:
             self._held[mission_id] = current

@@ -14,7 +14,7 @@ from mission_commander.domain.lane import Lane, LaneChange, LaneKey, LaneRules
 from mission_commander.domain.life import OPEN_FIELD, EraFullError, Moment
 from mission_commander.domain.memory import MissionMemory
 from mission_commander.domain.record import Mission
-from mission_commander.domain.standing import is_newer
+from mission_commander.domain.standing import knows_more
 from mission_commander.ports import (
     Change,
     Committed,
@@ -320,7 +320,7 @@ class Recorder:
     def _newer(self, mission_id: m.MissionId, stored: Mission | None) -> Mission | None:
         """A commit compares with the ledger; where memory has more than that, the commit finds out."""
         known = self._memory.get(mission_id)
-        if known is None or (stored is not None and not is_newer(known, stored, self._memory.retention)):
+        if known is None or (stored is not None and not knows_more(known, stored, self._memory.retention)):
             return stored
         return known
 
