@@ -249,6 +249,7 @@ def _wishing() -> Iterable[Operation]:
         | {
             403: "`NoRight`: the caller may not submit such a mission any more.",
             409: "`NotFinal`: it has not ended yet. `PayloadLost`: nobody can run it again. "
+            "`PayloadDropped`: its payload was too large to be kept after its end; submit it again. "
             "`LaneMixed`: its lane has changed its kind meanwhile.",
         },
     )

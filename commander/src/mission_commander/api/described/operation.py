@@ -104,9 +104,12 @@ _OF_TOKENS = {
 }
 _OF_PARAMETERS = {422: "`BadField`: a parameter does not fit, or there is none of this name; `field` names it."}
 _OF_LARGE_BODIES = {503: "`TooManyUploads`: too many large bodies are coming in at once."}
-_OF_LIMITS = {429: "`TooManyRequests`: come back after `Retry-After` seconds."}
+_OF_LIMITS = {
+    429: "`TooManyRequests`: come back after `Retry-After` seconds. `QuotaReached`: what there is has to end first."
+}
 _OF_LEDGER = {
-    503: "`NotLoaded`, `LedgerAway`: this cannot be answered for certain now; send the same again after `Retry-After`."
+    503: "`NotLoaded`, `LedgerAway`: this cannot be answered for certain now; send the same again after `Retry-After`. "
+    "`LedgerFull`: new missions are refused until there is room; all others go on."
 }
 
 
