@@ -41,6 +41,10 @@ class MemoryDelivery:
         return self._stored.body
 
     @property
+    def size(self) -> int:
+        return len(self._stored.body)
+
+    @property
     def headers(self) -> Mapping[str, str]:
         if not self._returns:
             return MappingProxyType(self._stored.headers)

@@ -52,7 +52,7 @@ class Rejects:
     def keep(self, delivery: Delivery, came_by: Queue, defect: Defect, why: str) -> None:
         """Take over a delivery that cannot be used; whoever consumes goes on at once."""
         self._tell(came_by, defect)
-        self._waiting.append(_Rejected(delivery, came_by, defect, self._copy(delivery.body, came_by, defect, why)))
+        self._waiting.append(_Rejected(delivery, came_by, defect, self._copy(delivery, came_by, defect, why)))
         delivery.forget_body()
         if len(self._waiting) > MOST_WAITING:
             self._give_up(self._waiting.popleft())
@@ -87,16 +87,16 @@ class Rejects:
             with suppress(BrokerAwayError):
                 await self._broker.declare([REJECTED])
 
-    def _copy(self, body: bytes, came_by: Queue, defect: Defect, why: str) -> Message:
+    def _copy(self, delivery: Delivery, came_by: Queue, defect: Defect, why: str) -> Message:
         headers = {
             REASON_HEADER: " ".join(why.split())[:MOST_REASON_CHARACTERS].encode(errors="replace").decode(),
             DEFECT_HEADER: defect.value,
             QUEUE_HEADER: came_by.name,
-            BYTES_HEADER: str(len(body)),
+            BYTES_HEADER: str(delivery.size),
             AT_HEADER: f"{self._clock.now():.3f}",
         }
         return Message(
-            exchange=REJECTED.bound_to, key=REJECTED.key, body=bytes(body[:MOST_KEPT_BYTES]), headers=headers
+            exchange=REJECTED.bound_to, key=REJECTED.key, body=bytes(delivery.body[:MOST_KEPT_BYTES]), headers=headers
         )
 
     def _tell(self, came_by: Queue, defect: Defect) -> None:

@@ -16,7 +16,7 @@ class Message:
     headers: Mapping[str, str] = {}
 
     def __init__(self, number: int, size: int) -> None:
-        self.number, self.body, self.said = number, b"x" * size, ""
+        self.number, self.size, self.body, self.said = number, size, b"x" * size, ""
 
     def give_back(self) -> None:
         self.said = "given back"

@@ -30,7 +30,7 @@ Prepare = Callable[[AbstractConnection, Queue], Awaitable[None]]
 class AioPikaDelivery:
     """A message that a consumer holds."""
 
-    __slots__ = ("_is_settled", "_message", "_round", "_session", "body")
+    __slots__ = ("_is_settled", "_message", "_round", "_session", "body", "size")
 
     def __init__(self, session: "Session", message: AbstractIncomingMessage) -> None:
         self._session = session
@@ -38,6 +38,7 @@ class AioPikaDelivery:
         self._round = session.round
         self._is_settled = False
         self.body = message.body
+        self.size = len(message.body)
 
     @property
     def headers(self) -> Mapping[str, str]:

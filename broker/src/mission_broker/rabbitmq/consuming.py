@@ -35,9 +35,11 @@ Count = Callable[[Connection, Queue], Awaitable[int | None]]
 class RabbitDelivery:
     """A message in a consumer's hands."""
 
-    __slots__ = ("_channel", "_is_settled", "_properties", "_round", "body", "redelivered", "tag")
+    __slots__ = ("_channel", "_is_settled", "_properties", "_round", "body", "redelivered", "size", "tag")
 
-    def __init__(self, channel: "ConsumeChannel", tag: int, redelivered: bool, properties: bytes, body: bytes) -> None:
+    def __init__(
+        self, channel: "ConsumeChannel", tag: int, redelivered: bool, properties: bytes, body: bytes, size: int
+    ) -> None:
         self._channel = channel
         self._round = channel.round
         self._properties = properties
@@ -45,6 +47,7 @@ class RabbitDelivery:
         self.tag = tag
         self.redelivered = redelivered
         self.body = body
+        self.size = size
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -106,6 +109,7 @@ class ConsumeChannel(Channel):
         self._redelivered = False
         self._properties = b""
         self._missing = 0
+        self._size = 0
         self._room = 0
         self._parts: list[bytes] = []
         self._arrived: list[RabbitDelivery] = []
@@ -168,7 +172,7 @@ class ConsumeChannel(Channel):
 
     def header(self, data: bytes, start: int, stop: int) -> None:
         self._properties = data[start + frames.PROPERTIES_AT : stop]
-        self._missing = frames.read_body_size(data, start)
+        self._missing = self._size = frames.read_body_size(data, start)
         self._room = MAX_BODY_BYTES
         if not self._missing:
             self._complete(b"")
@@ -194,7 +198,7 @@ class ConsumeChannel(Channel):
         self.unsettled += 1
         if not self._arrived:
             self._loop.call_soon(self._hand_over)
-        self._arrived.append(RabbitDelivery(self, self._tag, self._redelivered, self._properties, body))
+        self._arrived.append(RabbitDelivery(self, self._tag, self._redelivered, self._properties, body, self._size))
 
     def _hand_over(self) -> None:
         arrived, self._arrived = self._arrived, []
