@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from mission_commander.api import bodies
 from mission_contracts.envelope import Door
 from mission_contracts.errors import PROBLEM_CONTENT_TYPE, Problem
 from mission_contracts.mission import MissionId, MissionState, Reason
@@ -31,6 +33,7 @@ from mission_contracts.rest import (
     TokenAnswer,
     TokenRequest,
 )
+from mission_contracts.spec import refusal
 
 CLIENT_ID = "operator"
 CLIENT_SECRET = "a-secret-for-tests"
@@ -173,7 +176,11 @@ class OperatorsCommander:
         return _json(BatchAnswer(results=tuple([await self._accept(item) for item in items])))
 
     async def _accept(self, item: msgspec.Raw) -> BatchItem:
-        submission = Submission.model_validate_json(bytes(item))
+        submission = bodies.submission(bytes(item))
+        if isinstance(submission, Problem):
+            return BatchItem(status=submission.status, problem=submission)
+        if why := refusal(submission, time.time()):
+            return BatchItem(status=422, problem=Problem(title="Refused", status=422, detail=why, code="Refused"))
         assert submission.mission_id is not None
         mission_id = MissionId(submission.mission_id)
         self.submitted[mission_id] += 1

@@ -153,6 +153,27 @@ async def test_a_remarkable_moment_is_announced_once(clock: FakeClock) -> None:
     assert events[0]["note"] == "it failed"
 
 
+@pytest.mark.parametrize("message", ["é" * 2_000, "𝄞" * 600, "x" * 2_000, "caf\udce9" * 500, "é" * 512])
+async def test_a_note_is_within_what_the_api_server_takes_in_bytes(clock: FakeClock, message: str) -> None:
+    posting = FakePosting()
+    announcer = Announcer(posting, clock, "é" * 100)
+    announcer.tell_of(a_view(MissionState.FAILED, 9, reason=Reason.GAVE_UP, message=message))
+    (event,) = await _posted(announcer, posting, 1)
+    assert 1_000 < len(event["note"].encode()) <= 1_024
+    assert len(event["reportingInstance"].encode()) <= 128
+
+
+@pytest.mark.parametrize("name", ["a" * 229 + ".b", "a" * 228 + "-.b", "a" * 253])
+async def test_an_event_about_a_long_name_has_a_name_that_is_allowed(clock: FakeClock, name: str) -> None:
+    posting = FakePosting()
+    announcer = Announcer(posting, clock, "me")
+    announcer.tell_of(a_view(MissionState.FAILED, 9, reason=Reason.GAVE_UP, message="no", name=name))
+    (event,) = await _posted(announcer, posting, 1)
+    made = event["metadata"]["generateName"] + "12345"
+    assert all(label[:1].isalnum() and label[-1:].isalnum() for label in made.split("."))
+    assert len(made) <= 253
+
+
 async def test_a_flood_of_events_is_cut_off(clock: FakeClock) -> None:
     announcer = Announcer(FakePosting(), clock, "me")
     for number in range(500):
