@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiormq
@@ -88,3 +89,34 @@ async def test_a_flood_of_large_reports_is_worked_off_in_bounded_memory(world: W
                 await asyncio.sleep(0.2)
         await connection.close()
     assert memory_of(pid, "VmHWM") - before < MAX_GROWTH_BYTES
+
+
+BUDGET_BYTES = 8 * MIB
+PAYLOAD_BYTES = 250_000
+WAITING = 400
+"""Their payloads are 95 MiB."""
+MAX_GROWTH_BY_PAYLOADS = 64 * MIB
+
+
+async def test_payloads_of_waiting_missions_take_their_budget_before_and_after_a_restart(
+    servers: Servers, tmp_path: Path
+) -> None:
+    mission = {"type": "noop", "payload": {"x": "x" * PAYLOAD_BYTES}}
+    later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    with World(
+        servers, tmp_path, times={"payload_bytes": str(BUDGET_BYTES), "limit_submit_bytes": "off"}
+    ).running() as world:
+        async with world.door() as rest:
+            await rest.until_final(await rest.submit_many(10))
+            before = memory_of(world.commander.pid, "VmRSS")
+            for _ in range(WAITING // 20):
+                answers = await rest.submit_batch([mission | {"start_after": later}] * 20)
+                assert {answer["status"] for answer in answers} == {202}
+            assert memory_of(world.commander.pid, "VmHWM") - before < MAX_GROWTH_BY_PAYLOADS
+            world.commander.kill()
+            world.commander.start()
+            await until_well(rest)
+            done = await rest.submit_batch([mission] * 20)
+            await rest.until_final([one["mission"]["mission_id"] for one in done])
+        assert memory_of(world.commander.pid, "VmHWM") - before < MAX_GROWTH_BY_PAYLOADS
+        world.assert_well()

@@ -119,3 +119,17 @@ async def test_a_user_is_updated_while_the_account_is_there(store: UserStore, ot
     assert not await store.update_user(ann_again("b" * 32))
     assert await store.user("ann") == changed
     assert (await store.revocations("", wait_seconds=0.001))[1] == ()
+
+
+async def test_the_logins_of_an_account_that_were_used_longest_ago_are_named(
+    store: UserStore, other: UserStore
+) -> None:
+    families = [msgspec.structs.replace(FAMILY, id=f"{number:032}", rotated_at=1000.0 + number) for number in range(5)]
+    for family in families:
+        await store.add_family(family, keep_seconds=KEEP_SECONDS)
+    await store.advance_family(following(families[0]), expected=1, keep_seconds=KEEP_SECONDS)
+    await store.add_family(
+        msgspec.structs.replace(FAMILY, id="of another", account="x" * 32), keep_seconds=KEEP_SECONDS
+    )
+    assert await other.oldest_families(FAMILY.account, beyond=5) == []
+    assert await other.oldest_families(FAMILY.account, beyond=3) == [families[1].id, families[2].id]

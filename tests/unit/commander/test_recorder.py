@@ -1,6 +1,8 @@
 """The one way into the ledger: group commit, lost races, and who hears of what went wrong."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -375,3 +377,30 @@ async def test_phases_are_what_the_ledger_has(stage: Stage) -> None:
         mission = await stage.accept("m-1")
         assert stage.record(mission).phase is Phase.OUT
         assert stage.memory.get(mission.id) == stage.record(mission)
+
+
+class Payload:
+    """What a decision would write."""
+
+
+async def test_what_was_decided_is_freed_without_waiting_for_the_collector(stage: Stage) -> None:
+    """It may not look at old objects for long, and large payloads are few objects."""
+
+    async def ask(mission_id: str) -> "weakref.ref[Payload]":
+        payload = Payload()
+
+        def decide(_: Mission | None, __: Moment) -> Decision[None]:
+            assert payload is not None
+            return Decision(None)
+
+        await stage.recorder.decide_all([Command(m.MissionId(mission_id), decide)])
+        return weakref.ref(payload)
+
+    gc.disable()
+    try:
+        async with running(stage.recorder.run):
+            freed = await ask("m-1")
+            await ask("m-2")  # the loop still has its last batch
+            assert freed() is None
+    finally:
+        gc.enable()

@@ -14,7 +14,7 @@ from support.people import ADMIN, PASSWORD, logged_in, people
 from support.problems import problem
 
 from mission_commander.adapters.memory_users import MemoryUserData
-from mission_commander.services import first_admin
+from mission_commander.services import first_admin, users
 
 
 @pytest.fixture
@@ -264,3 +264,12 @@ async def test_the_audit_log_has_no_secret(api: Api) -> None:
     everything = repr(lines)
     for secret in (PASSWORD, "typed in the wrong field", tokens["access_token"], tokens["refresh_token"], "$2b$"):
         assert secret not in everything
+
+
+async def test_one_user_has_so_many_logins_and_another_one_ends_the_oldest(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(users, "MAX_LOGINS", 3)
+    stranger, own = await api.stranger(), {"username": ADMIN, "password": PASSWORD}
+    pairs = [(await stranger.post("/login", json=own)).json() for _ in range(5)]
+    assert [(await refresh(api, pair)).status_code for pair in pairs] == [401, 401, 200, 200, 200]

@@ -56,6 +56,10 @@ class MemoryUsers:
     async def add_family(self, family: Family, *, keep_seconds: float) -> None:  # noqa: ARG002 - ends with the process
         self._there().families[family.id] = family
 
+    async def oldest_families(self, account: str, *, beyond: int) -> Sequence[str]:
+        families = [one for one in self._there().families.values() if one.account == account]
+        return [one.id for one in families[: max(0, len(families) - beyond)]]
+
     async def advance_family(
         self,
         family: Family,
@@ -66,6 +70,7 @@ class MemoryUsers:
         held = self._there().families.get(family.id)
         if held is None or held.generation != expected:
             return False
+        del self._data.families[family.id]  # it comes behind those that were used before
         self._data.families[family.id] = family
         return True
 

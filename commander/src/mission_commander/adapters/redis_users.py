@@ -45,6 +45,7 @@ class RedisUsers:
 
     user:<name>   hash     v: the account, r: the user with the hash of the password
     family:<id>   hash     v: the generation, r: the family; it goes when its last refresh token has ended
+    logins:<account>  zset  ids of its families, by when they were used
     revocations   stream   i: an account or a family, u: until when its tokens are refused
     """
 
@@ -75,10 +76,21 @@ class RedisUsers:
     async def add_family(self, family: Family, *, keep_seconds: float) -> None:
         key = self._family_key(family.id)
         await self._write(key, _ABSENT, str(family.generation), family, keep_seconds=keep_seconds)
+        await self._note_login(family, keep_seconds)
+
+    async def oldest_families(self, account: str, *, beyond: int) -> Sequence[str]:
+        logins, seconds = self._logins_key(account), self._settings.operation_seconds
+        [found] = await self._commands.ask(("ZRANGE", logins, 0, -(beyond + 1)), timeout_seconds=seconds)
+        if found:
+            await self._commands.ask(("ZREM", logins, *found), timeout_seconds=seconds)
+        return [family_id.decode() for family_id in found]
 
     async def advance_family(self, family: Family, *, expected: int, keep_seconds: float) -> bool:
         key = self._family_key(family.id)
-        return await self._write(key, str(expected), str(family.generation), family, keep_seconds=keep_seconds)
+        if not await self._write(key, str(expected), str(family.generation), family, keep_seconds=keep_seconds):
+            return False
+        await self._note_login(family, keep_seconds)
+        return True
 
     async def end_family(self, family_id: str, revocation: Revocation) -> None:
         await self._write(self._family_key(family_id), _ANY, revocation=revocation)
@@ -92,6 +104,12 @@ class RedisUsers:
             return after, ()
         [(_, entries)] = found
         return entries[-1][0].decode(), [_revocation_of(fields) for _, fields in entries]
+
+    async def _note_login(self, family: Family, keep_seconds: float) -> None:
+        logins = self._logins_key(family.account)
+        note: Command = ("ZADD", logins, repr(family.rotated_at), family.id)
+        keep: Command = ("PEXPIRE", logins, math.ceil(keep_seconds * 1000))
+        await self._commands.ask(note, keep, timeout_seconds=self._settings.operation_seconds)
 
     async def _read(self, key: str, kind: type[T]) -> T | None:
         [record] = await self._commands.ask(("HGET", key, "r"), timeout_seconds=self._settings.operation_seconds)
@@ -121,6 +139,9 @@ class RedisUsers:
 
     def _family_key(self, family_id: str) -> str:
         return self._key(f"family:{family_id}")
+
+    def _logins_key(self, account: str) -> str:
+        return self._key(f"logins:{account}")
 
     def _key(self, name: str) -> str:
         return f"{self._settings.prefix}{name}"

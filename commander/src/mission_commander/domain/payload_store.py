@@ -49,7 +49,8 @@ class PayloadStore:
             return False
         while self.size_bytes + size > self._max_bytes:
             self.drop(next(iter(self._carried)))
-        self._payloads[mission_id] = payload
+        # A copy: what an encoder returns keeps the room that it grew into, up to half as much again.
+        self._payloads[mission_id] = bytes(memoryview(payload))
         self.size_bytes += size
         return True
 

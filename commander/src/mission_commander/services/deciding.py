@@ -104,10 +104,14 @@ class Asked(Generic[T]):
         self._open = len(self.all)
         self._ended = asyncio.get_running_loop().create_future()
 
-    async def ended(self) -> None:
-        """Wait until each has an answer or an error."""
-        if self._open:
-            await self._ended
+    async def ended(self) -> Sequence[Waiting[T]]:
+        """Wait until each has an answer or an error, and return them: once, since each of them refers to this."""
+        try:
+            if self._open:
+                await self._ended
+            return self.all
+        finally:
+            self.all = []  # else a cycle would keep their payloads until the collector looks at old objects, if ever
 
     def one_ended(self) -> None:
         self._open -= 1

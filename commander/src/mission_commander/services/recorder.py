@@ -164,8 +164,7 @@ class Recorder:
         elif asked.all:
             self._waiting.extend(asked.all)
             self._wanted.set()
-        await asked.ended()
-        return asked.all
+        return await asked.ended()
 
     # The ledger's losses.
 

@@ -37,6 +37,10 @@ class UserStore(Protocol):
         """Keep a new family at least so long."""
         ...
 
+    async def oldest_families(self, account: str, *, beyond: int) -> Sequence[str]:
+        """The families of an account without the so many that were used last; those that ended may be among them."""
+        ...
+
     async def advance_family(self, family: Family, *, expected: int, keep_seconds: float) -> bool:
         """Write the family's next state; False, and nothing written, where its generation is not the expected one."""
         ...

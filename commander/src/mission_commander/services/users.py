@@ -19,6 +19,8 @@ LEEWAY_SECONDS: Final = 60.0
 """A revocation outlives the tokens that it is about by so much: clocks differ, and a token may just be being made."""
 REVOKED_SECONDS: Final = LONGEST_TOKEN_SECONDS + LEEWAY_SECONDS
 """As long as any token may live, whatever the setting says now: it may have said more when the token was made."""
+MAX_LOGINS: Final = 100
+"""Of one user at the same time: another one ends the oldest."""
 TRIES: Final = 5
 
 
@@ -81,6 +83,8 @@ class Users:
             raise NotLetInError("the name or the password is wrong: check both")
         family = self._new_family(user)
         await self._store.add_family(family, keep_seconds=self._keep_seconds())
+        for oldest in await self._store.oldest_families(user.account, beyond=MAX_LOGINS):
+            await self._end(oldest)
         self.audit.logged_in(user, family)
         return self._pair(user, family)
 
