@@ -183,6 +183,21 @@ async def test_a_ledger_without_a_bound_of_its_own_is_bounded_by_the_setting(sta
     assert unbounded.room().watermark is None
 
 
+async def test_owners_who_submit_no_more_are_not_remembered(stage: Stage) -> None:
+    gate = admission(stage, payload=10 * MB)
+    many = [envelope(f"s-{number}") for number in range(2_500)]
+    for one in many:
+        ticket = gate.take(one, KB)
+        assert isinstance(ticket, Ticket)
+        gate.release(ticket, is_recorded=True)
+    assert stage.headroom.of("rest/s-2499").held == len(KB) + ADMITTED_BYTES
+    await stage.headroom.look()
+    assert stage.headroom.of("rest/s-2499").held == 0, "the ledger's own count, which knows of none, holds for each"
+    stage.clock.turn(60)
+    await stage.headroom.look()
+    assert stage.headroom.owners == 0
+
+
 # The doors.
 
 

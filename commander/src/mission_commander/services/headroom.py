@@ -24,8 +24,8 @@ UNSEEN_LEDGER_BYTES: Final = 64 * 1024 * 1024
 """What may be admitted in all before the ledger could be looked at for the first time."""
 IDLE_SECONDS: Final = 10.0
 """How long an owner who admits nothing stays among those that are looked at."""
-MAX_LOOKED_AT: Final = 1_000
-"""Owners read with one look; those beyond are read when they submit."""
+OWNERS_AT_ONCE: Final = 1_000
+"""Whose counts are read with one answer."""
 
 _EVERYBODY: Final = ""
 
@@ -98,7 +98,9 @@ class Headroom:
         self._forget_idle()
         await self._ledger.trim_events()
         self._memory = await self._ledger.memory()
-        await self._count(list(self._accounts)[:MAX_LOOKED_AT])
+        owners = list(self._accounts)
+        for start in range(0, len(owners), OWNERS_AT_ONCE):
+            await self._count(owners[start : start + OWNERS_AT_ONCE])
         if (room := self.room()).is_full != was_full:
             self._log.warning(
                 "the ledger is full: new missions are refused" if room.is_full else "the ledger has room again",
@@ -161,6 +163,11 @@ class Headroom:
         for account in (self._account(owner), self._accounts[_EVERYBODY]):
             account.under_way -= size
             account.written += size if is_written else 0
+
+    @property
+    def owners(self) -> int:
+        """How many are looked at."""
+        return len(self._accounts) - 1
 
     def of(self, owner: Owner) -> Usage:
         """What one owner has by now, at most."""
