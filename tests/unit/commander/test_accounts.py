@@ -37,6 +37,11 @@ def fault(one: Account) -> Fault | None:
 FAULTS = [
     pytest.param(account(None, known=record()), Fault.LOST, id="the ledger lacks what memory has live"),
     pytest.param(account(record(), known=record(sequence=6)), Fault.LOST, id="the ledger has an older record"),
+    pytest.param(
+        account(record(sequence=9), known=record(Phase.FINAL)),
+        Fault.LOST,
+        id="the ledger has a live one that had ended",
+    ),
     pytest.param(account(None, is_listed=True), Fault.DANGLING, id="the index names nobody"),
     pytest.param(account(record(Phase.FINAL), is_listed=True), Fault.DANGLING, id="the index names a final one"),
     pytest.param(account(record(), is_listed=False), Fault.UNLISTED, id="a live one is in no index"),
