@@ -22,6 +22,7 @@ _log: Final = structlog.get_logger()
 _LARGE_BYTES: Final = 64 * 1024
 """Larger documents are read in a thread, so that a deep one does not hold up everything else."""
 _AGAIN_SECONDS: Final = 1.0
+_GONE: Final = 410
 
 
 class _ScreenedStream:
@@ -47,6 +48,10 @@ class ScreenedResponse(aiohttp.ClientResponse):
 
     async def start(self, connection: Connection) -> Self:
         await super().start(connection)
+        if self.status == _GONE and "continue" in self.url.query:
+            # The list took longer than the API server keeps what it began with. kopf would end the process; of a broken
+            # answer it knows that it has to list again.
+            raise aiohttp.ClientPayloadError("the API server has forgotten the beginning of this list")
         self.content = cast("aiohttp.StreamReader", _ScreenedStream(self.content))
         return self
 

@@ -4,11 +4,15 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+import structlog
+
 from mission_contracts.mission import MissionId
 from mission_contracts.rest import MAX_BATCH
 from mission_operator.backoff import Backoff
-from mission_operator.commander.client import CommanderAwayError
+from mission_operator.commander.client import CommanderAwayError, CommanderRefusedError
 from mission_operator.commander.reachability import Reachability
+
+_log: Final = structlog.get_logger()
 
 
 class Acknowledging(Protocol):
@@ -49,6 +53,9 @@ class Acknowledger:
             except CommanderAwayError as error:
                 self._reachability.failed()
                 await asyncio.sleep(backoff.next(error.retry_after_seconds))
+            except CommanderRefusedError as error:
+                _log.warning("the Commander refused acknowledgements; they are sent again", why=str(error))
+                await asyncio.sleep(backoff.next())
             else:
                 backoff.reset()
                 self._reachability.answered()
