@@ -83,7 +83,9 @@ async def test_a_flood_of_large_reports_is_worked_off_in_bounded_memory(world: W
             redis.Redis.from_url(servers.redis_url).client_pause(REDIS_PAUSE_MS)  # meanwhile nothing can be settled
             os.kill(pid, signal.SIGCONT)
         await until_well(rest)
-        await rest.until_final(await rest.submit_many(10))  # reports behind the flood are applied all the same
+        await rest.until_final(
+            await rest.submit_many(10), seconds=WAIT_SECONDS
+        )  # reports behind the flood are applied all the same
         async with asyncio.timeout(WAIT_SECONDS):
             while (await channel.queue_declare(topology.STATUS.name, passive=True)).message_count:  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
