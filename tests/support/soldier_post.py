@@ -124,7 +124,7 @@ async def a_post(amqp_url: str) -> AsyncIterator[Post]:
         "soldier": Client(secret=SecretStr("soldiers"), role=Role.SOLDIER),
         "user": Client(secret=SecretStr("users"), role=Role.USER),
     }
-    settings = CommanderSettings(install_key=SecretStr("k" * 64), clients=clients)
+    settings = CommanderSettings(install_key=SecretStr("k" * 64), clients=clients, default_rights="everything")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with rabbitmq.connect(rabbitmq.RabbitMQSettings(urls=(amqp_url,), name="commander")) as broker:

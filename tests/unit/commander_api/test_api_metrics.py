@@ -142,7 +142,20 @@ async def test_no_id_and_no_name_gets_into_a_metric(api: Api, soldier: Soldier) 
     text = (await (await api.stranger()).get("/metrics")).text
     for word in (mission["mission_id"], "s3cr3t", "unheard-of", "anna", soldier.instance):
         assert word not in text
-    bounded = {"state", "reason", "queue", "cause", "answer", "kind", "method", "route", "status", "outcome", "limit"}
+    bounded = {
+        "state",
+        "reason",
+        "queue",
+        "cause",
+        "answer",
+        "kind",
+        "method",
+        "route",
+        "status",
+        "outcome",
+        "limit",
+        "way",
+    }
     assert {label for metric in metrics.ALL for label in metric.labels} <= bounded
 
 
