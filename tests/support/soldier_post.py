@@ -20,7 +20,7 @@ from mission_broker import rabbitmq
 from mission_commander.adapters.memory_ledger import MemoryLedger
 from mission_commander.adapters.memory_users import MemoryUsers
 from mission_commander.app import create_app
-from mission_commander.settings import Client, CommanderSettings
+from mission_commander.settings import Client, CommanderSettings, RightsSet
 from mission_contracts.rest import PoolDeclaration
 from mission_contracts.tokens import Role
 
@@ -124,7 +124,10 @@ async def a_post(amqp_url: str) -> AsyncIterator[Post]:
         "soldier": Client(secret=SecretStr("soldiers"), role=Role.SOLDIER),
         "user": Client(secret=SecretStr("users"), role=Role.USER),
     }
-    settings = CommanderSettings(install_key=SecretStr("k" * 64), clients=clients, default_rights="everything")
+    everything = {"everything": RightsSet(high_priority=True)}
+    settings = CommanderSettings(
+        install_key=SecretStr("k" * 64), clients=clients, rights=everything, default_rights="everything"
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         async with rabbitmq.connect(rabbitmq.RabbitMQSettings(urls=(amqp_url,), name="commander")) as broker:

@@ -57,6 +57,7 @@ def operations() -> Iterable[Operation]:
             ),
         ),
         problems=missions.UNKNOWN
+        | missions.MAY_NOT_SUBMIT
         | {409: "`NotADeadLetter`: it did not give up. `PayloadLost`, `LaneMixed`: it cannot be tried as it was."},
     )
     yield Operation(

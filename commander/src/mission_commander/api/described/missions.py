@@ -24,6 +24,10 @@ from mission_contracts.tokens import Role
 
 GROUP: Final = "Missions"
 UNKNOWN: Final = {404: "`UnknownMission`: there is none of this id, or none that you may see."}
+MAY_NOT_SUBMIT: Final = {
+    403: "`NoRight`: the caller may not submit such a mission any more.",
+    422: "`NamespaceNotServed`: this installation does not serve the mission's namespace any more.",
+}
 FROM_HERE: Final[Mapping[str, str]] = dict.fromkeys(
     ("getMission", "getHistory", "changeMission", "cancelMission", "retryMission"), "mission_id"
 )
@@ -246,8 +250,8 @@ def _wishing() -> Iterable[Operation]:
             ),
         ),
         problems=UNKNOWN
+        | MAY_NOT_SUBMIT
         | {
-            403: "`NoRight`: the caller may not submit such a mission any more.",
             409: "`NotFinal`: it has not ended yet. `PayloadLost`: nobody can run it again. "
             "`PayloadDropped`: its payload was too large to be kept after its end; submit it again. "
             "`LaneMixed`: its lane has changed its kind meanwhile.",
