@@ -430,7 +430,8 @@ class OneMission(RuleBasedStateMachine):
     @rule(failure=st.sampled_from([Failure.ERROR, Failure.TIMED_OUT, Failure.PROCESS_DIED, Failure.RETRY_LATER]))
     def an_attempt_fails_and_is_tried_again(self, failure: Failure) -> None:
         self.a_soldier_reports_and_is_heard(ReportKind.FAILED, failure, 3.0, comes_again=False)
-        self.it_is_looked_at_when_it_is_due(Surroundings())
+        if self.record is not None:  # a report of an earlier life brings no lost mission back
+            self.it_is_looked_at_when_it_is_due(Surroundings())
 
     @precondition(lambda self: self.heard)
     @rule(
