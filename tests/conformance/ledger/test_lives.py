@@ -14,7 +14,7 @@ from support.commander_stage import (
     running,
 )
 from support.ledger_probe import Stage
-from support.lives import Commander, claim_of, order_of, report_on
+from support.lives import Commander, claim_of, completed, order_of, report_on
 
 from mission_broker.memory_server import MemoryServer
 from mission_broker.port import Message
@@ -166,6 +166,23 @@ async def test_past_its_retention_a_key_is_free_before_the_ledger_is_purged(
         assert await older.ledger.live_ids(None, 10) == [first.id]
 
 
+async def test_an_end_that_is_reported_late_is_kept_for_a_whole_retention(older: Commander, younger: Commander) -> None:
+    """The attempt ended more than the retention ago; until its report came, everybody took the mission for running."""
+    async with both(older, younger):
+        claimed = await older.claim((await older.submit(week=1)).mission)
+        older.clock.turn(2 * RETENTION_SECONDS)
+        late = await older.move(claimed, lambda found, moment: completed(found, older, moment))
+        assert late.finished_at is not None
+        assert late.finished_at + RETENTION_SECONDS < older.clock.now(), "it tells how long the attempt took"
+        assert not await older.purge() + await younger.purge()
+        assert await older.shown(late) == await younger.shown(late) == late
+        older.clock.turn(RETENTION_SECONDS - 1)
+        assert not await older.purge()
+        assert await older.submit(week=1) == await younger.submit(week=1) == Accepted(late, is_new=False)
+        older.clock.turn(1)
+        assert (await younger.submit(week=2)).is_new
+
+
 # Numbers.
 
 
@@ -278,6 +295,29 @@ async def test_an_end_within_its_retention_that_the_ledger_lost_is_no_new_missio
         noted = await older.move(first, lambda found, moment: life.retried(found, MissionId("m-2"), moment))
         assert noted.state is MissionState.COMPLETED
         assert await older.stored(first) == noted
+
+
+async def test_an_end_that_was_heard_within_its_retention_survives_a_wipe_and_is_over_in_time(
+    older: Commander, younger: Commander, stage: Stage
+) -> None:
+    """The younger one took the mission for running when it was cut off, and comes back before its retention is over."""
+    async with both(older, younger):
+        claimed = await older.claim((await older.submit(week=1)).mission)
+        await younger.feed.load()
+        ended = await older.move(claimed, lambda found, moment: completed(found, older, moment))
+        assert younger.memory.get(ended.id) == claimed
+        older.clock.turn(RETENTION_SECONDS - 1)
+        await younger.feed.load()
+        await stage.wipe()
+        await younger.restores()
+        assert await younger.submit(week=1) == Accepted(ended, is_new=False)
+        older.clock.turn(1)
+        await stage.wipe()
+        await younger.restores()
+        assert await younger.stored(ended) is None
+        assert (await younger.submit(week=2)).is_new
+        await older.restores()
+        assert (await older.submit(week=2)).mission.phase is Phase.OUT
 
 
 async def test_a_tombstone_of_an_earlier_life_drops_no_order_of_the_later_one(

@@ -20,7 +20,7 @@ from mission_commander.domain import life
 from mission_commander.domain.due import look_at
 from mission_commander.domain.life import Dropped, Granted, Moment, Refused, Surroundings
 from mission_commander.domain.record import Mission, Phase
-from mission_commander.domain.retention import Retention
+from mission_commander.domain.retention import Retention, purgeable_since
 from mission_commander.domain.view import view
 from mission_commander.services import rebuilding
 from mission_commander.services.differences import reconciled
@@ -187,7 +187,7 @@ class OneMission(RuleBasedStateMachine):
     def its_key_is_used_again_after_its_retention(self, around: Surroundings, calm_steps: int, later: float) -> None:
         """Purged, or replaced where it is: the same id, another mission. Nobody else forgets anything."""
         ended, first = self.mission, self.envelope
-        self.now = max(self.now, (ended.finished_at or 0.0) + RETENTION.seconds + later)
+        self.now = max(self.now, (purgeable_since(ended) or 0.0) + RETENTION.seconds + later)
         self.floor = max(self.floor, ended.sequence, ended.epoch)
         self.record, self.model, self.outbox, self.blamed = None, None, [], 0
         self.calm_steps = calm_steps

@@ -22,6 +22,7 @@ from support.records import (
 from mission_commander.domain import life
 from mission_commander.domain.life import OPEN_FIELD, Refused
 from mission_commander.domain.record import KEPT_ATTEMPTS, Mission, Phase
+from mission_commander.domain.retention import purgeable_since
 from mission_contracts.messages import ReportKind
 from mission_contracts.mission import Epoch, Failure, MissionState, Reason
 from mission_contracts.soldiering import DropReason
@@ -99,6 +100,7 @@ def test_completed_is_final_and_keeps_the_result() -> None:
 def test_the_end_is_what_the_soldier_measured_however_late_the_report_arrives() -> None:
     mission = completed(claimed(seconds=1), seconds=60, ran_seconds=4.0)
     assert mission.finished_at == START + 5
+    assert purgeable_since(mission) == START + 60, "its retention begins when its end is known"
 
 
 def test_the_end_is_never_in_the_future() -> None:

@@ -1,7 +1,14 @@
 """Two Commanders of any age, two keys that are used again and again, and a ledger that is purged, put back and wiped.
 
 What an earlier mission of a key left behind (claims, reports, holds, orders, each with its true secret and seal) comes
-at any time. The model knows the latest mission of each key, and its end; nothing else may ever be seen of the key.
+at any time. The model knows the missions of each key, and their ends; only the latest may ever be seen.
+
+Each Commander hears of an end within its retention, as the event stream brings it within seconds. One that is cut off
+for longer takes the mission for live, and nothing that is left says otherwise: it answers so, and restores it so.
+
+A loss undoes an end where no living Commander knows it, or where its retention was over: nobody keeps those. What the
+ledger then shows of the key is its latest mission; where it shows nothing, whoever has the last one's order in hand may
+bring it back, and a submission begins the next one.
 """
 
 import asyncio
@@ -30,23 +37,42 @@ ANY = st.integers(0, 30)
 
 @dataclass
 class Life:
-    """The latest mission of a key."""
+    """One mission of a key."""
 
     mission: Mission
     ended_at: float | None = None
     end: tuple[str, int] | None = None
     """State and epoch."""
     is_claimed: bool = False
+    is_lost: bool = False
+    """Its end was, and nothing was left of it."""
+
+    def is_of(self, mission: Mission) -> bool:
+        return self.mission.envelope.accepted_at == mission.envelope.accepted_at
+
+    def has_ended(self, mission: Mission, at: float) -> None:
+        end = mission.state.value, mission.epoch
+        assert self.end in (None, end), "an end never changes"
+        if self.end is None:
+            self.end, self.ended_at = end, at
+
+    def goes_on(self) -> None:
+        """Its end is undone."""
+        self.end, self.ended_at, self.is_lost = None, None, False
 
 
 @dataclass
 class Key:
     """All that is known of one."""
 
-    latest: Life | None = None
+    lives: list[Life] = field(default_factory=list)
     top: int = 0
     """The highest number that any of its missions ever showed."""
     ids: set[MissionId] = field(default_factory=set)
+
+    @property
+    def latest(self) -> Life | None:
+        return self.lives[-1] if self.lives else None
 
 
 class Lives(RuleBasedStateMachine):
@@ -62,6 +88,7 @@ class Lives(RuleBasedStateMachine):
         self.backup: MemoryData | None = None
         self.tasks: list[asyncio.Task[None]] = []
         self.commanders = [self.runner.run(self.opened()), self.runner.run(self.opened())]
+        self.heard_at = [self.clock.now()] * 2
 
     # How.
 
@@ -95,7 +122,9 @@ class Lives(RuleBasedStateMachine):
         return next((one for one in lives if one is not None and one.mission.id == mission_id), None)
 
     def is_free(self, life: Life) -> bool:
-        return life.ended_at is not None and life.ended_at + RETENTION_SECONDS <= self.clock.now()
+        """Whether the key is that of no mission: its retention is over, or its end is lost."""
+        is_over = life.ended_at is not None and life.ended_at + RETENTION_SECONDS <= self.clock.now()
+        return is_over or life.is_lost
 
     # What is done.
 
@@ -109,10 +138,10 @@ class Lives(RuleBasedStateMachine):
         assert len(known.ids) == 1, "one key is one id"
         if answer.is_new:
             assert min(answer.mission.sequence, answer.mission.epoch) > known.top, "above all that was shown"
-            known.latest = Life(answer.mission)
+            known.lives.append(Life(answer.mission))
             self.left.append(answer.mission)
         assert known.latest is not None
-        assert answer.mission.envelope.accepted_at == known.latest.mission.envelope.accepted_at
+        assert known.latest.is_of(answer.mission)
 
     @precondition(lambda self: self.left)
     @rule(which=COMMANDERS, place=ANY, instance=st.sampled_from([SOLDIER, Instance("soldier-2")]))
@@ -149,6 +178,7 @@ class Lives(RuleBasedStateMachine):
     @rule(which=COMMANDERS)
     def hear(self, which: int) -> None:
         self.runner.run(self.commanders[which].feed.load())
+        self.heard_at[which] = self.clock.now()
 
     @rule(which=COMMANDERS)
     def audit(self, which: int) -> None:
@@ -164,6 +194,9 @@ class Lives(RuleBasedStateMachine):
 
     @rule(share=st.sampled_from([0.1, 0.5, 1.01]))
     def time_passes(self, share: float) -> None:
+        for which, heard_at in enumerate(self.heard_at):
+            if self.clock.now() + share * RETENTION_SECONDS >= heard_at + RETENTION_SECONDS:
+                self.hear(which)
         self.clock.turn(share * RETENTION_SECONDS)
 
     @rule(which=COMMANDERS)
@@ -174,6 +207,7 @@ class Lives(RuleBasedStateMachine):
     def a_commander_is_replaced(self, which: int) -> None:
         """Another one comes first, and loads what is live."""
         self.commanders[which] = self.runner.run(self.opened())
+        self.heard_at[which] = self.clock.now()
 
     @rule()
     def the_ledger_is_saved(self) -> None:
@@ -182,45 +216,62 @@ class Lives(RuleBasedStateMachine):
     @rule(is_wiped=st.booleans(), first=COMMANDERS)
     def the_ledger_loses_something(self, is_wiped: bool, first: int) -> None:
         """And both Commanders restore what they know, one after the other."""
+        owed = [life for life in self.latest() if self.is_known(life) and not self.is_free(life)]
         if is_wiped or self.backup is None:
             self.store.wipe()
         else:
             self.store.roll_back(self.backup)
         self.runner.run(self.restored(first))
         for key in self.keys.values():
-            if key.latest is not None and not self.is_anywhere(key.latest):
-                assert key.latest.end is not None, "what is live is remembered by both"
-                key.latest = None  # an end that no living Commander saw
+            if key.latest is not None and key.latest not in owed:
+                self.undo(key)
 
     async def restored(self, first: int) -> None:
         for which in (first, 1 - first):
             await self.commanders[which].restores()
-        for commander in self.commanders:
+        for which, commander in enumerate(self.commanders):
             await commander.a_restorer().look()
             await commander.feed.load()
+            self.heard_at[which] = self.clock.now()
             commander.settle()
 
-    def is_anywhere(self, life: Life) -> bool:
-        accepted_at = life.mission.envelope.accepted_at
-        held = [self.store.data.records.get(life.mission.id)]
-        held += [one.memory.get(life.mission.id) for one in self.commanders]
-        return any(one is not None and one.envelope.accepted_at == accepted_at for one in held)
+    def latest(self) -> list[Life]:
+        return [key.latest for key in self.keys.values() if key.latest is not None]
+
+    def is_known(self, life: Life) -> bool:
+        """Whether a Commander knows it as it is: that it is live, or how it ended."""
+        held = [one.memory.get(life.mission.id) for one in self.commanders]
+        return any(one is not None and life.is_of(one) and one.is_final is (life.end is not None) for one in held)
+
+    def undo(self, key: Key) -> None:
+        """Take the ledger's word on a key of which nobody knew better."""
+        [*_, life] = key.lives
+        assert life.end is not None, "what is live is remembered"
+        held = self.store.data.records.get(life.mission.id)
+        if held is None:
+            life.is_lost |= not self.is_free(life)
+            return
+        while not key.lives[-1].is_of(held):
+            key.lives.pop()
+        key.lives[-1].is_lost = False
+        if not held.is_final:
+            key.lives[-1].goes_on()
 
     # What holds after every step.
 
     def is_of_the_latest(self, mission: Mission) -> Life:
         latest = self.live(mission.id)
         assert latest is not None
-        assert latest.mission.envelope.accepted_at == mission.envelope.accepted_at, "an earlier life came back"
+        assert latest.is_of(mission), "an earlier life came back"
+        if latest.is_lost:
+            latest.goes_on()
         return latest
 
     @invariant()
     def only_the_latest_mission_of_a_key_is_seen(self) -> None:
         for mission in tuple(self.store.data.records.values()):
-            life = self.live(mission.id)
-            if life is None:
-                continue
-            assert mission.envelope == life.mission.envelope, "the ledger holds an earlier life"
+            life = self.is_of_the_latest(mission)
+            assert mission.envelope == life.mission.envelope
             self.note(mission, life)
 
     def note(self, mission: Mission, life: Life) -> None:
@@ -230,15 +281,14 @@ class Lives(RuleBasedStateMachine):
             life.mission, life.is_claimed = mission, False
             self.left.append(mission)
         if mission.is_final:
-            end = mission.state.value, mission.epoch
-            assert life.end in (None, end), "an end never changes"
-            life.end, life.ended_at = end, mission.finished_at
+            life.has_ended(mission, self.clock.now())
+        else:
+            assert life.end is None, "what has ended goes on"
 
     @invariant()
     def nothing_that_is_owed_is_lost(self) -> None:
-        for key in self.keys.values():
-            life = key.latest
-            if life is None or self.is_free(life):
+        for life in self.latest():
+            if self.is_free(life):
                 continue
             held = self.store.data.records.get(life.mission.id)
             assert held is not None, "an accepted mission is gone"

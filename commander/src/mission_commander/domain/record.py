@@ -58,6 +58,8 @@ class Mission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     started_at: float | None = None
     """Start of the newest attempt."""
     finished_at: float | None = None
+    end_recorded_at: float | None = None
+    """When its end came to be known, where that was later than `finished_at`: its retention begins then."""
     progress: float | None = None
     result: bytes | None = None
     """JSON text."""

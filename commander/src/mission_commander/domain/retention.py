@@ -23,10 +23,15 @@ def needs_acknowledgement(mission: Mission) -> bool:
 
 
 def purgeable_since(mission: Mission) -> float | None:
-    """When a mission finished, if nothing needs its record any more; None while something does."""
+    """When a mission's end was recorded, if nothing needs its record any more; None while something does.
+
+    Not when its last attempt ended: a report may wait for longer than the retention, and until it is applied the
+    mission is live for everybody. Its end would be gone before anybody could have seen it.
+    """
     if not mission.is_final or needs_acknowledgement(mission):
         return None
-    return mission.envelope.accepted_at if mission.finished_at is None else mission.finished_at
+    known = (mission.end_recorded_at, mission.finished_at, mission.envelope.accepted_at)
+    return next(at for at in known if at is not None)
 
 
 class Retention(msgspec.Struct, frozen=True):

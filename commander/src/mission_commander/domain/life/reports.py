@@ -83,6 +83,7 @@ def _completed(mission: Mission, said: Report, moment: Moment) -> Mission:
         Reason.COMPLETED,
         f"completed, but {why_not}" if why_not else "",
         finished_at=ended_at,
+        end_recorded_at=moment.now if ended_at < moment.now else None,
         progress=100.0 if mission.progress is not None else None,
         result=None if why_not else result,
     )
