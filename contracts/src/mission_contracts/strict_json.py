@@ -26,6 +26,8 @@ from mission_contracts.errors import ContractError
 from mission_contracts.json_defects import Defect
 
 MAX_DEPTH: Final = 64
+MAX_PAYLOAD_DEPTH: Final = MAX_DEPTH - 1
+"""Of a payload by itself: the submission that carries it is one level more."""
 MAX_DIGITS: Final = 4_300
 """Of an integer: Python itself refuses to convert longer ones (`sys.set_int_max_str_digits`)."""
 

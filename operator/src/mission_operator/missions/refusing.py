@@ -9,7 +9,7 @@ import msgspec
 from mission_contracts.errors import Problem
 from mission_contracts.resources import MISSION
 from mission_contracts.spec import MAX_STORED_BYTES, RetryPolicy
-from mission_contracts.strict_json import MAX_DEPTH, is_deeper_than
+from mission_contracts.strict_json import MAX_PAYLOAD_DEPTH, is_deeper_than
 from mission_operator.screening import UNREADABLE
 
 _ELSEWHERE: Final = "store the data elsewhere and give a reference to it"
@@ -32,9 +32,9 @@ def why_unfit(body: Mapping[str, Any]) -> str:
         return f"spec: cannot be read ({why}); make a new Mission without that value"
     payload = (body.get("spec") or {}).get("payload")
     encoded = msgspec.json.encode(payload)
-    if is_deeper_than(encoded, MAX_DEPTH):
+    if is_deeper_than(encoded, MAX_PAYLOAD_DEPTH):
         return (
-            f"payload: has more than {MAX_DEPTH} objects and arrays within each other, "
+            f"payload: has more than {MAX_PAYLOAD_DEPTH} objects and arrays within each other, "
             "which is as deep as readers of JSON are sure to go: flatten it, or send the inner part as text"
         )
     stored = stored_bytes(encoded)
