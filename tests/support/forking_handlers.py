@@ -16,7 +16,11 @@ LONG = ("sleep", "1000")
 def _daemonised() -> int:
     """Start a process whose parent is gone at once, in a session of its own."""
     told = subprocess.run(
-        ["sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo $!"], capture_output=True, text=True, check=True
+        ["sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & echo $!"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
     )
     return int(told.stdout)
 
@@ -49,7 +53,7 @@ def exit_with(ctx: Context, order: dict[str, str]) -> None:
 
 @soldier.handler("start-and-wait", isolation="process")
 def start_and_wait(_ctx: Context) -> dict[str, int]:
-    subprocess.run(["true"], check=True)
+    subprocess.run(["true"], check=True, timeout=10)
     subprocess.Popen(["true"])  # a zombie until it is reaped
     time.sleep(0.2)
     return {"child": os.getpid()}
