@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _pytest(name: str, marked: str, *, minutes: int, environment: Mapping[str, str] | None = None) -> Stage:
     """All of `tests/`, chosen by marks alone, so that no folder is ever forgotten."""
-    options = ("-q", "--continue-on-collection-errors", "-m", marked)
+    options = ("-q", "--durations=25", "--durations-min=2", "--continue-on-collection-errors", "-m", marked)
     command = (sys.executable, "-m", "pytest", *options)
     seconds = minutes * MINUTE
     return Stage(name=name, command=command, timeout_seconds=seconds, is_pytest=True, environment=environment or {})
@@ -90,7 +90,7 @@ STAGES: Mapping[str, Stage] = {
         Stage(name="check", command=("make", "check"), timeout_seconds=30 * MINUTE),
         _pytest("unit", "not real and not kube and not long and not e2e", minutes=25),
         _prepare("servers"),
-        _pytest("real", "(real or kube) and not long and not e2e", minutes=45),
+        _pytest("real", "(real or kube) and not long and not e2e", minutes=55),
         _prepare("trixie-servers", "--only=redis,rabbitmq", "--pair=trixie"),
         _pytest("long", "long and not e2e", minutes=240),
         # The same tests on RabbitMQ 4.0 and Redis 8; those of the API server alone would learn nothing from it.
