@@ -30,9 +30,10 @@ WAIT_SECONDS = 120.0
 REDIS_PAUSE_MS = 6_000
 
 
-@pytest.fixture(scope="module")
-def world(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with World(servers, tmp_path_factory.mktemp("world")).running() as world:
+@pytest.fixture
+def world(servers: Servers, tmp_path: Path) -> Iterator[World]:
+    """One test's own: of two installations in a virtual host, one would take the other's reports."""
+    with World(servers, tmp_path).running() as world:
         yield world
         world.assert_well()
 
