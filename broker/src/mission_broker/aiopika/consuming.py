@@ -169,7 +169,11 @@ class Subscription:
         """None while paused."""
         self._session: Session | None = None
         self._waiting: list[asyncio.Future[None]] = []
-        self.is_consuming = False
+        self._is_adjusted = False
+
+    @property
+    def is_consuming(self) -> bool:
+        return self._is_adjusted and self._session is not None and self._session.is_open
 
     def set_prefetch(self, count: int) -> None:
         if self._wanted is not None and count != self._wanted:
@@ -182,7 +186,7 @@ class Subscription:
 
     async def pause(self) -> None:
         self._wanted = None
-        self.is_consuming = False
+        self._is_adjusted = False
         self._wake()
         await self._applied()
 
@@ -220,7 +224,7 @@ class Subscription:
         finally:
             # Not its `close`: while this task is cancelled, whoever cancels closes it.
             session.end()
-            self.is_consuming = False
+            self._is_adjusted = False
             self._release()
         await session.close()
 
@@ -232,7 +236,7 @@ class Subscription:
         if wanted is not None and (lacking := wanted - session.most) > 0:
             await session.add_consumer(lacking)
         if wanted == self._wanted:
-            self.is_consuming = wanted is not None
+            self._is_adjusted = wanted is not None
             self._troubles.over(self._queue.name, Deed.CONSUME)
             self._release()
         else:
