@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +26,7 @@ from rich.table import Table
 from tools import stack
 from tools.demo import services
 from tools.stack import StackError
-from tools.stack.process import Launch, Process
+from tools.stack.process import Launch
 
 from benchmarks import doors, world
 from benchmarks.checks import Books
@@ -89,8 +89,10 @@ def _run(
     folder.mkdir(parents=True)
     of, serving, soldier = services.commander_on(addresses, folder)
     with contextlib.ExitStack() as processes:
-        commander = processes.enter_context(running(with_settings(serving, environment)))
-        crew = processes.enter_context(running(with_settings(soldier, {"SOLDIER_CONCURRENCY": "64", **environment})))
+        commander = processes.enter_context(world.running(with_settings(serving, environment)))
+        crew = processes.enter_context(
+            world.running(with_settings(soldier, {"SOLDIER_CONCURRENCY": "64", **environment}))
+        )
         pids = {"Commander": commander.pid, "soldier": crew.pid, **servers}
         sizes = Sizes(batch=options.missions, single=options.missions, idle=options.idle)
         return uvloop.run(_measure(of, sizes, pids, by_batch=not options.single))
@@ -109,18 +111,6 @@ async def _measure(of: services.Commander, sizes: Sizes, pids: Mapping[str, int]
     missions = found.rate.count + sizes.idle
     micros = {name: seconds / missions * 1e6 for name, seconds in used.items()}
     return Sample(micros, found.rate.per_second, found.latency.p50_ms)
-
-
-@contextlib.contextmanager
-def running(launch: Launch) -> Iterator[Process]:
-    """Have a process serve while the block lasts."""
-    process = Process(launch)
-    try:
-        process.start()
-        yield process
-    finally:
-        process.stop()
-        process.discard()
 
 
 def with_settings(launch: Launch, environment: Mapping[str, str]) -> Launch:

@@ -9,7 +9,7 @@ from typing import Final, Self
 import aiohttp
 import msgspec
 
-from benchmarks import crowd, limits
+from benchmarks import crowd, limits, world
 from benchmarks.checks import Books
 from benchmarks.kube import KubeClient, Object, mission
 from benchmarks.measures import BenchError, Latency, Ours, Rate, Sizes
@@ -20,7 +20,6 @@ NOOP: Final = Submission(type="noop", payload={})
 BODY: Final = b'{"type":"noop","payload":{}}'
 IN_FLIGHT: Final = 32
 BATCHES_AT_ONCE: Final = 2
-LOOK_SECONDS: Final = 0.02
 
 _view: Final = msgspec.json.Decoder(MissionView)
 
@@ -43,7 +42,7 @@ async def single(control: MissionControl, books: Books, sizes: Sizes) -> Ours:
         await books.open()
         began_at = time.perf_counter()
         await crowd.each(range(sizes.single), submit, at_once=IN_FLIGHT)
-        await _all_final(control, sizes)
+        await world.until_idle(control, timeout_seconds=sizes.patience_seconds)
         rate = Rate(sizes.single, time.perf_counter() - began_at)
         await books.check(ids, expected=sizes.single)
         idle = Latency.of(await crowd.one_by_one(sizes.idle, run_one))
@@ -62,7 +61,7 @@ async def batch(control: MissionControl, books: Books, sizes: Sizes) -> Ours:
     await books.open()
     began_at = time.perf_counter()
     await crowd.each(_parts(sizes.batch), submit, at_once=BATCHES_AT_ONCE)
-    await _all_final(control, sizes)
+    await world.until_idle(control, timeout_seconds=sizes.patience_seconds)
     rate = Rate(sizes.batch, time.perf_counter() - began_at)
     await books.check(ids, expected=sizes.batch)
     how = f"POST /missions/batch of 1,000, {BATCHES_AT_ONCE} in flight (missionctl.client)"
@@ -162,14 +161,6 @@ async def _idle_batch(control: MissionControl, sizes: Sizes) -> Latency:
 def _must_be_completed(mission: MissionView) -> None:
     if mission.state is not MissionState.COMPLETED:
         raise BenchError(f"mission {mission.mission_id} is {mission.state}, {mission.reason}: {mission.message}")
-
-
-async def _all_final(control: MissionControl, sizes: Sizes) -> None:
-    ends_at = time.perf_counter() + sizes.patience_seconds
-    while unfinished := sum(pool.queued + pool.waiting + pool.in_flight for pool in await control.pools()):
-        if time.perf_counter() > ends_at:
-            raise BenchError(f"{unfinished} missions are not final after {sizes.patience_seconds} s")
-        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _parts(count: int) -> list[int]:

@@ -39,6 +39,7 @@ PICTURE_COLUMNS: Final = 60
 BARS: Final = "▁▂▃▄▅▆▇█"
 RETENTION_SECONDS: Final = 60
 OBJECT_TTL_SECONDS: Final = 30
+IDLE_TIMEOUT_SECONDS: Final = 120.0
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -88,7 +89,7 @@ def _run(options: argparse.Namespace, state: Path) -> Soak:
         }
         pids = {"Redis": these.redis.processes[-1].pid, "RabbitMQ": these.rabbit.processes[-1].pid}
         for name, launch in launches.items():
-            pids[name] = processes.enter_context(cpu.running(launch)).pid
+            pids[name] = processes.enter_context(world.running(launch)).pid
         return uvloop.run(_soak(of, these, pids, options))
 
 
@@ -109,7 +110,7 @@ async def _soak(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await world.until_idle(control)
+        await world.until_idle(control, timeout_seconds=IDLE_TIMEOUT_SECONDS)
     seconds = time.monotonic() - began
     return Soak(seconds / 60, load.accepted / seconds, load.refused, readings)
 

@@ -25,7 +25,7 @@ NAMESPACE: Final = services.NAMESPACE
 LIMITS_NAMESPACE: Final = "bench-limits"
 CONCURRENCY: Final = 64
 START_SECONDS: Final = 30
-IDLE_TIMEOUT_SECONDS: Final = 120
+LOOK_INTERVAL_SECONDS: Final = 0.02
 
 
 class Servers(msgspec.Struct, frozen=True):
@@ -64,12 +64,12 @@ def _until_served(kube: ApiServer) -> None:
 
 
 @contextlib.contextmanager
-def running(launch: Launch) -> Iterator[None]:
+def running(launch: Launch) -> Iterator[Process]:
     """Have a process of ours serve while the block lasts; a failure meanwhile names it if it had ended by then."""
     process = Process(launch)
     try:
         process.start()
-        yield
+        yield process
     except BenchError as error:
         if process.is_running:
             raise
@@ -127,13 +127,13 @@ async def until_manned(of: Commander, soldiers: int) -> None:
             await asyncio.sleep(0.05)
 
 
-async def until_idle(of: MissionControl) -> None:
+async def until_idle(of: MissionControl, *, timeout_seconds: float) -> None:
     """Wait until no mission waits or runs."""
-    ends_at = time.monotonic() + IDLE_TIMEOUT_SECONDS
+    ends_at = time.monotonic() + timeout_seconds
     while unfinished := sum(pool.queued + pool.waiting + pool.in_flight for pool in await of.pools()):
         if time.monotonic() > ends_at:
-            raise BenchError(f"{unfinished} missions are not final after {IDLE_TIMEOUT_SECONDS} s")
-        await asyncio.sleep(0.05)
+            raise BenchError(f"{unfinished} missions are not final after {timeout_seconds} s")
+        await asyncio.sleep(LOOK_INTERVAL_SECONDS)
 
 
 def server_versions(these: Servers) -> dict[str, str]:

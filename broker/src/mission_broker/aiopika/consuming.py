@@ -222,7 +222,7 @@ class Subscription:
                 if session.is_open:
                     await session.has_changed.wait()
         finally:
-            # Not its `close`: while this task is cancelled, whoever cancels closes it.
+            # Not its `close`: a task that is cancelled cannot await it, and the subscription's own `close` follows.
             session.end()
             self._is_adjusted = False
             self._release()
